@@ -1,0 +1,86 @@
+"""The engine's errors.
+
+::
+
+    EngineError                     something went wrong; exit status 1
+    ├── InputError                  what the caller gave is wrong; exit status 2
+    │   ├── RasterReadError         a raster cannot be opened or read          (OSError)
+    │   ├── BandError               a band does not exist, or their count is wrong (ValueError)
+    │   ├── GridError               CRSs, extents or shapes do not go together (ValueError)
+    │   ├── LabelError              labels do not fit the classes              (ValueError)
+    │   ├── ModalityError           a modality is unknown or none is given     (ValueError)
+    │   ├── RecipeError             a key of a recipe is wrong                 (ValueError)
+    │   ├── SplitError              a split is empty or a class never occurs   (ValueError)
+    │   ├── ModelError              a file is no model of this engine          (ValueError)
+    │   ├── RunError                a run folder is incomplete or does not fit (ValueError)
+    │   └── DeviceError             the device asked for cannot be used        (RuntimeError)
+    ├── OutputError                 a result cannot be written                 (OSError)
+    ├── ExportError                 a network cannot be exported, or differs when it is
+    └── Cancelled                   the caller asked to stop
+
+A message says what was expected, what was found, where (file, band, window, key) and what to do.
+"""
+
+
+class EngineError(Exception):
+    """Root of every error that the engine raises on purpose."""
+
+    exit_status = 1
+
+
+class InputError(EngineError):
+    """What the caller gave is wrong, and the caller can mend it."""
+
+    exit_status = 2
+
+
+class RasterReadError(InputError, OSError):
+    """A raster cannot be opened or read."""
+
+
+class BandError(InputError, ValueError):
+    """A band does not exist, or there are too few or too many."""
+
+
+class GridError(InputError, ValueError):
+    """Coordinate reference systems, extents or shapes do not go together."""
+
+
+class LabelError(InputError, ValueError):
+    """Labels do not fit the classes."""
+
+
+class ModalityError(InputError, ValueError):
+    """A modality is unknown, given twice, or none is given."""
+
+
+class RecipeError(InputError, ValueError):
+    """A key of a recipe is unknown, missing or impossible."""
+
+
+class SplitError(InputError, ValueError):
+    """A split is empty, or a class never occurs in it."""
+
+
+class ModelError(InputError, ValueError):
+    """A file is no model of this engine, or of a newer one."""
+
+
+class RunError(InputError, ValueError):
+    """A run folder is missing, incomplete, or of another recipe."""
+
+
+class DeviceError(InputError, RuntimeError):
+    """The device asked for cannot be used."""
+
+
+class OutputError(EngineError, OSError):
+    """A result cannot be written."""
+
+
+class ExportError(EngineError):
+    """A network cannot be exported, or answers differently once it is."""
+
+
+class Cancelled(EngineError):
+    """The caller asked to stop."""

@@ -1,0 +1,93 @@
+"""A modality: one sensor input of a model; and a class of its map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import BandError, LabelError
+
+DTYPES = ("uint8", "int16", "uint16", "int32", "float32")
+"""Data types in which a model takes its inputs. A host casts others to the smallest of these that loses nothing."""
+
+
+@dataclass(frozen=True)
+class BandStatistics:
+    """What the valid training pixels of a band look like, in the sensor's own units."""
+
+    mean: float
+    std: float
+    minimum: float
+    maximum: float
+
+
+@dataclass(frozen=True)
+class Modality:
+    """One sensor input of a model.
+
+    Args:
+        name: Short name, as in ``optical``.
+        bands: Names of the bands in the order in which the model takes them.
+        dtype: Data type of the values, one of :data:`DTYPES`.
+        unit: Unit of the values in words, as in ``m`` or ``digital numbers``.
+        statistics: For each band, from training pixels; empty until they are known.
+    """
+
+    name: str
+    bands: tuple[str, ...]
+    dtype: str = "float32"
+    unit: str = ""
+    statistics: tuple[BandStatistics, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.bands:
+            raise BandError(f"modality {self.name} has no band")
+        if self.dtype not in DTYPES:
+            raise BandError(f"modality {self.name}: data type {self.dtype} is none of {', '.join(DTYPES)}")
+        if self.statistics and len(self.statistics) != len(self.bands):
+            raise BandError(
+                f"modality {self.name} has {len(self.bands)} bands, but statistics of {len(self.statistics)}"
+            )
+
+    @property
+    def fill(self) -> NDArray[np.generic]:
+        """Per band, the value of an invalid pixel ``[C]``: the training mean, representable in ``dtype``.
+
+        The network normalises it to zero (to within half a unit for whole numbers).
+        """
+        means = np.array([band.mean for band in self.statistics], dtype=np.float64)
+        if np.issubdtype(self.dtype, np.integer):
+            means = np.rint(means)
+        return means.astype(self.dtype)
+
+
+@dataclass(frozen=True)
+class LandClass:
+    """One class of a map: its value in rasters, its name and its colour (``#rrggbb``)."""
+
+    value: int
+    name: str
+    color: str
+
+    def __post_init__(self) -> None:
+        digits = self.color.removeprefix("#")
+        if len(digits) != 6 or any(digit not in "0123456789abcdefABCDEF" for digit in digits):
+            raise LabelError(f"class {self.name}: colour {self.color!r} is not of the form #rrggbb")
+        if not 0 <= self.value <= 65534:
+            raise LabelError(f"class {self.name}: value {self.value} is not within 0 and 65534")
+
+    @property
+    def rgb(self) -> tuple[int, int, int]:
+        """Red, green and blue, 0-255."""
+        digits = self.color.removeprefix("#")
+        return int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:], 16)
+
+
+def map_dtype(classes: Sequence[LandClass]) -> tuple[str, int]:
+    """Data type and nodata value of a class map: uint8 and 255, or uint16 and 65535 above value 254."""
+    if max(land_class.value for land_class in classes) > 254:
+        return "uint16", 65535
+    return "uint8", 255
