@@ -1,0 +1,78 @@
+"""`engine predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from engine.errors import ModalityError
+from engine.inference.predict import predict
+from engine.raster.sources import SourceSpec
+
+
+def parse_sources(arguments: tuple[str, ...]) -> dict[str, list[SourceSpec]]:
+    """``NAME=PATH[@BANDS]`` each; a name that comes again adds its bands behind those before.
+
+    Raises:
+        ModalityError: If one is not of that form.
+    """
+    sources: dict[str, list[SourceSpec]] = {}
+    for argument in arguments:
+        name, equals, path = argument.partition("=")
+        if not (name and equals and path):
+            raise ModalityError(f"{argument}: expected NAME=PATH[@BANDS], as in optical=scene.tif@3,2,1")
+        sources.setdefault(name, []).append(SourceSpec.parse(path))
+    return sources
+
+
+@click.command("predict")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("sources", nargs=-1, required=True, metavar="NAME=PATH[@BANDS]...")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The class map (GeoTIFF).")
+@click.option("--confidence", type=click.Path(path_type=Path), help="Also write the confidence, 0-100.")
+@click.option("--availability", type=click.Path(path_type=Path), help="Also write which sensors each pixel had, as bits.")
+@click.option("--bounds", type=float, nargs=4, metavar="LEFT BOTTOM RIGHT TOP", help="Map this part, in the map's CRS.")
+@click.option("--pixel-size", type=float, help="Size of a pixel in the map's CRS [default: the model's].")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--threads", type=click.IntRange(1), help="Threads [default: the processors this process may use].")
+def command(
+    model: Path,
+    sources: tuple[str, ...],
+    output: Path,
+    confidence: Path | None,
+    availability: Path | None,
+    bounds: tuple[float, float, float, float] | None,
+    pixel_size: float | None,
+    device: str,
+    threads: int | None,
+) -> None:
+    """Map rasters with MODEL, whichever of its sensors they are.
+
+    \b
+    Examples:
+      engine predict zion.onnx rgb=landsat.tif@4,3,2 dem=srtm.tif -o map.tif
+      engine predict flood.onnx s1=before.tif s1=after.tif -o flood.tif --confidence confidence.tif
+    """
+    columns = (TextColumn("mapping"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns) as bar:
+        task = bar.add_task("mapping", total=1.0)
+        summary = predict(
+            model,
+            parse_sources(sources),
+            output,
+            confidence=confidence,
+            availability=availability,
+            bounds=bounds,
+            pixel_size=pixel_size,
+            device=device,
+            threads=threads,
+            progress=lambda share: bar.update(task, completed=share),
+        )
+    for warning in summary.warnings:
+        click.echo(f"Warning: {warning}", err=True)
+    grid = summary.grid
+    click.echo(f"{output}: {grid.width} x {grid.height} pixels, {summary.device}, {summary.seconds:.1f} s")
+    for label, share in summary.shares.items():
+        click.echo(f"  {share:6.2%}  {label}")

@@ -1,0 +1,56 @@
+"""`engine train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from engine.training.loop import Report, Training
+from engine.training.recipe import read_recipe
+
+
+@click.command("train")
+@click.argument("recipe", type=click.Path(exists=True, path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Run folder [default: runs/NAME].")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the recipe.")
+@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint of the run folder.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+def command(
+    recipe: Path, output: Path | None, overrides: tuple[str, ...], resume: bool, device: str
+) -> None:
+    """Train RECIPE (a YAML file) into a run folder.
+
+    \b
+    Examples:
+      engine train recipes/zion.yaml -o runs/zion --set data.root=/data/zion
+      engine train recipes/zion.yaml -o runs/zion --resume
+    """
+    settings = read_recipe(recipe, overrides)
+    folder = output or Path("runs") / settings.name
+    columns = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.3f}  {task.fields[speed]:.0f} chips/s  mIoU {task.fields[score]:.3f}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns) as bar:
+        task = bar.add_task(settings.name, total=None, loss=float("nan"), speed=0.0, score=float("nan"))
+
+        def show(report: Report) -> None:
+            bar.update(
+                task,
+                completed=report.step,
+                total=report.steps,
+                loss=report.loss,
+                speed=report.chips_per_second,
+                score=report.score,
+            )
+
+        training = Training(settings, folder, resume=resume, accelerator=device, report=show)
+        training.run()
+    best = training.progress
+    click.echo(f"{folder}: {best.step} steps; best validation mIoU {best.best_score:.4f} at step {best.best_step}")
+    click.echo(f"next: engine evaluate {folder}; engine export {folder} -o {settings.name}.onnx")

@@ -1,0 +1,141 @@
+"""Chips: the training samples cut from scenes.
+
+Everything that is drawn (place, turn, flip, scenario) is a function of (seed, epoch, sample), so that a training
+can be repeated and resumed whatever the number of workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.availability import Scenario
+from engine.data.scenes import Patch
+from engine.data.survey import SceneCollection, Survey
+from engine.grid import Window
+from engine.modality import Modality
+from engine.raster.labels import IGNORED
+
+ScenarioDraw = Callable[[np.random.Generator, Scenario], Scenario]
+"""Draws a scenario among the subsets of what a chip has."""
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A training sample under one scenario.
+
+    Args:
+        values: For each modality ``[C, h, w]`` in its data type; invalid pixels hold the band's training mean.
+        availability: ``[M]``: the scenario.
+        labels: ``[h, w]`` class indices; IGNORED (-1) where a member of the scenario is invalid, outside of the
+            training split and where nothing is labelled.
+    """
+
+    values: dict[str, NDArray[np.generic]]
+    availability: NDArray[np.bool_]
+    labels: NDArray[np.int16]
+
+
+def class_probabilities(counts: NDArray[np.int64], power: float) -> NDArray[np.float64]:
+    """Probability of each class to be drawn: proportional to (its share of the pixels) ** ``power``."""
+    weights = (counts / counts.sum()) ** power
+    probabilities: NDArray[np.float64] = weights / weights.sum()
+    return probabilities
+
+
+def filled(
+    values: NDArray[np.generic], valid: NDArray[np.bool_], modality: Modality
+) -> NDArray[np.generic]:
+    """``values`` ``[C, h, w]`` with the training mean where ``valid`` ``[h, w]`` is false."""
+    return np.where(valid[None], values, modality.fill[:, None, None])
+
+
+class ChipSampler:
+    """Draws chips around classes, out of scenes of any size.
+
+    Args:
+        collection: The scenes.
+        survey: Their statistics and cells.
+        seed: Of the training.
+        draw_scenario: The method's scenario sampler.
+    """
+
+    def __init__(
+        self, collection: SceneCollection, survey: Survey, seed: int, draw_scenario: ScenarioDraw
+    ) -> None:
+        self.collection = collection
+        self.modalities = survey.modalities
+        self.cells = survey.cells
+        self.seed = seed
+        self.draw_scenario = draw_scenario
+        data = collection.data
+        self._classes = class_probabilities(survey.class_counts, data.sampling_power)
+        counts = survey.cells.counts.astype(np.float64)
+        self._cells = np.cumsum(counts / counts.sum(axis=0), axis=0)
+
+    def window(self, rng: np.random.Generator) -> tuple[int, Window]:
+        """A scene and a chip's place in it: around a pixel of a cell that has a class drawn by its weight."""
+        land_class = int(rng.choice(len(self._classes), p=self._classes))
+        cumulative = self._cells[:, land_class]
+        cell = int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
+        cell = min(cell, len(cumulative) - 1)
+        area, scene = self.cells.window(cell), int(self.cells.scenes[cell])
+        size = self.collection.data.chip
+        row = area.row + int(rng.integers(area.height)) - size // 2
+        col = area.col + int(rng.integers(area.width)) - size // 2
+        grid = self.collection[scene].grid
+        return scene, Window(_inside(row, size, grid.height), _inside(col, size, grid.width), size, size)
+
+    def draw(self, epoch: int, sample: int) -> Chip:
+        """Sample number ``sample`` of ``epoch``: always the same chip."""
+        rng = np.random.default_rng((self.seed, epoch, sample))
+        scene, window = self.window(rng)
+        patch = _turned(self.collection[scene].read(window, "train"), rng, self.collection)
+        observed = self._observed(patch)
+        scenario = self.draw_scenario(rng, observed)
+        return masked(patch, scenario, self.modalities)
+
+    def _observed(self, patch: Patch) -> Scenario:
+        """The modalities that are valid on a labelled pixel; on any pixel where there is none; else all."""
+        labelled = patch.valid & (patch.labels != IGNORED)[None]
+        for mask in (labelled, patch.valid):
+            present = mask.any(axis=(1, 2))
+            if present.any():
+                return Scenario(tuple(bool(member) for member in present))
+        return Scenario((True,) * len(self.modalities))
+
+
+def masked(patch: Patch, scenario: Scenario, modalities: Sequence[Modality]) -> Chip:
+    """``patch`` as a chip under ``scenario``: it takes loss only where every member is valid."""
+    members = list(scenario.indices)
+    labels = np.where(patch.valid[members].all(axis=0), patch.labels, np.int16(IGNORED))
+    values = {
+        modality.name: filled(patch.values[modality.name], patch.valid[number], modality)
+        for number, modality in enumerate(modalities)
+    }
+    return Chip(values, np.array(scenario.members), labels)
+
+
+def _inside(start: int, size: int, length: int) -> int:
+    """``start`` moved so that the chip lies in the scene, or centred over a scene smaller than a chip."""
+    if length < size:
+        return (length - size) // 2
+    return min(max(start, 0), length - size)
+
+
+def _turned(patch: Patch, rng: np.random.Generator, collection: SceneCollection) -> Patch:
+    turns = int(rng.integers(4)) if collection.data.quarter_turns else 0
+    flip = bool(rng.integers(2)) if collection.data.flips else False
+
+    def turn(array: NDArray[np.generic]) -> NDArray[np.generic]:
+        turned = np.rot90(array, turns, axes=(-2, -1))
+        return np.ascontiguousarray(turned[..., ::-1] if flip else turned)
+
+    return Patch(
+        {name: turn(values) for name, values in patch.values.items()},
+        turn(patch.valid),
+        turn(patch.labels),
+    )

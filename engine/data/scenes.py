@@ -1,0 +1,223 @@
+"""Scenes: for each modality a raster source or nothing, labels, and a split, on one grid."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+
+from engine.availability import Scenario
+from engine.data.settings import DataSettings, LabelSource, SceneSettings, SceneSplit, SplitName
+from engine.data.splits import SplitMask, scene_splits, split_mask
+from engine.errors import BandError, ModalityError, RasterReadError
+from engine.grid import Grid, Window
+from engine.modality import LandClass, Modality
+from engine.raster.alignment import AlignedReader
+from engine.raster.labels import IGNORED, LabelMapping, LabelReader, open_labels
+from engine.raster.sources import SourceSpec, open_source
+
+
+@dataclass(frozen=True)
+class SceneSpec:
+    """A scene as its files: what must be known to open it."""
+
+    name: str
+    sources: dict[str, tuple[SourceSpec, ...]]
+    labels: LabelSource | None
+    split: SplitName | None
+
+
+@dataclass(frozen=True)
+class Patch:
+    """What a window of a scene holds.
+
+    Args:
+        values: For each modality ``[C, h, w]`` in its data type; invalid pixels hold anything.
+        valid: ``[M, h, w]``: where each modality was observed.
+        labels: ``[h, w]`` class indices of the split asked for; IGNORED (-1) elsewhere.
+    """
+
+    values: dict[str, NDArray[np.generic]]
+    valid: NDArray[np.bool_]
+    labels: NDArray[np.int16]
+
+
+def _source_at(root: Path, text: str) -> SourceSpec:
+    spec = SourceSpec.parse(text)
+    local = root / spec.path
+    return SourceSpec(str(local), spec.bands) if local.exists() or "{tile}" in text else spec
+
+
+def _tiles(root: Path, settings: SceneSettings) -> list[str]:
+    """What ``{tile}`` stands for in the file names that match the scene's first pattern, sorted."""
+    pattern = next(iter(settings.sources.values()))[0]
+    path = root / SourceSpec.parse(pattern).path
+    before, after = path.name.split("{tile}")
+    names = [
+        file.name.removeprefix(before).removesuffix(after)
+        for file in path.parent.glob(f"{re.sub(r'([*?[])', r'[\1]', before)}*{after}")
+    ]
+    if not names:
+        raise RasterReadError(
+            f"data.scenes: scene {settings.name}: no file matches {path}; check data.root and the pattern"
+        )
+    return sorted(names)
+
+
+def _filled(text: str, tile: str) -> str:
+    return text.replace("{tile}", tile)
+
+
+def scene_specs(data: DataSettings, root: Path) -> tuple[SceneSpec, ...]:
+    """All scenes of a recipe, patterns expanded, in the recipe's order.
+
+    Raises:
+        RasterReadError: If a pattern matches no file.
+        SplitError: If a split by names matches no scene.
+    """
+    found: list[tuple[str, SceneSettings, str]] = []
+    for scene in data.scenes:
+        if any("{tile}" in text for paths in scene.sources.values() for text in paths):
+            found += [(f"{scene.name}/{tile}", scene, tile) for tile in _tiles(root, scene)]
+        else:
+            found.append((scene.name, scene, ""))
+    names = [name for name, _, _ in found]
+    taken = scene_splits(data.split, names) if isinstance(data.split, SceneSplit) else dict.fromkeys(names)
+    return tuple(
+        SceneSpec(
+            name,
+            {
+                modality: tuple(_source_at(root, _filled(text, tile)) for text in paths)
+                for modality, paths in scene.sources.items()
+            },
+            scene.labels
+            and scene.labels.model_copy(update={"path": str(root / _filled(scene.labels.path, tile))}),
+            taken[name],
+        )
+        for name, scene, tile in found
+    )
+
+
+def scene_grid(spec: SceneSpec, modalities: Sequence[Modality], pixel_size: float | None) -> Grid:
+    """The grid of the scene's first modality, at ``pixel_size`` where that is given."""
+    first = next(modality.name for modality in modalities if modality.name in spec.sources)
+    with open_source(spec.sources[first][0]) as source:
+        grid = source.grid
+    width, height = grid.pixel_size
+    if pixel_size is None or (np.isclose(width, pixel_size) and np.isclose(height, pixel_size)):
+        return grid
+    return Grid(
+        grid.crs,
+        grid.transform @ Affine.scale(pixel_size / width, pixel_size / height),
+        max(1, round(grid.height * height / pixel_size)),
+        max(1, round(grid.width * width / pixel_size)),
+    )
+
+
+class Scene:
+    """An open scene. A context manager; reads are by window, so that a scene may be of any size.
+
+    Args:
+        spec: Its files.
+        modalities: The recipe's modalities.
+        classes: The recipe's classes.
+        data: The recipe's data settings.
+        root: Folder that the split's paths are relative to.
+
+    Raises:
+        ModalityError: If it has a source for a modality that the recipe does not know.
+        BandError: If a modality's sources have another number of bands than the modality.
+    """
+
+    def __init__(
+        self,
+        spec: SceneSpec,
+        modalities: Sequence[Modality],
+        classes: Sequence[LandClass],
+        data: DataSettings,
+        root: Path,
+    ) -> None:
+        names = [modality.name for modality in modalities]
+        unknown = [name for name in spec.sources if name not in names]
+        if unknown:
+            raise ModalityError(
+                f"data.scenes: scene {spec.name} has sources for {', '.join(unknown)}, "
+                f"which is none of the recipe's modalities {', '.join(names)}"
+            )
+        self.name = spec.name
+        self.modalities = tuple(modalities)
+        self.grid = scene_grid(spec, modalities, data.pixel_size)
+        self.readers = {
+            modality.name: self._open(spec, modality)
+            for modality in modalities
+            if modality.name in spec.sources
+        }
+        mapping = LabelMapping(tuple(classes), data.labels.remap, data.labels.ignore)
+        self._labels: LabelReader | None = None
+        if spec.labels is not None:
+            self._labels = open_labels(
+                spec.labels.path, self.grid, mapping, field=spec.labels.field, layer=spec.labels.layer
+            )
+        self.split: SplitMask = split_mask(data.split, self.grid, root, spec.split)
+
+    def _open(self, spec: SceneSpec, modality: Modality) -> AlignedReader:
+        reader = AlignedReader(spec.sources[modality.name], self.grid, dtype=modality.dtype)
+        if len(reader.band_names) != len(modality.bands):
+            raise BandError(
+                f"data.scenes: scene {spec.name}: modality {modality.name} has {len(modality.bands)} bands, but "
+                f"{', '.join(map(str, spec.sources[modality.name]))} gives {len(reader.band_names)}; "
+                "choose bands with PATH@1,2"
+            )
+        return reader
+
+    def __enter__(self) -> Scene:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes its files."""
+        for reader in self.readers.values():
+            reader.close()
+        if self._labels is not None:
+            self._labels.close()
+
+    @property
+    def present(self) -> Scenario:
+        """The modalities that it has a source for."""
+        return Scenario.of(self.readers, [modality.name for modality in self.modalities])
+
+    def labels(self, window: Window, split: SplitName) -> NDArray[np.int16]:
+        """Class indices ``[h, w]``; IGNORED outside of ``split`` and of the scene."""
+        if self._labels is None:
+            return np.full((window.height, window.width), IGNORED, dtype=np.int16)
+        labels = self._labels.read(window)
+        inside = np.zeros(labels.shape, dtype=bool)
+        inside[(window & self.grid.window).within(window)] = True
+        return np.where(inside & self.split(window, split), labels, np.int16(IGNORED))
+
+    def read(self, window: Window, split: SplitName) -> Patch:
+        """Values, validity and the labels of ``split``; ``window`` may reach outside of the scene."""
+        values: dict[str, NDArray[np.generic]] = {}
+        valid = np.zeros((len(self.modalities), window.height, window.width), dtype=bool)
+        for number, modality in enumerate(self.modalities):
+            if modality.name not in self.readers:
+                shape = (len(modality.bands), window.height, window.width)
+                values[modality.name] = np.zeros(shape, dtype=modality.dtype)
+                continue
+            block = self.readers[modality.name].read(window)
+            values[modality.name], valid[number] = block.values, block.valid
+        return Patch(values, valid, self.labels(window, split))
+
+
+def windows(grid: Grid, size: int) -> Iterator[Window]:
+    """Squares of ``size`` that cover a grid, row by row; those at its end are cut."""
+    for row in range(0, grid.height, size):
+        for col in range(0, grid.width, size):
+            yield Window(row, col, size, size) & grid.window

@@ -1,0 +1,132 @@
+"""The ``data`` part of a recipe: scenes, labels, split, chips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from engine.grid import Bounds
+
+SplitName = Literal["train", "validation", "test"]
+
+
+class Settings(BaseModel):
+    """Base of everything in a recipe: unknown keys are refused, values cannot change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _as_tuple(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Paths = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
+"""One or more ``PATH[@BANDS]`` whose bands, stacked in this order, are a modality's."""
+
+
+class LabelSource(Settings):
+    """Where the labels of a scene come from: a raster, or polygons with a class field."""
+
+    path: str
+    field: str | None = None
+    layer: str | None = None
+
+
+class SceneSettings(Settings):
+    """One place. A modality that it lacks is left out of ``sources``.
+
+    ``{tile}`` in the paths stands for the part of the file names that differs: one scene for every file that
+    matches the first of the patterns.
+    """
+
+    name: str
+    sources: Mapping[str, Paths] = Field(min_length=1)
+    labels: LabelSource | None = None
+
+
+class LabelSettings(Settings):
+    """What label values mean: values to replace (merging classes), and values that are never learned."""
+
+    remap: Mapping[int, int] = {}
+    ignore: frozenset[int] = frozenset()
+
+
+class BlockSplit(Settings):
+    """Square blocks of the scene's grid: k = (row * block row + column * block column) mod modulo."""
+
+    kind: Literal["blocks"]
+    size: int = Field(ge=1)
+    row: int = 1
+    column: int = 2
+    modulo: int = Field(ge=2)
+    train: frozenset[int]
+    validation: frozenset[int]
+    test: frozenset[int] = frozenset()
+
+
+class RegionSplit(Settings):
+    """Rectangles (left, bottom, right, top) in the scene's CRS. What lies in none is not used."""
+
+    kind: Literal["regions"]
+    train: tuple[Bounds, ...]
+    validation: tuple[Bounds, ...]
+    test: tuple[Bounds, ...] = ()
+
+
+class PolygonSplit(Settings):
+    """Polygons of a vector file whose ``field`` says train, validation or test."""
+
+    kind: Literal["polygons"]
+    path: str
+    field: str
+
+
+class NamePattern(Settings):
+    """Scenes by name (shell pattern), or every n-th of them in their order, counted from the first."""
+
+    match: str
+    every: int = Field(default=1, ge=1)
+
+
+class SceneSplit(Settings):
+    """Whole scenes, by their names. The first of validation, test, train that matches takes a scene."""
+
+    kind: Literal["scenes"]
+    validation: NamePattern
+    test: NamePattern | None = None
+    train: NamePattern
+
+
+Split = Annotated[BlockSplit | RegionSplit | PolygonSplit | SceneSplit, Field(discriminator="kind")]
+
+
+class DataSettings(Settings):
+    """The ``data`` part of a recipe.
+
+    Args:
+        root: Folder that paths are relative to; itself relative to the recipe's folder.
+        pixel_size: Size of a pixel in the units of the scenes' CRS; None takes that of the first modality.
+        sampling_power: A chip is drawn around a class with probability proportional to its share of the
+            training pixels to this power: 1 as they occur, 0 every class alike.
+    """
+
+    root: Path = Path(".")
+    pixel_size: float | None = Field(default=None, gt=0)
+    scenes: tuple[SceneSettings, ...] = Field(min_length=1)
+    labels: LabelSettings = LabelSettings()
+    split: Split
+    chip: int = Field(default=128, ge=8)
+    sampling_power: float = Field(default=0.5, ge=0, le=1)
+    flips: bool = True
+    quarter_turns: bool = True
+    licence: str = ""
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> DataSettings:
+        names = [scene.name for scene in self.scenes]
+        if len(set(names)) < len(names):
+            raise ValueError("two scenes have the same name")
+        return self

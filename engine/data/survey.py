@@ -1,0 +1,178 @@
+"""One pass over the training pixels: statistics of every band, and where every class lies."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.data.scenes import Scene, SceneSpec, scene_specs, windows
+from engine.data.settings import DataSettings
+from engine.errors import SplitError
+from engine.grid import Window
+from engine.modality import BandStatistics, LandClass, Modality
+from engine.raster.labels import IGNORED
+
+OPEN_SCENES = 48
+"""How many scenes are kept open: each has a file or more a modality, and a process may often have 1024 files."""
+
+
+class SceneCollection:
+    """A recipe's scenes, opened when they are read and closed when they have not been for long.
+
+    Args:
+        data: The recipe's data settings.
+        root: Folder that their paths are relative to.
+        modalities: The recipe's modalities.
+        classes: The recipe's classes.
+    """
+
+    def __init__(
+        self, data: DataSettings, root: Path, modalities: Sequence[Modality], classes: Sequence[LandClass]
+    ) -> None:
+        self.data = data
+        self.root = root
+        self.modalities = tuple(modalities)
+        self.classes = tuple(classes)
+        self.specs: tuple[SceneSpec, ...] = scene_specs(data, root)
+        self._open: OrderedDict[int, Scene] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.specs)
+
+    def __getitem__(self, index: int) -> Scene:
+        if index in self._open:
+            self._open.move_to_end(index)
+            return self._open[index]
+        if len(self._open) >= OPEN_SCENES:
+            self._open.popitem(last=False)[1].close()
+        scene = Scene(self.specs[index], self.modalities, self.classes, self.data, self.root)
+        self._open[index] = scene
+        return scene
+
+    def close(self) -> None:
+        """Closes all scenes."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Squares of the scenes that hold training pixels.
+
+    Args:
+        scenes: ``[N]`` the scene of each cell.
+        windows: ``[N, 4]`` first row, first column, height and width.
+        counts: ``[N, K]`` training pixels of each class.
+    """
+
+    scenes: NDArray[np.int64]
+    windows: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+    def window(self, cell: int) -> Window:
+        """The pixels of a cell."""
+        return Window(*(int(number) for number in self.windows[cell]))
+
+
+class _Moments:
+    """Count, mean, sum of squared deviations and range of values that come in parts (Chan et al., 1979)."""
+
+    def __init__(self, bands: int) -> None:
+        self.count = 0
+        self.mean = np.zeros(bands)
+        self.squares = np.zeros(bands)
+        self.minimum = np.full(bands, math.inf)
+        self.maximum = np.full(bands, -math.inf)
+
+    def add(self, values: NDArray[np.generic]) -> None:
+        """Adds ``[C, N]`` values."""
+        count = values.shape[1]
+        if count == 0:
+            return
+        exact = values.astype(np.float64)
+        mean = exact.mean(axis=1)
+        delta, total = mean - self.mean, self.count + count
+        self.squares += ((exact - mean[:, None]) ** 2).sum(axis=1) + delta**2 * self.count * count / total
+        self.mean += delta * count / total
+        self.count = total
+        self.minimum = np.minimum(self.minimum, exact.min(axis=1))
+        self.maximum = np.maximum(self.maximum, exact.max(axis=1))
+
+    def statistics(self) -> tuple[BandStatistics, ...]:
+        """Of each band; the standard deviation is the population's."""
+        deviations = np.sqrt(self.squares / self.count)
+        return tuple(
+            BandStatistics(*(float(number) for number in band))
+            for band in zip(self.mean, deviations, self.minimum, self.maximum, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the training pixels hold: the modalities with their statistics, and the cells to draw chips from."""
+
+    modalities: tuple[Modality, ...]
+    cells: Cells
+
+    @property
+    def class_counts(self) -> NDArray[np.int64]:
+        """``[K]`` training pixels of each class."""
+        counts: NDArray[np.int64] = self.cells.counts.sum(axis=0)
+        return counts
+
+
+def survey(collection: SceneCollection) -> Survey:
+    """Reads every training pixel once, window by window.
+
+    Raises:
+        SplitError: If there is no training pixel, a class never occurs among them, or a modality is never
+            observed on one.
+    """
+    classes, size = len(collection.classes), collection.data.chip
+    moments = [_Moments(len(modality.bands)) for modality in collection.modalities]
+    scenes: list[int] = []
+    areas: list[tuple[int, int, int, int]] = []
+    counts: list[NDArray[np.int64]] = []
+    for number in range(len(collection)):
+        scene = collection[number]
+        for window in windows(scene.grid, size):
+            labels = scene.labels(window, "train")
+            chosen = labels != IGNORED
+            if not chosen.any():
+                continue
+            patch = scene.read(window, "train")
+            for index, modality in enumerate(collection.modalities):
+                moments[index].add(patch.values[modality.name][:, chosen & patch.valid[index]])
+            scenes.append(number)
+            areas.append((window.row, window.col, window.height, window.width))
+            counts.append(np.bincount(labels[chosen], minlength=classes).astype(np.int64))
+    if not scenes:
+        raise SplitError("data.split.train: no labelled pixel lies in it; check the split and the labels")
+    cells = Cells(np.array(scenes), np.array(areas), np.array(counts))
+    _check(cells, moments, collection)
+    measured = tuple(
+        replace(modality, statistics=moment.statistics())
+        for modality, moment in zip(collection.modalities, moments, strict=True)
+    )
+    return Survey(measured, cells)
+
+
+def _check(cells: Cells, moments: Sequence[_Moments], collection: SceneCollection) -> None:
+    for land_class, count in zip(collection.classes, cells.counts.sum(axis=0), strict=True):
+        if count == 0:
+            raise SplitError(
+                f"classes: {land_class.name} (value {land_class.value}) has no pixel in data.split.train; "
+                "leave it out of the classes and add its value to data.labels.ignore, or change the split"
+            )
+    for modality, moment in zip(collection.modalities, moments, strict=True):
+        if moment.count == 0:
+            raise SplitError(
+                f"modalities: {modality.name} is valid on no labelled pixel of data.split.train; "
+                "check its sources and their nodata values"
+            )

@@ -1,0 +1,181 @@
+"""Evaluation over all scenarios: whole scenes are mapped as `engine predict` maps them, and a split is scored."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.availability import Scenario, scenarios
+from engine.data.scenes import Scene
+from engine.data.settings import SplitName
+from engine.data.survey import SceneCollection
+from engine.errors import SplitError
+from engine.evaluation.metrics import Confusion, Scores, confusion, scores
+from engine.grid import Window
+from engine.inference.mosaic import Predictor, map_blocks
+from engine.inference.tiles import TilePlan
+from engine.modality import LandClass, Modality
+from engine.raster.labels import IGNORED
+
+SUMMARY = ("miou", "mf1", "overall_accuracy", "average_accuracy", "kappa")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of one model on one split in every scenario that the data have, in the papers' order."""
+
+    names: tuple[str, ...]
+    classes: tuple[LandClass, ...]
+    scenarios: tuple[Scenario, ...]
+    confusions: tuple[Confusion, ...]
+
+    @property
+    def scores(self) -> tuple[Scores, ...]:
+        """Of each scenario."""
+        return tuple(scores(matrix) for matrix in self.confusions)
+
+    def mean(self, figure: str) -> float:
+        """The mean of a figure over the scenarios."""
+        return float(np.mean([getattr(score, figure) for score in self.scores]))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row a scenario: its name, the summary figures, and IoU and F1 of each class; the mean last."""
+        rows: list[dict[str, Any]] = []
+        for scenario, score in zip(self.scenarios, self.scores, strict=True):
+            row: dict[str, Any] = {"scenario": scenario.label(self.names), "pixels": score.pixels}
+            row |= {figure: getattr(score, figure) for figure in SUMMARY}
+            for number, land_class in enumerate(self.classes):
+                row[f"iou_{land_class.name}"] = score.iou[number]
+                row[f"f1_{land_class.name}"] = score.f1[number]
+            rows.append(row)
+        means = {figure: self.mean(figure) for figure in SUMMARY}
+        return [*rows, {"scenario": "mean", **means}]
+
+
+def evaluate(
+    collection: SceneCollection,
+    modalities: Sequence[Modality],
+    predict: Predictor,
+    split: SplitName,
+    tile: int,
+    halo: int,
+    *,
+    threads: int = 1,
+    only: Sequence[Scenario] | None = None,
+    progress: Callable[[str, float], None] = lambda _what, _share: None,
+) -> Evaluation:
+    """Maps every scene in every scenario and scores the pixels of ``split`` where all its members are valid.
+
+    Args:
+        collection: The scenes with their labels.
+        modalities: With their training statistics.
+        predict: Gives the probabilities of a tile.
+        split: Whose labels count.
+        tile: Size of a tile in pixels.
+        halo: Half the overlap of neighbouring tiles in pixels.
+        threads: Threads that call ``predict``.
+        only: The scenarios to evaluate; all where None.
+        progress: Told what is done and the share of it that is done.
+
+    Raises:
+        SplitError: If the split holds no labelled pixel.
+    """
+    wanted = tuple(only) if only is not None else scenarios(len(modalities))
+    classes = len(collection.classes)
+    matrices = [np.zeros((classes, classes), dtype=np.int64) for _ in wanted]
+    for number in range(len(collection)):
+        scene = collection[number]
+        if collection.specs[number].split not in (None, split) or not _has_labels(scene, split):
+            continue
+        for index, scenario in enumerate(wanted):
+            if scenario <= scene.present:
+                progress(
+                    f"{scene.name}, {scenario.label([modality.name for modality in modalities])}",
+                    (number + index / len(wanted)) / len(collection),
+                )
+                matrices[index] += _scene_confusion(
+                    scene, scenario, modalities, predict, split, tile, halo, classes, threads
+                )
+    found = [index for index, matrix in enumerate(matrices) if matrix.sum()]
+    if not found:
+        raise SplitError(f"data.split.{split}: no labelled pixel lies in it; check the split and the labels")
+    return Evaluation(
+        tuple(modality.name for modality in modalities),
+        collection.classes,
+        tuple(wanted[index] for index in found),
+        tuple(matrices[index] for index in found),
+    )
+
+
+def _has_labels(scene: Scene, split: SplitName) -> bool:
+    step = 1024
+    return any(
+        (scene.labels(part, split) != IGNORED).any()
+        for part in (
+            Window(row, 0, step, scene.grid.width) & scene.grid.window
+            for row in range(0, scene.grid.height, step)
+        )
+    )
+
+
+def _scene_confusion(
+    scene: Scene,
+    scenario: Scenario,
+    modalities: Sequence[Modality],
+    predict: Predictor,
+    split: SplitName,
+    tile: int,
+    halo: int,
+    classes: int,
+    threads: int,
+) -> Confusion:
+    matrix: Confusion = np.zeros((classes, classes), dtype=np.int64)
+    readers = {modalities[index].name: scene.readers[modalities[index].name] for index in scenario.indices}
+    plan = TilePlan(scene.grid.height, scene.grid.width, tile, halo)
+    for block in map_blocks(
+        modalities=modalities,
+        readers=readers,
+        plan=plan,
+        window=scene.grid.window,
+        classes=classes,
+        predict=predict,
+        threads=threads,
+    ):
+        labels = scene.labels(block.window, split)
+        counted = (labels != IGNORED) & (block.availability == scenario.bits)
+        matrix += confusion(labels[counted], block.classes[counted], classes)
+    return matrix
+
+
+def write_report(evaluation: Evaluation, folder: Path, facts: Mapping[str, Any]) -> None:
+    """Writes ``scenarios.csv`` and ``report.json`` (figures, confusion matrices and ``facts``)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = evaluation.rows()
+    with (folder / "scenarios.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]), restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    report = {
+        **facts,
+        "modalities": evaluation.names,
+        "classes": [asdict(land_class) for land_class in evaluation.classes],
+        "scenarios": [
+            {
+                **{key: _finite(value) for key, value in row.items()},
+                "confusion": matrix.tolist(),
+            }
+            for row, matrix in zip(rows, evaluation.confusions, strict=False)
+        ],
+        "mean": {figure: _finite(evaluation.mean(figure)) for figure in SUMMARY},
+    }
+    (folder / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 (JSON has no NaN)
+    return None if isinstance(value, float) and not np.isfinite(value) else value

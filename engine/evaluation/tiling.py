@@ -1,0 +1,68 @@
+"""Tile size and halo, chosen on the validation split: networks that see the whole tile answer differently in another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from engine.data.survey import SceneCollection
+from engine.evaluation.scenarios import Evaluation, evaluate
+from engine.inference.mosaic import Predictor
+from engine.modality import Modality
+
+TILE_FACTORS = (1, 2, 4)
+"""Tiles that are tried, in chips."""
+
+LARGEST_TILE = 512
+
+HALO_SHARES = (16, 8, 4)
+"""Halos that are tried, as parts of the tile: 1/16, 1/8, 1/4."""
+
+GAIN = 0.001
+"""A wider halo must raise the mean mIoU by more than this to be worth its overlap."""
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """The tile size and halo (pixels) of a model, and how it scores with them on the validation split."""
+
+    tile: int
+    halo: int
+    evaluation: Evaluation
+    tried: tuple[tuple[int, int, float], ...]
+
+
+def choose_tiling(
+    collection: SceneCollection,
+    modalities: Sequence[Modality],
+    predict: Predictor,
+    report: Callable[[int, int, float], None] = lambda _tile, _halo, _score: None,
+) -> Tiling:
+    """The tile with the best mean mIoU over the scenarios, then the smallest halo beyond which little improves.
+
+    Args:
+        collection: The scenes with their labels.
+        modalities: With their training statistics.
+        predict: Gives the probabilities of a tile of any size.
+        report: Told each tile, halo and mean mIoU that was tried.
+    """
+    tried: list[tuple[int, int, float]] = []
+
+    def score(tile: int, halo: int) -> tuple[float, Evaluation]:
+        evaluation = evaluate(collection, modalities, predict, "validation", tile, halo)
+        mean = evaluation.mean("miou")
+        tried.append((tile, halo, mean))
+        report(tile, halo, mean)
+        return mean, evaluation
+
+    chip = collection.data.chip
+    tiles = [chip * factor for factor in TILE_FACTORS if factor == 1 or chip * factor <= LARGEST_TILE]
+    middle = HALO_SHARES[1]
+    by_tile = {tile: score(tile, tile // middle) for tile in tiles}
+    tile = max(tiles, key=lambda size: by_tile[size][0])
+    by_halo = {
+        share: by_tile[tile] if share == middle else score(tile, tile // share) for share in HALO_SHARES
+    }
+    best = max(mean for mean, _ in by_halo.values())
+    chosen = next(share for share in HALO_SHARES if by_halo[share][0] >= best - GAIN)
+    return Tiling(tile, tile // chosen, by_halo[chosen][1], tuple(tried))

@@ -1,0 +1,72 @@
+"""What every network is: a dict of modality tensors and an availability mask in, class logits out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+Inputs = Mapping[str, Tensor]
+Normalise = Callable[[str, Tensor], Tensor]
+"""Turns a modality's raw values ``[B, C, H, W]`` into what the network was trained on."""
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What a training may need of a forward pass.
+
+    Args:
+        logits: ``[B, K, H, W]``.
+        branch_logits: ``[N, K, h, w]``: each available modality's own, at the network's resolution.
+        branch_sample: ``[N]``: the sample of the batch that a branch belongs to.
+        branch_modality: ``[N]``: its modality's position.
+    """
+
+    logits: Tensor
+    branch_logits: Tensor
+    branch_sample: Tensor
+    branch_modality: Tensor
+
+
+class Network(nn.Module, ABC):
+    """A network for M >= 1 modalities and K >= 2 classes.
+
+    What lies in an unavailable modality's tensor (zeros, noise, NaN) never changes a logit.
+
+    Args:
+        bands: For each modality, in the model's order, its number of bands.
+        classes: K.
+    """
+
+    def __init__(self, bands: Mapping[str, int], classes: int) -> None:
+        super().__init__()
+        self.bands = dict(bands)
+        self.names = tuple(bands)
+        self.classes = classes
+
+    @abstractmethod
+    def detail(self, inputs: Inputs, availability: Tensor) -> Detail:
+        """A forward pass with what a training needs of it.
+
+        Args:
+            inputs: For each modality normalised values ``[B, C_m, H, W]``.
+            availability: ``[B, M]`` bool, a member or more in each row.
+        """
+
+    @abstractmethod
+    def scenario_logits(self, inputs: Inputs, availability: Tensor, normalise: Normalise) -> Tensor:
+        """Logits ``[B, K, H, W]`` of a batch under one scenario, in a form that exports.
+
+        Each modality's path, its normalisation included, stands in a ``torch.cond`` on its availability.
+
+        Args:
+            inputs: For each modality raw values ``[B, C_m, H, W]``.
+            availability: ``[M]`` bool.
+            normalise: Brings raw values to the network's scale.
+        """
+
+    def forward(self, inputs: Inputs, availability: Tensor) -> Tensor:
+        """Class logits ``[B, K, H, W]``; see :meth:`detail`."""
+        return self.detail(inputs, availability).logits

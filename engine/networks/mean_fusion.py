@@ -1,0 +1,92 @@
+"""Averaged predictions of one shared encoder.
+
+The baseline of the multi-scale functional entropy paper (Zheng et al.): one encoder serves all modalities and the
+predictions are averaged (its Eq. 5) over those that are there; one that is missing is not passed.
+
+Departures:
+
+* A stem of each modality's own (SegFormer's first patch embedding; ResNet's first convolution, norm and pooling)
+  stands before the shared stages, since the paper's rendering of every sensor as a three-channel image loses bands.
+* Logits are averaged at a quarter of the resolution and upsampled once: both steps are linear, the result the same.
+* The width of the head is SegFormer's published one (256 for b0 and b1, 768 from b2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from engine.data.settings import Settings
+from engine.networks.contract import Detail, Inputs, Network, Normalise
+from engine.networks.encoders import build_encoder, head_width
+from engine.networks.heads import AllMlpHead
+
+
+class MeanFusionOptions(Settings):
+    """Options of ``mean_fusion``.
+
+    Args:
+        encoder: Name of the shared encoder.
+        weights: Hub name or folder of pretrained weights; random ones where None.
+        head_width: Width of the head; the encoder's published one where None.
+    """
+
+    encoder: str = "segformer-b0"
+    weights: str | None = None
+    head_width: int | None = Field(default=None, ge=1)
+
+
+class MeanFusion(Network):
+    """One encoder and head shared by all modalities behind a stem of each; logits averaged."""
+
+    def __init__(self, options: MeanFusionOptions, bands: Mapping[str, int], classes: int) -> None:
+        super().__init__(bands, classes)
+        self.encoder = build_encoder(options.encoder, bands, options.weights)
+        width = options.head_width or head_width(options.encoder)
+        self.head = AllMlpHead(self.encoder.widths, width, classes)
+
+    def detail(self, inputs: Inputs, availability: Tensor) -> Detail:
+        """See :meth:`Network.detail`. Only available samples of a modality are computed."""
+        first = inputs[self.names[0]]
+        stems, samples, modalities = [], [], []
+        for number, name in enumerate(self.names):
+            chosen = availability[:, number].nonzero()[:, 0]
+            if len(chosen):
+                stems.append(self.encoder.stem(name, inputs[name][chosen]))
+                samples.append(chosen)
+                modalities.append(torch.full_like(chosen, number))
+        sample = torch.cat(samples)
+        branches = self.head(self.encoder.stages(torch.cat(stems)))  # (N, K, H/4, W/4)
+        totals = branches.new_zeros((len(availability), *branches.shape[1:])).index_add(0, sample, branches)
+        counts = availability.sum(dim=1).to(branches.dtype)
+        logits = self._upsampled(totals / counts[:, None, None, None], first)
+        return Detail(logits, branches, sample, torch.cat(modalities))
+
+    def scenario_logits(self, inputs: Inputs, availability: Tensor, normalise: Normalise) -> Tensor:
+        """See :meth:`Network.scenario_logits`."""
+        totals: Tensor | None = None
+        for number, name in enumerate(self.names):
+            branch = self._branch(name, inputs[name], availability[number], normalise)
+            totals = branch if totals is None else totals + branch
+        mean = totals / availability.sum().to(torch.float32)  # type: ignore[operator]
+        return self._upsampled(mean, inputs[self.names[0]])
+
+    def _branch(self, name: str, values: Tensor, available: Tensor, normalise: Normalise) -> Tensor:
+        # The encoders halve with odd kernels and half-kernel padding: each stride-2 step gives (n - 1) // 2 + 1.
+        rows, cols = ((size - 1) // 2 // 2 + 1 for size in values.shape[-2:])
+
+        def present(raw: Tensor) -> Tensor:
+            return self.head(self.encoder.stages(self.encoder.stem(name, normalise(name, raw))))  # type: ignore[no-any-return]
+
+        def absent(raw: Tensor) -> Tensor:
+            return torch.zeros((raw.shape[0], self.classes, rows, cols), device=raw.device)
+
+        return torch.cond(available, present, absent, (values,))  # type: ignore[no-any-return]
+
+    @staticmethod
+    def _upsampled(logits: Tensor, like: Tensor) -> Tensor:
+        return F.interpolate(logits, size=like.shape[-2:], mode="bilinear", align_corners=False)

@@ -1,0 +1,176 @@
+"""Labels of a scene as class indices, from a raster or from polygons with a class field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.features import rasterize
+
+from engine.errors import GridError, LabelError, RasterReadError
+from engine.grid import Grid, Window
+from engine.modality import LandClass
+from engine.raster.alignment import AlignedReader
+from engine.raster.sources import SourceSpec
+
+IGNORED = -1
+"""Class index of a pixel that is not learned and not scored."""
+
+
+@dataclass(frozen=True)
+class LabelMapping:
+    """What label values mean.
+
+    Args:
+        classes: A label's index is its class's position here.
+        remap: Values to replace by a class's value, which merges classes.
+        ignore: Values that are never learned.
+    """
+
+    classes: tuple[LandClass, ...]
+    remap: Mapping[int, int]
+    ignore: frozenset[int]
+
+    def indices(
+        self, values: NDArray[np.generic], valid: NDArray[np.bool_], where: str
+    ) -> NDArray[np.int16]:
+        """Class indices ``[h, w]`` of label values; IGNORED where not ``valid`` or to be ignored.
+
+        Args:
+            values: ``[h, w]`` label values.
+            valid: ``[h, w]``.
+            where: File and window, for the message.
+
+        Raises:
+            LabelError: If a value is neither a class's, nor replaced, nor ignored.
+        """
+        found = np.full(values.shape, IGNORED, dtype=np.int16)
+        position = {land_class.value: index for index, land_class in enumerate(self.classes)}
+        for raw in np.unique(values[valid]):
+            value = self.remap.get(int(raw), int(raw))
+            if value in position:
+                found[valid & (values == raw)] = position[value]
+            elif int(raw) not in self.ignore and value not in self.ignore:
+                known = ", ".join(f"{item.value} {item.name}" for item in self.classes)
+                raise LabelError(
+                    f"{where}: label value {raw} is none of the classes ({known}); add a class, replace it with "
+                    "data.labels.remap, or add it to data.labels.ignore"
+                )
+        return found
+
+
+class LabelReader(Protocol):
+    """Gives class indices by window."""
+
+    def read(self, window: Window) -> NDArray[np.int16]:
+        """Class indices ``[h, w]``, IGNORED where there is no label; the window may reach outside."""
+
+    def close(self) -> None:
+        """Closes what is open."""
+
+
+class RasterLabels:
+    """Labels from a raster, nearest neighbour where it must be warped."""
+
+    def __init__(self, spec: SourceSpec, grid: Grid, mapping: LabelMapping) -> None:
+        self.spec, self.mapping = spec, mapping
+        self._reader = AlignedReader([spec], grid, resampling="nearest")
+        if len(self._reader.band_names) != 1:
+            self._reader.close()
+            raise LabelError(
+                f"{spec}: labels are one band, this has {len(self._reader.band_names)}; choose one with @1"
+            )
+
+    def read(self, window: Window) -> NDArray[np.int16]:
+        """See :class:`LabelReader`."""
+        block = self._reader.read(window)
+        where = f"{self.spec}, rows {window.row}-{window.end_row - 1}, columns {window.col}-{window.end_col - 1}"
+        return self.mapping.indices(block.values[0], block.valid, where)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._reader.close()
+
+
+class VectorLabels:
+    """Labels from polygons whose ``field`` holds class values or class names; the later polygon wins.
+
+    Args:
+        path: A vector file.
+        field: Its class field.
+        grid: The grid to burn onto; polygons in another CRS are reprojected.
+        mapping: What the values mean.
+        layer: Layer of a file with several.
+
+    Raises:
+        RasterReadError: If the file cannot be read.
+        LabelError: If there is no such field, or a value is no class.
+        GridError: If only one of file and grid has a CRS.
+    """
+
+    def __init__(
+        self, path: str, field: str, grid: Grid, mapping: LabelMapping, layer: str | None = None
+    ) -> None:
+        import geopandas
+
+        try:
+            frame = geopandas.read_file(path, layer=layer) if layer else geopandas.read_file(path)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise RasterReadError(f"{path}: cannot be read as a vector file: {error}") from error
+        if field not in frame.columns:
+            fields = ", ".join(str(name) for name in frame.columns if name != "geometry")
+            raise LabelError(f"{path}: there is no field {field!r}; it has {fields}")
+        if (frame.crs is None) != (grid.crs is None):
+            raise GridError(f"{path}: of the polygons and the grid only one has a coordinate reference system")
+        if grid.crs is not None:
+            frame = frame.to_crs(grid.crs.to_wkt())
+        frame = frame[~frame.geometry.is_empty & frame.geometry.notna()]
+        indices = [_class_of(value, mapping, f"{path}, field {field}") for value in frame[field]]
+        self._grid = grid
+        self._shapes = [
+            (shape, index) for shape, index in zip(frame.geometry, indices, strict=True) if index != IGNORED
+        ]
+        self._bounds = [grid.window_of(tuple(shape.bounds)) for shape, _ in self._shapes]
+
+    def read(self, window: Window) -> NDArray[np.int16]:
+        """See :class:`LabelReader`. A pixel belongs to the polygon that holds its centre."""
+
+
+        near = [
+            item
+            for item, bounds in zip(self._shapes, self._bounds, strict=True)
+            if not (bounds & window).empty
+        ]
+        shape = (window.height, window.width)
+        if not near:
+            return np.full(shape, IGNORED, dtype=np.int16)
+        burnt: NDArray[np.int16] = rasterize(
+            near, out_shape=shape, fill=IGNORED, transform=self._grid.part(window).transform, dtype="int16"
+        )
+        return burnt
+
+    def close(self) -> None:
+        """Nothing is open: the polygons are in memory."""
+
+
+def _class_of(value: object, mapping: LabelMapping, where: str) -> int:
+    names = {land_class.name: index for index, land_class in enumerate(mapping.classes)}
+    if isinstance(value, str) and value in names:
+        return names[value]
+    try:
+        number = int(str(value)) if isinstance(value, str) else int(float(value))  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise LabelError(f"{where}: {value!r} is neither a class's value nor its name") from error
+    return int(mapping.indices(np.array([[number]]), np.array([[True]]), where)[0, 0])
+
+
+def open_labels(
+    path: str, grid: Grid, mapping: LabelMapping, field: str | None = None, layer: str | None = None
+) -> LabelReader:
+    """Labels from polygons where a class ``field`` is named, else from a raster ``PATH[@BAND]``."""
+    if field is not None:
+        return VectorLabels(path, field, grid, mapping, layer)
+    return RasterLabels(SourceSpec.parse(path), grid, mapping)

@@ -1,0 +1,116 @@
+"""Raster sources: a file, URI or subdataset with a choice of bands."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.io import DatasetReader
+
+from engine.errors import BandError, RasterReadError
+from engine.grid import Grid
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """A raster as it is named: ``PATH[@BANDS]``, with bands by number or name; no bands means all.
+
+    Args:
+        path: File, ``/vsi`` path, URI or subdataset.
+        bands: Numbers (from 1) or names, as written.
+    """
+
+    path: str
+    bands: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> SourceSpec:
+        """Reads ``PATH[@BANDS]``. An ``@`` that is part of a file's name stays in the path."""
+        path, at, bands = text.rpartition("@")
+        if not at or not path or "/" in bands or Path(text).exists():
+            return cls(text)
+        return cls(path, tuple(band.strip() for band in bands.split(",") if band.strip()))
+
+    def __str__(self) -> str:
+        return f"{self.path}@{','.join(self.bands)}" if self.bands else self.path
+
+
+class RasterSource:
+    """An open raster with its chosen bands. A context manager.
+
+    Args:
+        spec: What to open.
+
+    Raises:
+        RasterReadError: If it cannot be opened.
+        BandError: If a band does not exist, or the chosen bands differ in data type.
+    """
+
+    def __init__(self, spec: SourceSpec) -> None:
+        self.spec = spec
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                self.dataset: DatasetReader = rasterio.open(spec.path)
+        except (RasterioError, RasterioIOError) as error:
+            raise RasterReadError(f"{spec.path}: cannot be opened as a raster: {error}") from error
+        if self.dataset.count == 0:
+            names = ", ".join(self.dataset.subdatasets[:5])
+            self.dataset.close()
+            raise RasterReadError(f"{spec.path}: holds no band itself; name one of its subdatasets: {names}")
+        self.grid = Grid(
+            self.dataset.crs, self.dataset.transform, self.dataset.height, self.dataset.width
+        )
+        self.band_indices = self._indices()
+        descriptions = self.dataset.descriptions
+        self.band_names = tuple(descriptions[band - 1] or f"band {band}" for band in self.band_indices)
+        self.dtype = self._dtype()
+
+    def __enter__(self) -> RasterSource:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self.dataset.close()
+
+    def _indices(self) -> tuple[int, ...]:
+        if self.spec.bands:
+            return tuple(self._index(band) for band in self.spec.bands)
+        alpha = rasterio.enums.ColorInterp.alpha
+        kinds = self.dataset.colorinterp
+        return tuple(band for band in self.dataset.indexes if kinds[band - 1] != alpha or len(kinds) == 1)
+
+    def _index(self, band: str) -> int:
+        descriptions = list(self.dataset.descriptions)
+        if band in descriptions:
+            return descriptions.index(band) + 1
+        if band.isdigit() and 1 <= int(band) <= self.dataset.count:
+            return int(band)
+        named = [name for name in descriptions if name]
+        raise BandError(
+            f"{self.spec.path}: there is no band {band!r}; it has bands 1 to {self.dataset.count}"
+            + (f", named {', '.join(named)}" if named else "")
+        )
+
+    def _dtype(self) -> str:
+        found = {str(self.dataset.dtypes[band - 1]) for band in self.band_indices}
+        if len(found) > 1:
+            raise BandError(f"{self.spec}: its bands have several data types: {', '.join(sorted(found))}")
+        return found.pop()
+
+    @property
+    def nodata(self) -> float | None:
+        """The nodata value of the first chosen band."""
+        value: float | None = self.dataset.nodatavals[self.band_indices[0] - 1]
+        return value
+
+
+def open_source(spec: SourceSpec) -> RasterSource:
+    """Opens a source; see :class:`RasterSource`."""
+    return RasterSource(spec)

@@ -1,0 +1,146 @@
+"""Writing results: under a temporary name until they are complete, then renamed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from xml.etree import ElementTree as Xml  # noqa: S405 (writes only)
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.errors import RasterioError
+from rasterio.windows import Window as RasterioWindow
+
+from engine.errors import OutputError
+from engine.grid import Grid, Window
+from engine.modality import LandClass, map_dtype
+
+
+class LayerWriter:
+    """A single-band GeoTIFF that appears under its name only when it is complete. A context manager.
+
+    Args:
+        path: Its final name.
+        grid: Its CRS, transform and shape.
+        dtype: Data type.
+        nodata: Nodata value, or None.
+        description: Name of the band.
+
+    Raises:
+        OutputError: If it cannot be written there.
+    """
+
+    def __init__(
+        self, path: Path, grid: Grid, dtype: str, nodata: float | None, description: str
+    ) -> None:
+        self.path = Path(path)
+        self._aside = self.path.with_name(f".{self.path.name}.part.tif")
+        try:
+            self._dataset = rasterio.open(
+                self._aside,
+                "w",
+                driver="GTiff",
+                height=grid.height,
+                width=grid.width,
+                count=1,
+                dtype=dtype,
+                crs=grid.crs,
+                transform=grid.transform,
+                nodata=nodata,
+                compress="deflate",
+                predictor=2 if np.issubdtype(dtype, np.integer) else 3,
+                tiled=True,
+                blockxsize=512,
+                blockysize=512,
+                bigtiff="if_safer",
+            )
+        except (RasterioError, OSError) as error:
+            raise OutputError(
+                f"{self.path}: cannot be written: {error}; check that the folder exists, may be written and has room"
+            ) from error
+        self._dataset.set_band_description(1, description)
+
+    def write(self, window: Window, values: NDArray[np.generic]) -> None:
+        """Writes ``[h, w]`` values; the window lies inside of the grid.
+
+        Raises:
+            OutputError: If the disk is full, for instance.
+        """
+        area = RasterioWindow(window.col, window.row, window.width, window.height)
+        try:
+            self._dataset.write(values, 1, window=area)
+        except (RasterioError, OSError) as error:
+            raise OutputError(f"{self.path}: cannot be written: {error}; is the disk full?") from error
+
+    def __enter__(self) -> LayerWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._close()
+            if kind is None:
+                self._publish()
+        finally:
+            with suppress(FileNotFoundError):
+                self._aside.unlink()
+
+    def _close(self) -> None:
+        try:
+            self._dataset.close()
+        except (RasterioError, OSError) as error:
+            raise OutputError(f"{self.path}: cannot be completed: {error}; is the disk full?") from error
+
+    def _publish(self) -> None:
+        try:
+            with self._aside.open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(self._aside, self.path)
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be completed: {error}") from error
+
+
+class ClassMapWriter(LayerWriter):
+    """A class map: class values, nodata 255 (65535 above value 254), colour table and category names.
+
+    The names stand in ``<map>.aux.xml``, where GDAL and QGIS look for them.
+
+    Args:
+        path: Its final name.
+        grid: Its CRS, transform and shape.
+        classes: The model's classes, in the order of their indices.
+    """
+
+    def __init__(self, path: Path, grid: Grid, classes: Sequence[LandClass]) -> None:
+        dtype, self.nodata = map_dtype(classes)
+        super().__init__(path, grid, dtype, self.nodata, "class")
+        self.classes = tuple(classes)
+        self._values = np.array([land_class.value for land_class in classes], dtype=dtype)
+        self._dataset.write_colormap(
+            1, {land_class.value: (*land_class.rgb, 255) for land_class in classes}
+        )
+
+    def write_classes(self, window: Window, indices: NDArray[np.integer], valid: NDArray[np.bool_]) -> None:
+        """Writes ``[h, w]`` class indices as class values; nodata where not ``valid``."""
+        self.write(window, np.where(valid, self._values[indices], self._values.dtype.type(self.nodata)))
+
+    def _publish(self) -> None:
+        sidecar = self.path.with_name(f"{self.path.name}.aux.xml")
+        try:
+            sidecar.write_text(self._categories(), encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"{sidecar}: cannot be written: {error}") from error
+        super()._publish()
+
+    def _categories(self) -> str:
+        names = {land_class.value: land_class.name for land_class in self.classes}
+        root = Xml.Element("PAMDataset")
+        categories = Xml.SubElement(Xml.SubElement(root, "PAMRasterBand", band="1"), "CategoryNames")
+        for value in range(max(names) + 1):
+            Xml.SubElement(categories, "Category").text = names.get(value, "")
+        return Xml.tostring(root, encoding="unicode")

@@ -1,0 +1,87 @@
+"""Batches of chips, in an order that is a function of (seed, epoch, sample) alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from engine.data.chips import Chip, ChipSampler
+from engine.training.recipe import ScheduleSettings
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Chips of one step.
+
+    Args:
+        inputs: For each modality ``[B, C, H, W]`` in the sensor's units and data type.
+        availability: ``[B, M]`` bool: the scenario of each sample.
+        labels: ``[B, H, W]`` int64 class indices, -1 where ignored.
+    """
+
+    inputs: dict[str, Tensor]
+    availability: Tensor
+    labels: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        return Batch(
+            {name: values.to(device, non_blocking=True) for name, values in self.inputs.items()},
+            self.availability.to(device, non_blocking=True),
+            self.labels.to(device, non_blocking=True),
+        )
+
+
+class _Samples(Dataset[Chip]):
+    def __init__(self, sampler: ChipSampler) -> None:
+        self.sampler = sampler
+
+    def __getitem__(self, index: tuple[int, int]) -> Chip:
+        return self.sampler.draw(*index)
+
+
+class _Steps:
+    """The (epoch, sample) pairs of each step, from a step on."""
+
+    def __init__(self, schedule: ScheduleSettings, first: int, steps: int) -> None:
+        self.schedule, self.first, self.steps = schedule, first, steps
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for step in range(self.first, self.steps):
+            epoch, place = divmod(step, self.schedule.steps_per_epoch)
+            start = place * self.schedule.batch
+            end = min(start + self.schedule.batch, self.schedule.samples)
+            yield [(epoch, sample) for sample in range(start, end)]
+
+    def __len__(self) -> int:
+        return self.steps - self.first
+
+
+def collate(chips: Sequence[Chip]) -> Batch:
+    """Stacks chips of one size."""
+    return Batch(
+        {
+            name: torch.stack([torch.from_numpy(chip.values[name]) for chip in chips])
+            for name in chips[0].values
+        },
+        torch.stack([torch.from_numpy(chip.availability) for chip in chips]),
+        torch.stack([torch.from_numpy(chip.labels) for chip in chips]).long(),
+    )
+
+
+def batches(sampler: ChipSampler, schedule: ScheduleSettings, first: int, steps: int) -> DataLoader[Chip]:
+    """The batches of steps ``first`` to ``steps`` - 1.
+
+    The sampler's scenes must not be open yet where the schedule has workers: each worker opens its own.
+    """
+    return DataLoader(
+        _Samples(sampler),
+        batch_sampler=_Steps(schedule, first, steps),
+        collate_fn=collate,
+        num_workers=schedule.workers,
+        persistent_workers=False,
+    )

@@ -1,0 +1,243 @@
+"""Recipes: the YAML files that fix the modalities, classes, data, network, method and schedule of a training."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from engine.data.settings import DataSettings, Settings
+from engine.errors import EngineError, RecipeError
+from engine.methods.registry import build_method
+from engine.modality import LandClass, Modality
+from engine.networks.registry import check_network
+
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+
+
+class ModalitySettings(Settings):
+    """A modality: its bands' names in order, data type and unit."""
+
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")
+    bands: tuple[str, ...] = Field(min_length=1)
+    dtype: Literal["uint8", "int16", "uint16", "int32", "float32"] = "float32"
+    unit: str = ""
+
+    def value(self) -> Modality:
+        """As a :class:`~engine.modality.Modality` without statistics."""
+        return Modality(self.name, self.bands, self.dtype, self.unit)
+
+
+class ClassSettings(Settings):
+    """A class: its value in the labels and the map, its name and its colour (``#rrggbb``)."""
+
+    value: int
+    name: str
+    color: str
+
+    def checked(self) -> LandClass:
+        """As a :class:`~engine.modality.LandClass`."""
+        return LandClass(self.value, self.name, self.color)
+
+
+class OptimizerSettings(Settings):
+    """AdamW or Adam; both with PyTorch's betas."""
+
+    name: Literal["adamw", "adam"] = "adamw"
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+
+
+class DecaySettings(Settings):
+    """How the learning rate changes over a stage.
+
+    Args:
+        name: ``poly``: (1 - t) ** power; ``cosine``: half a cosine to zero; ``step``: times gamma every
+            ``step_epochs`` epochs; ``constant``.
+        warmup: Share of the steps in which the rate rises linearly from ``warmup_from`` times its value.
+    """
+
+    name: Literal["poly", "cosine", "step", "constant"] = "poly"
+    power: float = 0.9
+    gamma: float = Field(default=0.91, gt=0, le=1)
+    step_epochs: int = Field(default=5, ge=1)
+    warmup: float = Field(default=0.05, ge=0, lt=1)
+    warmup_from: float = Field(default=0.1, ge=0, le=1)
+
+
+class ScheduleSettings(Settings):
+    """How long and in what steps.
+
+    Args:
+        epochs: Epochs of ``samples`` chips each.
+        batch: Chips a step.
+        validate_every: Epochs between two evaluations of the validation split, by which the best checkpoint
+            is chosen; the last epoch is always evaluated.
+        checkpoint_every: Steps between two checkpoints; there is one at the end of each epoch too.
+        workers: Processes that cut chips; 0 cuts them between the steps.
+        clip: Largest norm of the gradient; None clips nothing.
+    """
+
+    epochs: int = Field(ge=1)
+    samples: int = Field(ge=1)
+    batch: int = Field(default=8, ge=1)
+    validate_every: int = Field(default=1, ge=1)
+    checkpoint_every: int = Field(default=100, ge=1)
+    workers: int = Field(default=0, ge=0)
+    precision: Precision = "auto"
+    clip: float | None = Field(default=1.0, gt=0)
+    optimizer: OptimizerSettings = OptimizerSettings()
+    decay: DecaySettings = DecaySettings()
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of an epoch; the last one may be smaller."""
+        return -(-self.samples // self.batch)
+
+
+class Named(Settings):
+    """A network or method by name, with its options."""
+
+    name: str
+    options: Mapping[str, Any] = {}
+
+
+class Recipe(Settings):
+    """A whole training."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    seed: int = Field(default=0, ge=0)
+    modalities: tuple[ModalitySettings, ...] = Field(min_length=1)
+    classes: tuple[ClassSettings, ...] = Field(min_length=2)
+    data: DataSettings
+    network: Named
+    method: Named
+    schedule: ScheduleSettings
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        for what, names in (
+            ("modalities", [modality.name for modality in self.modalities]),
+            ("classes", [str(land_class.value) for land_class in self.classes]),
+        ):
+            twice = {name for name in names if names.count(name) > 1}
+            if twice:
+                raise ValueError(f"{what}: {', '.join(sorted(twice))} stands there twice")
+        known = {modality.name for modality in self.modalities}
+        for number, scene in enumerate(self.data.scenes):
+            unknown = sorted(set(scene.sources) - known)
+            if unknown:
+                raise ValueError(
+                    f"data.scenes.{number}.sources: {', '.join(unknown)} is none of the modalities "
+                    f"{', '.join(sorted(known))}"
+                )
+        ignored = {land_class.value for land_class in self.classes} & self.data.labels.ignore
+        if ignored:
+            raise ValueError(f"data.labels.ignore: {sorted(ignored)} are classes too")
+        return self
+
+    @property
+    def modality_values(self) -> tuple[Modality, ...]:
+        """The modalities, without statistics."""
+        return tuple(modality.value() for modality in self.modalities)
+
+    @property
+    def class_values(self) -> tuple[LandClass, ...]:
+        """The classes."""
+        return tuple(land_class.checked() for land_class in self.classes)
+
+    @property
+    def digest(self) -> str:
+        """A hash of all that decides the weights: everything but where the data lie and how often to save."""
+        content = self.model_dump(mode="json")
+        del content["data"]["root"]
+        for key in ("workers", "checkpoint_every"):
+            del content["schedule"][key]
+        return hashlib.sha256(json.dumps(content, sort_keys=True, default=sorted).encode()).hexdigest()
+
+
+def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Reads a recipe; ``data.root`` becomes absolute.
+
+    Args:
+        path: YAML file.
+        overrides: ``key.path=value`` each, values in YAML; list items by number.
+
+    Raises:
+        RecipeError: If the file cannot be read, a key is unknown, missing or wrong, or things do not combine.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path}: is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path}: a recipe is a mapping of keys; found {type(content).__name__}")
+    for override in overrides:
+        _override(content, override)
+    try:
+        recipe = Recipe.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError(f"{path}:\n{_explained(error)}") from error
+    root = (path.parent / recipe.data.root).resolve()
+    if not root.is_dir():
+        raise RecipeError(f"{path}: data.root: there is no folder {root}; set it with --set data.root=FOLDER")
+    _check(recipe, path)
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"root": root})})
+
+
+def write_recipe(recipe: Recipe, path: Path) -> None:
+    """Writes a recipe that :func:`read_recipe` reads back as it is."""
+    content = recipe.model_dump(mode="json", exclude_defaults=False)
+    path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def _check(recipe: Recipe, path: Path) -> None:
+    try:
+        recipe.class_values  # noqa: B018 (colours and values are checked as they are made)
+        check_network(recipe.network.name, recipe.network.options)
+        build_method(recipe.method.name, recipe.method.options, len(recipe.classes))
+    except EngineError as error:
+        raise RecipeError(f"{path}: {error}") from error
+
+
+def _override(content: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals:
+        raise RecipeError(f"--set {override}: expected KEY=VALUE, as in schedule.epochs=3")
+    target: Any = content
+    *parents, last = key.split(".")
+    for parent in parents:
+        if isinstance(target, list):
+            target = target[_position(target, parent, key)]
+        elif isinstance(target, dict):
+            target = target.setdefault(parent, {})
+        else:
+            raise RecipeError(f"--set {key}: {parent} is below a single value")
+    if isinstance(target, list):
+        target[_position(target, last, key)] = yaml.safe_load(value)
+    elif isinstance(target, dict):
+        target[last] = yaml.safe_load(value)
+    else:
+        raise RecipeError(f"--set {key}: {last} is below a single value")
+
+
+def _position(items: list[Any], text: str, key: str) -> int:
+    if not text.isdigit() or int(text) >= len(items):
+        raise RecipeError(f"--set {key}: {text} is no position in a list of {len(items)}")
+    return int(text)
+
+
+def _explained(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ")
+        lines.append(f"  {where}: {message}" if where else f"  {message}")
+    return "\n".join(lines)

@@ -1,0 +1,84 @@
+"""A run becomes a model: tile and halo chosen on the validation split, accuracy written down, graph exported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from engine.data.scenes import scene_grid
+from engine.data.survey import SceneCollection
+from engine.evaluation.predictors import torch_predictor
+from engine.evaluation.tiling import Tiling, choose_tiling
+from engine.export.onnx import export_model
+from engine.inference.model import ModelMetadata, PixelSize, ScenarioAccuracy, TrainingFacts
+from engine.training.checkpoints import Kind
+from engine.training.recipe import Recipe
+from engine.training.run import open_run
+
+
+def _accuracy(tiling: Tiling) -> tuple[ScenarioAccuracy, ...]:
+    evaluation = tiling.evaluation
+    return tuple(
+        ScenarioAccuracy(
+            scenario=scenario.label(evaluation.names),
+            split="validation",
+            miou=score.miou,
+            overall_accuracy=score.overall_accuracy,
+        )
+        for scenario, score in zip(evaluation.scenarios, evaluation.scores, strict=True)
+    )
+
+
+def _pixel_size(collection: SceneCollection, recipe: Recipe) -> PixelSize:
+    grid = scene_grid(collection.specs[0], collection.modalities, recipe.data.pixel_size)
+    width, height = grid.pixel_size
+    return PixelSize(x=width, y=height, crs=grid.crs.to_string() if grid.crs else None)
+
+
+def release(
+    run: Path,
+    output: Path,
+    kind: Kind,
+    report: Callable[[int, int, float], None] = lambda _tile, _halo, _score: None,
+) -> ModelMetadata:
+    """Writes the model of a run.
+
+    Args:
+        run: Run folder.
+        output: The ``.onnx`` file.
+        kind: Which checkpoint.
+        report: Told each tile, halo and validation mIoU that is tried.
+
+    Raises:
+        RunError: If the folder is no run, or has no such checkpoint.
+        ExportError: If the graph does not answer as the network does.
+        OutputError: If the file cannot be written.
+    """
+    recipe, segmenter = open_run(run, kind)
+    collection = SceneCollection(recipe.data, recipe.data.root, segmenter.modalities, recipe.class_values)
+    try:
+        tiling = choose_tiling(
+            collection, segmenter.modalities, torch_predictor(segmenter, torch.device("cpu")), report
+        )
+        pixel_size = _pixel_size(collection, recipe)
+    finally:
+        collection.close()
+    metadata = ModelMetadata.describe(
+        name=recipe.name,
+        modalities=segmenter.modalities,
+        classes=recipe.class_values,
+        pixel_size=pixel_size,
+        tile=tiling.tile,
+        halo=tiling.halo,
+        accuracy=_accuracy(tiling),
+        training=TrainingFacts(
+            data=tuple(scene.name for scene in recipe.data.scenes),
+            licence=recipe.data.licence,
+            network=recipe.network.name,
+            method=recipe.method.name,
+            recipe=recipe.digest,
+        ),
+    )
+    return export_model(segmenter, metadata, output)

@@ -1,0 +1,96 @@
+"""The folder that a training leaves: recipe, statistics, checkpoints, metrics."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from engine.errors import OutputError, RunError
+from engine.modality import BandStatistics, Modality
+from engine.networks.registry import build_network
+from engine.networks.segmenter import Segmenter
+from engine.training.checkpoints import Kind, find, load
+from engine.training.recipe import Recipe, read_recipe, write_recipe
+
+RECIPE, STATISTICS = "recipe.yaml", "modalities.json"
+
+
+def build_segmenter(recipe: Recipe, modalities: Sequence[Modality]) -> Segmenter:
+    """The recipe's network, untrained, with the normalisation of ``modalities``."""
+    network = build_network(
+        recipe.network.name,
+        recipe.network.options,
+        {modality.name: len(modality.bands) for modality in modalities},
+        len(recipe.classes),
+    )
+    return Segmenter(network, modalities)
+
+
+def create(folder: Path, recipe: Recipe) -> None:
+    """Makes a run folder.
+
+    Raises:
+        RunError: If it holds something already.
+        OutputError: If it cannot be written.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"{folder}: exists and is not empty; choose another folder, or go on with --resume")
+    try:
+        (folder / "checkpoints").mkdir(parents=True)
+        write_recipe(recipe, folder / RECIPE)
+    except OSError as error:
+        raise OutputError(f"{folder}: the run folder cannot be made: {error}") from error
+
+
+def write_modalities(folder: Path, modalities: Sequence[Modality]) -> None:
+    """Keeps the modalities with their training statistics."""
+    content = json.dumps([asdict(modality) for modality in modalities], indent=1)
+    (folder / STATISTICS).write_text(content, encoding="utf-8")
+
+
+def read_modalities(folder: Path) -> tuple[Modality, ...]:
+    """The modalities with their training statistics.
+
+    Raises:
+        RunError: If the folder has none.
+    """
+    try:
+        content = json.loads((folder / STATISTICS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{folder}: is no run folder, or its training never started: {error}") from error
+    return tuple(
+        Modality(
+            item["name"],
+            tuple(item["bands"]),
+            item["dtype"],
+            item["unit"],
+            tuple(BandStatistics(**band) for band in item["statistics"]),
+        )
+        for item in content
+    )
+
+
+def open_run(folder: Path, kind: Kind) -> tuple[Recipe, Segmenter]:
+    """A trained run: its recipe, and its network with the weights of a checkpoint, in evaluation mode.
+
+    Raises:
+        RunError: If the folder is no run, or has no such checkpoint.
+    """
+    if not (folder / RECIPE).exists():
+        raise RunError(f"{folder}: is no run folder: it has no {RECIPE}")
+    recipe = read_recipe(folder / RECIPE)
+    recipe = recipe.model_copy(
+        update={"network": recipe.network.model_copy(update={"options": _unpretrained(recipe)})}
+    )
+    segmenter = build_segmenter(recipe, read_modalities(folder))
+    load(find(folder, kind), segmenter)
+    return recipe, segmenter.eval()
+
+
+def _unpretrained(recipe: Recipe) -> dict[str, object]:
+    """The network's options without pretrained weights, which a checkpoint replaces."""
+    return {key: value for key, value in recipe.network.options.items() if key != "weights"}
+
+
