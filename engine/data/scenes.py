@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +60,7 @@ def _tiles(root: Path, settings: SceneSettings) -> list[str]:
     before, after = path.name.split("{tile}")
     names = [
         file.name.removeprefix(before).removesuffix(after)
-        for file in path.parent.glob(f"{re.sub(r'([*?[])', r'[\1]', before)}*{after}")
+        for file in path.parent.glob(f"{escape(before)}*{escape(after)}")
     ]
     if not names:
         raise RasterReadError(

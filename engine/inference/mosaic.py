@@ -1,0 +1,212 @@
+"""Tiles into a map: each pixel in its own scenario, neighbouring tiles cross-faded, in memory for a few tiles.
+
+A tile runs once for each scenario that occurs in the part of it that is kept. In the run for scenario S, pixels where
+a member of S is invalid are filled with its training mean, and each pixel takes the result of its own scenario.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.availability import Scenario, from_bits
+from engine.errors import Cancelled
+from engine.grid import Window
+from engine.inference.tiles import TilePlan
+from engine.modality import Modality
+from engine.raster.alignment import Block
+
+Seam = Literal["crossfade", "crop"]
+
+Predictor = Callable[[Scenario, Mapping[str, NDArray[np.generic]]], NDArray[np.float32]]
+"""Probabilities ``[B, K, T, T]`` under a scenario, of its members' values ``[B, C, T, T]``."""
+
+
+class Reader(Protocol):
+    """Gives a modality's values and validity by window of the map's grid."""
+
+    def read(self, window: Window) -> Block:
+        """Values ``[C, h, w]`` and validity ``[h, w]``; the window may reach outside."""
+
+
+@dataclass(frozen=True)
+class MapBlock:
+    """A finished rectangle of the map.
+
+    Args:
+        window: Where it lies.
+        classes: ``[h, w]`` class indices; 0 where no modality is valid.
+        confidence: ``[h, w]`` probability of that class in percent, 0-100.
+        availability: ``[h, w]`` bit mask of the modalities that were used; 0 where there was none.
+    """
+
+    window: Window
+    classes: NDArray[np.uint16]
+    confidence: NDArray[np.uint8]
+    availability: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Tile:
+    row: int
+    col: int
+    bits: NDArray[np.int64]
+    sums: NDArray[np.float32] | None
+
+
+def _kept(plan: TilePlan, row: int, col: int, seam: Seam) -> NDArray[np.float32]:
+    weigh = plan.weights if seam == "crossfade" else plan.core_weights
+    kept: NDArray[np.float32] = np.outer(weigh(row, plan.rows), weigh(col, plan.cols))
+    return kept
+
+
+class _TileRunner:
+    """Reads and predicts one tile; called from several threads."""
+
+    def __init__(
+        self,
+        modalities: Sequence[Modality],
+        readers: Mapping[str, Reader],
+        plan: TilePlan,
+        window: Window,
+        classes: int,
+        predict: Predictor,
+        seam: Seam,
+    ) -> None:
+        self.modalities, self.readers, self.plan, self.window = modalities, readers, plan, window
+        self.classes, self.predict, self.seam = classes, predict, seam
+
+    def __call__(self, row: int, col: int) -> _Tile:
+        area = self.plan.window(row, col)
+        bits = np.zeros((area.height, area.width), dtype=np.int64)
+        blocks: dict[str, Block] = {}
+        for number, modality in enumerate(self.modalities):
+            if modality.name in self.readers:
+                blocks[modality.name] = self.readers[modality.name].read(area)
+                bits |= blocks[modality.name].valid.astype(np.int64) << number
+        weights = _kept(self.plan, row, col, self.seam)
+        wanted = np.zeros(bits.shape, dtype=bool)
+        wanted[(self.window & area).within(area)] = True
+        occurring = np.unique(bits[wanted & (weights > 0)])
+        sums: NDArray[np.float32] | None = None
+        for mask in (int(found) for found in occurring if found):
+            probabilities = self._run(from_bits(mask, len(self.modalities)), blocks)
+            part = probabilities * np.where(bits == mask, weights, np.float32(0))
+            sums = part if sums is None else sums + part
+        return _Tile(row, col, bits, sums)
+
+    def _run(self, scenario: Scenario, blocks: Mapping[str, Block]) -> NDArray[np.float32]:
+        inputs = {}
+        for index in scenario.indices:
+            modality = self.modalities[index]
+            block = blocks[modality.name]
+            inputs[modality.name] = np.where(block.valid, block.values, modality.fill[:, None, None])[None]
+        return self.predict(scenario, inputs)[0]
+
+
+class _Carry:
+    """What tiles owe to their right and lower neighbours: strips as wide as the overlap, never the whole map."""
+
+    def __init__(self, plan: TilePlan, classes: int) -> None:
+        self.plan, self.classes, self.overlap = plan, classes, 2 * plan.halo
+        self.length = (plan.cols - 1) * plan.stride + plan.tile
+        self.above = np.zeros((classes, self.overlap, self.length), dtype=np.float32)
+        self.left = np.zeros((classes, plan.tile, self.overlap), dtype=np.float32)
+
+    def start_row(self) -> None:
+        """Nothing lies to the left of a row's first tile."""
+        self.left[:] = 0
+
+    def add(self, tile: _Tile) -> NDArray[np.float32]:
+        """``tile``'s sums ``[K, T, T]`` with its neighbours' parts; keeps what it owes to later ones."""
+        plan, overlap = self.plan, self.overlap
+        sums = (
+            np.zeros((self.classes, plan.tile, plan.tile), dtype=np.float32)
+            if tile.sums is None
+            else tile.sums
+        )
+        if not overlap:
+            return sums
+        start = tile.col * plan.stride
+        own = plan.stride if tile.col < plan.cols - 1 else plan.tile
+        if tile.col > 0:
+            sums[:, :, :overlap] += self.left
+        sums[:, :overlap, :own] += self.above[:, :, start : start + own]
+        # The corner on the right belongs to the left carry until the last tile of the row hands it down.
+        self.left = sums[:, :, -overlap:].copy()
+        self.above[:, :, start : start + own] = sums[:, -overlap:, :own]
+        return sums
+
+
+def map_blocks(
+    *,
+    modalities: Sequence[Modality],
+    readers: Mapping[str, Reader],
+    plan: TilePlan,
+    window: Window,
+    classes: int,
+    predict: Predictor,
+    threads: int = 1,
+    seam: Seam = "crossfade",
+    progress: Callable[[float], None] = lambda _share: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Iterator[MapBlock]:
+    """Maps ``window``, block by block; blocks do not overlap and together cover it.
+
+    The result does not depend on ``threads``, nor on ``window`` where two windows overlap.
+
+    Args:
+        modalities: All of the model's, with statistics.
+        readers: Of the modalities that are there.
+        plan: The tiles over the whole raster.
+        window: The part of it to map.
+        classes: K.
+        predict: Gives the probabilities of a tile; called from ``threads`` threads.
+        threads: Tiles that run at the same time.
+        seam: ``crossfade`` neighbours over their overlap, or ``crop`` each to its core.
+        progress: Told the share of the tiles that is done.
+        cancelled: Asked before each tile whether to stop.
+
+    Raises:
+        Cancelled: If ``cancelled`` said so.
+    """
+    run = _TileRunner(modalities, readers, plan, window, classes, predict, seam)
+    rows, cols = plan.over(window)
+    places = [(row, col) for row in rows for col in cols]
+    carry = _Carry(plan, classes)
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[_Tile]] = deque()
+        queue = iter(places)
+        try:
+            for done, (_, col) in enumerate(places):
+                while len(waiting) <= 2 * threads and (place := next(queue, None)) is not None:
+                    waiting.append(pool.submit(run, *place))
+                if cancelled():
+                    raise Cancelled("the mapping was cancelled")
+                if col == cols[0]:
+                    carry.start_row()
+                tile = waiting.popleft().result()
+                block = _finished(tile, carry.add(tile), plan, window)
+                if block is not None:
+                    yield block
+                progress((done + 1) / len(places))
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _finished(tile: _Tile, sums: NDArray[np.float32], plan: TilePlan, window: Window) -> MapBlock | None:
+    area, part = plan.window(tile.row, tile.col), plan.final(tile.row, tile.col) & window
+    if part.empty:
+        return None
+    rows, cols = part.within(area)
+    kept = sums[:, rows, cols]
+    availability = tile.bits[rows, cols]
+    confidence = np.rint(100 * np.clip(kept.max(axis=0), 0, 1)).astype(np.uint8)
+    return MapBlock(part, kept.argmax(axis=0).astype(np.uint16), confidence, availability)
