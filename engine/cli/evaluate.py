@@ -82,11 +82,11 @@ def command(
 def _model(path: Path, recipe: Recipe | None) -> tuple[Recipe, tuple[Modality, ...], Predictor, int, int]:
     if recipe is None:
         raise click.UsageError("a model holds no data: name a recipe with --data")
-    model = Model.open(path)
+    model = Model(path)
     metadata = model.metadata
     sessions = Sessions(model)
 
-    return recipe, model.modalities, sessions.predict_probabilities, metadata.tile, metadata.halo
+    return recipe, model.modalities, sessions.probabilities, metadata.tile, metadata.halo
 
 
 def print_table(evaluation: Evaluation) -> None:

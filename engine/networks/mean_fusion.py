@@ -80,7 +80,8 @@ class MeanFusion(Network):
         rows, cols = ((size - 1) // 2 // 2 + 1 for size in values.shape[-2:])
 
         def present(raw: Tensor) -> Tensor:
-            return self.head(self.encoder.stages(self.encoder.stem(name, normalise(name, raw))))  # type: ignore[no-any-return]
+            logits: Tensor = self.head(self.encoder.stages(self.encoder.stem(name, normalise(name, raw))))
+            return logits.contiguous()  # both branches must have the same strides
 
         def absent(raw: Tensor) -> Tensor:
             return torch.zeros((raw.shape[0], self.classes, rows, cols), device=raw.device)

@@ -7,12 +7,20 @@ from pathlib import Path
 
 import torch
 
+import engine
 from engine.data.scenes import scene_grid
 from engine.data.survey import SceneCollection
 from engine.evaluation.predictors import torch_predictor
 from engine.evaluation.tiling import Tiling, choose_tiling
 from engine.export.onnx import export_model
-from engine.inference.model import ModelMetadata, PixelSize, ScenarioAccuracy, TrainingFacts
+from engine.inference.model import (
+    ClassFacts,
+    ModelMetadata,
+    PixelSize,
+    ScenarioAccuracy,
+    TrainingFacts,
+    modality_facts,
+)
 from engine.training.checkpoints import Kind
 from engine.training.recipe import Recipe
 from engine.training.run import open_run
@@ -65,10 +73,13 @@ def release(
         pixel_size = _pixel_size(collection, recipe)
     finally:
         collection.close()
-    metadata = ModelMetadata.describe(
+    metadata = ModelMetadata(
         name=recipe.name,
-        modalities=segmenter.modalities,
-        classes=recipe.class_values,
+        engine=engine.__version__,
+        modalities=tuple(modality_facts(modality) for modality in segmenter.modalities),
+        classes=tuple(
+            ClassFacts(value=item.value, name=item.name, color=item.color) for item in recipe.class_values
+        ),
         pixel_size=pixel_size,
         tile=tiling.tile,
         halo=tiling.halo,

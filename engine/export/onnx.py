@@ -1,0 +1,147 @@
+"""A trained network as one ONNX file that serves every scenario."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+import engine
+from engine.errors import ExportError, OutputError
+from engine.export.parity import largest_difference
+from engine.inference.model import AVAILABILITY, KEY, OUTPUTS, ModelMetadata
+from engine.networks.segmenter import Segmenter
+
+OPSET = 18
+
+
+class _ExportForm(nn.Module):
+    """Raw values of each modality, then ``availability`` ``[M]``, to the model's four outputs."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        super().__init__()
+        self.segmenter = segmenter
+        self.names = [modality.name for modality in segmenter.modalities]
+
+    def forward(self, *values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        *inputs, availability = values
+        logits = self.segmenter.scenario_logits(dict(zip(self.names, inputs, strict=True)), availability)
+        probabilities = torch.softmax(logits, dim=1)
+        # PyTorch has no arithmetic on uint16: more classes than a byte holds leave as int32.
+        kind = torch.uint8 if logits.shape[1] <= 256 else torch.int32
+        classes = logits.argmax(dim=1).to(kind)
+        confidence = torch.round(100 * probabilities.amax(dim=1)).to(torch.uint8)
+        return classes, confidence, probabilities, logits
+
+
+def _example(segmenter: Segmenter, tile: int) -> tuple[Tensor, ...]:
+    inputs = [
+        torch.zeros((2, len(modality.bands), tile, tile), dtype=getattr(torch, modality.dtype))
+        for modality in segmenter.modalities
+    ]
+    return (*inputs, torch.ones(len(inputs), dtype=torch.bool))
+
+
+def _graph(segmenter: Segmenter, tile: int) -> onnx.ModelProto:
+    form = _ExportForm(segmenter).eval()
+    batch = torch.export.Dim("batch", min=1, max=1024)
+    dynamic = (tuple({0: batch} for _ in form.names) + ({},),)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # the exporter's own deprecations
+            program = torch.onnx.export(
+                form,
+                _example(segmenter, tile),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[*form.names, AVAILABILITY],
+                output_names=list(OUTPUTS),
+                dynamic_shapes=dynamic,
+                verbose=False,
+            )
+    except (RuntimeError, torch.onnx.errors.OnnxExporterError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ExportError(f"the network cannot be exported with tiles of {tile}: {reason}") from error
+    if program is None:
+        raise ExportError("the exporter gave no graph")
+    proto: onnx.ModelProto = program.model_proto
+    return proto
+
+
+def _strip(nodes: Iterable[onnx.NodeProto]) -> None:
+    """Removes stack traces and doc strings: most of the file, and the paths of the training machine with them."""
+    for node in nodes:
+        del node.metadata_props[:]
+        node.doc_string = ""
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                _strip_graph(attribute.g)
+
+
+def _strip_graph(graph: onnx.GraphProto) -> None:
+    graph.doc_string = ""
+    del graph.metadata_props[:]
+    del graph.value_info[:]
+    for item in (*graph.input, *graph.output, *graph.initializer):
+        item.doc_string = ""
+        del item.metadata_props[:]
+    _strip(graph.node)
+
+
+def _write(proto: onnx.ModelProto, path: Path) -> None:
+    descriptor = -1
+    try:
+        descriptor, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}; check its folder") from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(proto.SerializeToString())
+            file.flush()
+            os.fsync(file.fileno())
+        Path(aside).chmod(0o644)
+        os.replace(aside, path)
+    except OSError as error:
+        Path(aside).unlink(missing_ok=True)
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _with_metadata(proto: onnx.ModelProto, metadata: ModelMetadata) -> onnx.ModelProto:
+    del proto.metadata_props[:]
+    proto.metadata_props.add(key=KEY, value=metadata.model_dump_json())
+    return proto
+
+
+def export_model(segmenter: Segmenter, metadata: ModelMetadata, path: Path) -> ModelMetadata:
+    """Writes a network as a model.
+
+    Args:
+        segmenter: The network with its normalisation; set to evaluation mode.
+        metadata: What the file says of itself; its tile is the size of the graph's inputs.
+        path: The ``.onnx`` file, replaced when the new one is complete and tested.
+
+    Returns:
+        The metadata as written, with the parity found.
+
+    Raises:
+        ExportError: If the network cannot be exported, or the graph answers otherwise than the network.
+        OutputError: If the file cannot be written.
+    """
+    segmenter = segmenter.cpu().eval()
+    proto = _graph(segmenter, metadata.tile)
+    proto.producer_name, proto.producer_version, proto.doc_string = "engine", engine.__version__, ""
+    _strip_graph(proto.graph)
+    for function in proto.functions:
+        del function.metadata_props[:], function.value_info[:]
+        function.doc_string = ""
+        _strip(function.node)
+    difference = largest_difference(segmenter, proto, metadata.tile)
+    metadata = metadata.model_copy(update={"parity": difference})
+    _write(_with_metadata(proto, metadata), path)
+    return metadata

@@ -1,0 +1,197 @@
+"""The model file: one ONNX graph with a JSON document that says all a host must know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from engine.errors import ModelError
+from engine.modality import BandStatistics, LandClass, Modality
+
+KEY = "robust_landcover"
+"""The key of the document in the graph's ``metadata_props``."""
+
+SCHEMA = 1
+"""Version of the document; a newer one is refused."""
+
+AVAILABILITY = "availability"
+"""Name of the graph's input that says which modalities are there; a modality's input has its name."""
+
+OUTPUTS = ("classes", "confidence", "probabilities", "logits")
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BandFacts(_Document):
+    """A band's name and its values on the training pixels, in the sensor's units."""
+
+    name: str
+    mean: float
+    std: float
+    minimum: float
+    maximum: float
+
+
+class ModalityFacts(_Document):
+    """A modality; its input has this name, data type and number of bands."""
+
+    name: str
+    dtype: str
+    unit: str
+    bands: tuple[BandFacts, ...]
+
+
+class ClassFacts(_Document):
+    """A class's value in the map, its name and its colour; its place in the list is its index."""
+
+    value: int
+    name: str
+    color: str
+
+
+class PixelSize(_Document):
+    """The training pixels, in the units of ``crs`` (None: images without georeference)."""
+
+    x: float
+    y: float
+    crs: str | None
+
+
+class ScenarioAccuracy(_Document):
+    """Accuracy in one scenario on a split of the training data."""
+
+    scenario: str
+    split: str
+    miou: float
+    overall_accuracy: float
+
+
+class TrainingFacts(_Document):
+    """What the model was trained on and how. ``recipe`` is a hash."""
+
+    data: tuple[str, ...]
+    licence: str
+    network: str
+    method: str
+    recipe: str
+
+
+class ModelMetadata(_Document):
+    """The document.
+
+    Args:
+        tile: Size in pixels of the tiles that the model maps: a part of the model, since its answer depends on it.
+        halo: Half the overlap of neighbouring tiles.
+        seam: How neighbours are joined.
+        sizes: Whether the graph takes tiles of that size only.
+        parity: Largest difference of a logit between network and graph, over the scenarios tested.
+    """
+
+    schema_version: int = SCHEMA
+    name: str
+    engine: str
+    modalities: tuple[ModalityFacts, ...] = Field(min_length=1)
+    classes: tuple[ClassFacts, ...] = Field(min_length=2)
+    pixel_size: PixelSize
+    tile: int = Field(ge=1)
+    halo: int = Field(ge=0)
+    seam: str = "crossfade"
+    sizes: str = "fixed"
+    accuracy: tuple[ScenarioAccuracy, ...] = ()
+    training: TrainingFacts
+    parity: float | None = None
+
+    @property
+    def modality_values(self) -> tuple[Modality, ...]:
+        """The modalities with their statistics."""
+        return tuple(
+            Modality(
+                item.name,
+                tuple(band.name for band in item.bands),
+                item.dtype,
+                item.unit,
+                tuple(BandStatistics(band.mean, band.std, band.minimum, band.maximum) for band in item.bands),
+            )
+            for item in self.modalities
+        )
+
+    @property
+    def class_values(self) -> tuple[LandClass, ...]:
+        """The classes in the order of their indices."""
+        return tuple(LandClass(item.value, item.name, item.color) for item in self.classes)
+
+
+def modality_facts(modality: Modality) -> ModalityFacts:
+    """A modality as the document holds it."""
+    bands = tuple(
+        BandFacts(name=name, mean=band.mean, std=band.std, minimum=band.minimum, maximum=band.maximum)
+        for name, band in zip(modality.bands, modality.statistics, strict=True)
+    )
+    return ModalityFacts(name=modality.name, dtype=modality.dtype, unit=modality.unit, bands=bands)
+
+
+class Model:
+    """An opened model: its graph and its document.
+
+    Args:
+        path: The ``.onnx`` file.
+
+    Raises:
+        ModelError: If it is no ONNX file, has no document or a newer one, or names weights outside of its folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.proto = _read(self.path)
+        self.metadata = _document(self.proto, self.path)
+        self.modalities = self.metadata.modality_values
+        self.classes = self.metadata.class_values
+        self.names = tuple(modality.name for modality in self.modalities)
+
+
+def _read(path: Path) -> onnx.ModelProto:
+    try:
+        proto = onnx.load(path, load_external_data=False)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (DecodeError, ValueError) as error:
+        raise ModelError(f"{path}: is no ONNX file: {error}") from error
+    if not proto.graph.node:
+        raise ModelError(f"{path}: is no ONNX file, or an empty one")
+    folder = path.parent.resolve()
+    for tensor in proto.graph.initializer:
+        if uses_external_data(tensor):
+            target = (folder / ExternalDataInfo(tensor).location).resolve()
+            if not target.is_relative_to(folder):
+                raise ModelError(f"{path}: names weights outside of its folder ({target}); it is not opened")
+    onnx.load_external_data_for_model(proto, str(folder))
+    return proto
+
+
+def _document(proto: onnx.ModelProto, path: Path) -> ModelMetadata:
+    found = {item.key: item.value for item in proto.metadata_props}
+    if KEY not in found:
+        raise ModelError(
+            f"{path}: is an ONNX file without the metadata of this engine (key {KEY}); "
+            "write one with `engine export`"
+        )
+    try:
+        version = _Version.model_validate_json(found[KEY]).schema_version
+        if version > SCHEMA:
+            raise ModelError(
+                f"{path}: was written by a newer engine (schema {version}, this one reads up to {SCHEMA}); "
+                "update robust-landcover"
+            )
+        return ModelMetadata.model_validate_json(found[KEY])
+    except ValidationError as error:
+        raise ModelError(f"{path}: its metadata cannot be read: {error}") from error
+
+
+class _Version(BaseModel):
+    schema_version: int

@@ -1,0 +1,104 @@
+"""ONNX Runtime sessions: one a scenario, of the graph that this scenario needs, called from several threads."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from engine.availability import Scenario
+from engine.errors import DeviceError
+from engine.inference.model import Model
+from engine.inference.specialise import specialise
+
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+KEPT = 8
+"""Sessions kept at a time."""
+
+
+def choose_device(device: str) -> str:
+    """``cpu`` or ``cuda``: the one asked for, or for ``auto`` CUDA where ONNX Runtime has it.
+
+    Raises:
+        DeviceError: If the device is unknown or ONNX Runtime lacks it.
+    """
+    available = onnxruntime.get_available_providers()
+    if device == "auto":
+        return "cuda" if _PROVIDERS["cuda"] in available else "cpu"
+    if device not in _PROVIDERS:
+        raise DeviceError(f"device {device!r} is none of auto, {', '.join(_PROVIDERS)}")
+    if _PROVIDERS[device] not in available:
+        raise DeviceError(
+            f"device {device} cannot be used: ONNX Runtime has {', '.join(available)}; "
+            "install robust-landcover[gpu], or use --device cpu"
+        )
+    return device
+
+
+class Sessions:
+    """Runs a model in any scenario.
+
+    Args:
+        model: The model.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        outputs: What :meth:`run` gives.
+        threads: Threads of a single run; 1 where several threads call :meth:`run`.
+
+    Raises:
+        DeviceError: If the device cannot be used.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        device: str = "auto",
+        outputs: Sequence[str] = ("probabilities",),
+        threads: int = 1,
+    ) -> None:
+        self.model, self.outputs, self.threads = model, tuple(outputs), threads
+        self.device = choose_device(device)
+        self._lock = threading.Lock()
+        self._sessions: OrderedDict[Scenario, onnxruntime.InferenceSession] = OrderedDict()
+
+    def session(self, scenario: Scenario) -> onnxruntime.InferenceSession:
+        """The session of a scenario, made when it is first asked for."""
+        with self._lock:
+            if scenario not in self._sessions:
+                if len(self._sessions) >= KEPT:
+                    self._sessions.popitem(last=False)
+                self._sessions[scenario] = self._make(scenario)
+            self._sessions.move_to_end(scenario)
+            return self._sessions[scenario]
+
+    def _make(self, scenario: Scenario) -> onnxruntime.InferenceSession:
+        graph = specialise(self.model.proto, scenario, self.model.names, self.outputs)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        session = onnxruntime.InferenceSession(
+            graph.SerializeToString(), options, providers=[_PROVIDERS[self.device]]
+        )
+        if _PROVIDERS[self.device] not in session.get_providers():
+            raise DeviceError(
+                f"device {self.device} cannot be used: ONNX Runtime fell back to {session.get_providers()}; "
+                "check the driver and CUDA libraries, or use --device cpu"
+            )
+        return session
+
+    def run(self, scenario: Scenario, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
+        """The outputs, in the order asked for, of the members' values ``[B, C, T, T]``."""
+        found: list[NDArray[np.generic]] = self.session(scenario).run(list(self.outputs), dict(inputs))
+        return found
+
+    def probabilities(
+        self, scenario: Scenario, inputs: Mapping[str, NDArray[np.generic]]
+    ) -> NDArray[np.float32]:
+        """Probabilities ``[B, K, T, T]``; the predictor of a mosaic."""
+        return self.run(scenario, inputs)[0].astype(np.float32, copy=False)

@@ -1,0 +1,193 @@
+"""One graph for one scenario: `availability` becomes a constant, and what it does not need goes.
+
+The graph is edited before ONNX Runtime sees it: what follows from `availability` alone is computed, each `If` on it
+is replaced by the branch that is taken, and nodes, inputs and outputs that nothing needs are removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from onnx.inliner import inline_local_functions
+from onnx.reference import ReferenceEvaluator
+
+from engine.availability import Scenario
+from engine.errors import ModelError
+from engine.inference.model import AVAILABILITY
+
+_Array = NDArray[np.generic]
+
+
+def specialise(
+    model: onnx.ModelProto, scenario: Scenario, names: Sequence[str], outputs: Sequence[str]
+) -> onnx.ModelProto:
+    """The part of a model that maps under one scenario.
+
+    Args:
+        model: A model with an input for each of ``names`` and ``availability``; it is not changed.
+        scenario: The scenario.
+        names: The model's modalities, in order.
+        outputs: The outputs wanted.
+
+    Raises:
+        ModelError: If the graph needs an absent modality's values all the same.
+    """
+    result = inline_local_functions(model)
+    graph = result.graph
+    del graph.value_info[:]
+    known = {AVAILABILITY: np.array(scenario.members)}
+    nodes = _resolved(graph, list(graph.node), known, result.opset_import)
+    wanted = [output for output in graph.output if output.name in outputs]
+    nodes = _needed(nodes, [output.name for output in wanted])
+    absent = {name for name, member in zip(names, scenario.members, strict=True) if not member}
+    _rewire(nodes, absent, names[scenario.indices[0]])
+    used = {name for node in nodes for name in _inputs(node)} | {output.name for output in wanted}
+    inputs = [item for item in graph.input if item.name in used]
+    weights = [item for item in graph.initializer if item.name in used]
+    have = {item.name for item in weights}
+    weights += [
+        numpy_helper.from_array(np.asarray(value), name)
+        for name, value in known.items()
+        if name in used and name not in have
+    ]
+    for field, content in (
+        (graph.node, nodes),
+        (graph.input, [item for item in inputs if item.name != AVAILABILITY]),
+        (graph.output, wanted),
+        (graph.initializer, weights),
+    ):
+        kept = [type(item).FromString(item.SerializeToString()) for item in content]
+        del field[:]  # type: ignore[attr-defined]
+        field.extend(kept)  # type: ignore[attr-defined]
+    return result
+
+
+def _subgraphs(node: onnx.NodeProto) -> Iterable[onnx.GraphProto]:
+    return (attribute.g for attribute in node.attribute if attribute.type == onnx.AttributeProto.GRAPH)
+
+
+def _inputs(node: onnx.NodeProto) -> set[str]:
+    """Every name that a node reads, in its subgraphs too."""
+    names = {name for name in node.input if name}
+    for graph in _subgraphs(node):
+        made = {item.name for item in graph.initializer} | {out for inner in graph.node for out in inner.output}
+        read = {name for inner in graph.node for name in _inputs(inner)} | {out.name for out in graph.output}
+        names |= read - made
+    return names
+
+
+def _resolved(
+    graph: onnx.GraphProto,
+    nodes: list[onnx.NodeProto],
+    known: dict[str, _Array],
+    opsets: Sequence[onnx.OperatorSetIdProto],
+) -> list[onnx.NodeProto]:
+    """``nodes`` without those that follow from ``known`` and constants, and with `If` replaced by its branch."""
+    kept: list[onnx.NodeProto] = []
+    constants = {item.name: item for item in graph.initializer if _small(item)}
+    for node in nodes:
+        if node.op_type == "If" and node.input[0] in known:
+            branch = _branch(node, bool(known[node.input[0]]))
+            kept += _resolved(graph, _inlined(graph, node, branch), known, opsets)
+        elif node.op_type != "If" and _computable(node, known, constants):
+            values = {
+                name: known[name] if name in known else numpy_helper.to_array(constants[name])
+                for name in node.input
+                if name
+            }
+            known.update(zip(node.output, _computed(node, values, opsets), strict=True))
+        else:
+            kept.append(node)
+    return kept
+
+
+def _small(tensor: onnx.TensorProto) -> bool:
+    return int(np.prod(tensor.dims)) <= 64
+
+
+def _computable(
+    node: onnx.NodeProto, known: dict[str, _Array], constants: dict[str, onnx.TensorProto]
+) -> bool:
+    if node.op_type == "Constant":
+        return all(attribute.t.ByteSize() < 1024 for attribute in node.attribute)
+    names = [name for name in node.input if name]
+    return bool(names) and any(name in known for name in names) and all(
+        name in known or name in constants for name in names
+    )
+
+
+def _computed(
+    node: onnx.NodeProto, values: dict[str, _Array], opsets: Sequence[onnx.OperatorSetIdProto]
+) -> list[_Array]:
+    graph = onnx.helper.make_graph(
+        [node],
+        "constant",
+        [
+            onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
+            for name, value in values.items()
+        ],
+        [onnx.helper.make_empty_tensor_value_info(name) for name in node.output],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=list(opsets))
+    found: list[_Array] = [np.asarray(value) for value in ReferenceEvaluator(model).run(None, values)]
+    return found
+
+
+def _branch(node: onnx.NodeProto, taken: bool) -> onnx.GraphProto:
+    name = "then_branch" if taken else "else_branch"
+    return next(attribute.g for attribute in node.attribute if attribute.name == name)
+
+
+def _inlined(graph: onnx.GraphProto, node: onnx.NodeProto, branch: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The nodes of a branch, with names of their own, ending in the outputs of the `If`."""
+    own = {item.name for item in branch.initializer}
+    own |= {name for inner in branch.node for name in inner.output if name}
+    prefix = f"{node.output[0]}/"
+    names = {name: prefix + name for name in own}
+    for tensor in branch.initializer:
+        copy = onnx.TensorProto.FromString(tensor.SerializeToString())
+        copy.name = names[tensor.name]
+        graph.initializer.append(copy)
+    nodes = [_renamed(inner, names, prefix) for inner in branch.node]
+    for given, made in zip(node.output, branch.output, strict=True):
+        nodes.append(onnx.helper.make_node("Identity", [names.get(made.name, made.name)], [given]))
+    return nodes
+
+
+def _renamed(node: onnx.NodeProto, names: dict[str, str], prefix: str) -> onnx.NodeProto:
+    copy = onnx.NodeProto.FromString(node.SerializeToString())
+    copy.name = prefix + node.name
+    for field in (copy.input, copy.output):
+        field[:] = [names.get(name, name) for name in field]
+    for graph in _subgraphs(copy):
+        inner = [_renamed(item, names, prefix) for item in graph.node]
+        del graph.node[:]
+        graph.node.extend(inner)
+        for output in graph.output:
+            output.name = names.get(output.name, output.name)
+    return copy
+
+
+def _needed(nodes: Sequence[onnx.NodeProto], outputs: Iterable[str]) -> list[onnx.NodeProto]:
+    """The nodes that ``outputs`` depend on, in their order."""
+    wanted, kept = set(outputs), []
+    for node in reversed(nodes):
+        if wanted & set(node.output):
+            wanted |= _inputs(node)
+            kept.append(node)
+    return kept[::-1]
+
+
+def _rewire(nodes: Sequence[onnx.NodeProto], absent: set[str], present: str) -> None:
+    """Lets what only asks for an absent input's size (its batch, rows, columns) ask a present one's."""
+    for node in nodes:
+        for name in _inputs(node) & absent:
+            if node.op_type != "Shape":
+                raise ModelError(
+                    f"the model's graph needs modality {name} ({node.op_type} {node.name}) in a scenario without it"
+                )
+            node.input[0] = present
