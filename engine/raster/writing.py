@@ -72,7 +72,7 @@ class LayerWriter:
         """
         area = RasterioWindow(window.col, window.row, window.width, window.height)
         try:
-            self._dataset.write(values, 1, window=area)
+            self._dataset.write(values.astype(self._dataset.dtypes[0], copy=False), 1, window=area)
         except (RasterioError, OSError) as error:
             raise OutputError(f"{self.path}: cannot be written: {error}; is the disk full?") from error
 

@@ -1,0 +1,157 @@
+"""The grid of a map, chosen from its sources."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from affine import Affine
+from rasterio.warp import transform_bounds
+
+from engine.errors import GridError
+from engine.grid import Bounds, Grid, Window
+from engine.inference.model import Model
+from engine.raster.sources import SourceSpec, open_source
+
+COARSER = 1.5
+"""A source whose pixels differ by more than this factor from the map's is warned about."""
+
+Sources = Mapping[str, Sequence[SourceSpec]]
+
+
+@dataclass(frozen=True)
+class Gridding:
+    """The grid of a map, and what the user should know of how the sources fit it."""
+
+    grid: Grid
+    warnings: tuple[str, ...]
+
+
+def _metres(grid: Grid) -> float:
+    """Size of a pixel in metres; at the grid's middle where its CRS is geographic (spherical, to a few permille)."""
+    width, height = grid.pixel_size
+    size = math.sqrt(width * height)
+    if grid.crs is None:
+        return size
+    if grid.crs.is_geographic:
+        _, bottom, _, top = grid.bounds
+        return size * 111_320 * math.sqrt(math.cos(math.radians((bottom + top) / 2)))
+    return float(size * grid.crs.linear_units_factor[1])
+
+
+def _scaled(grid: Grid, pixel_size: float) -> Grid:
+    """The same area from the same origin in square pixels of ``pixel_size``."""
+    width, height = grid.pixel_size
+    if math.isclose(width, pixel_size, rel_tol=1e-4) and math.isclose(height, pixel_size, rel_tol=1e-4):
+        return grid
+    return Grid(
+        grid.crs,
+        grid.transform @ Affine.scale(pixel_size / width, pixel_size / height),
+        max(1, math.ceil(grid.height * height / pixel_size - 1e-6)),
+        max(1, math.ceil(grid.width * width / pixel_size - 1e-6)),
+    )
+
+
+def _model_metres(model: Model) -> float:
+    size = model.metadata.pixel_size
+    mean = math.sqrt(size.x * size.y)
+    if size.crs is not None and size.crs.upper() in ("EPSG:4326", "OGC:CRS84"):
+        return mean * 111_320
+    return mean
+
+
+def choose_grid(model: Model, sources: Sources, pixel_size: float | None = None) -> Gridding:
+    """The grid that a model's sources are brought onto.
+
+    It has the model's pixel size, and CRS and origin of the source whose pixels match that best (ties: the model's
+    first modality). It covers all sources that lie on its pixels already; the others are warped onto it and do not
+    enlarge it, so that a world-wide elevation model does not make a world-wide map.
+
+    Args:
+        model: The model.
+        sources: For each modality given, its sources.
+        pixel_size: Size of a pixel in the grid's CRS, instead of the model's.
+
+    Raises:
+        RasterReadError: If a source cannot be opened.
+        GridError: If only some sources have a CRS.
+    """
+    grids: dict[str, Grid] = {}
+    for name in model.names:
+        for spec in sources.get(name, ()):
+            with open_source(spec) as source:
+                grids[str(spec)] = source.grid
+    _check_crs(grids)
+    wanted = _model_metres(model)
+    best = min(grids, key=lambda name: round(abs(math.log(_metres(grids[name]) / wanted)), 3))
+    reference = grids[best]
+    if reference.crs is None:
+        return Gridding(reference, ())
+    factor = wanted / _metres(reference)
+    if pixel_size is not None:
+        reference = _scaled(reference, pixel_size)
+    elif abs(math.log(factor)) > math.log(1.01):
+        reference = _scaled(reference, math.sqrt(math.prod(reference.pixel_size)) * factor)
+    grid = _union(reference, grids.values())
+    return Gridding(grid, tuple(_warnings(grid, grids)))
+
+
+def _check_crs(grids: Mapping[str, Grid]) -> None:
+    without = [name for name, grid in grids.items() if grid.crs is None]
+    if without and len(without) < len(grids):
+        other = next(name for name in grids if name not in without)
+        raise GridError(
+            f"{without[0]}: has no coordinate reference system, while {other} has one; assign it one "
+            "(for instance with gdal_edit.py -a_srs), or give only sources without"
+        )
+
+
+def _union(reference: Grid, grids: Sequence[Grid] | object) -> Grid:
+    window = reference.window
+    for grid in grids:  # type: ignore[attr-defined]
+        offset = reference.offset_of(grid)
+        if offset is not None:
+            window = window | Window(*offset, grid.height, grid.width)
+    return reference.part(window)
+
+
+def _warnings(grid: Grid, grids: Mapping[str, Grid]) -> list[str]:
+    found = []
+    for name, other in grids.items():
+        ratio = _metres(other) / _metres(grid)
+        if not 1 / COARSER <= ratio <= COARSER:
+            kind = "coarser" if ratio > 1 else "finer"
+            found.append(
+                f"{name}: its pixels are {max(ratio, 1 / ratio):.1f} times {kind} than the map's "
+                f"({_metres(other):.3g} m, the map {_metres(grid):.3g} m)"
+            )
+        if grid.offset_of(other) is None and grid.crs is not None:
+            bounds = _bounds_in(other, grid)
+            area = grid.window_of(bounds)
+            if area.height * area.width > 1.5 * grid.height * grid.width:
+                found.append(f"{name}: reaches far beyond the map's grid; what lies outside is not mapped")
+    return found
+
+
+def _bounds_in(other: Grid, grid: Grid) -> Bounds:
+    if other.crs == grid.crs:
+        return other.bounds
+    left, bottom, right, top = transform_bounds(other.crs, grid.crs, *other.bounds)
+    return left, bottom, right, top
+
+
+def window_of_bounds(grid: Grid, bounds: Bounds | None) -> Window:
+    """The part of a grid within ``bounds``, snapped outwards to pixels; all of it where None.
+
+    Raises:
+        GridError: If they do not meet.
+    """
+    if bounds is None:
+        return grid.window
+    window = grid.window_of(bounds) & grid.window
+    if window.empty:
+        raise GridError(
+            f"bounds {bounds} lie outside of the map's grid {grid.bounds}; give left, bottom, right, top in its CRS"
+        )
+    return window
