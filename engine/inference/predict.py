@@ -182,11 +182,11 @@ class _Writers:
         with ExitStack() as stack:
             self._classes = stack.enter_context(ClassMapWriter(output, grid, model.classes))
             self._confidence = confidence and stack.enter_context(
-                LayerWriter(confidence, grid, "uint8", CONFIDENCE_NODATA, "confidence in percent")
+                LayerWriter(confidence, grid, "uint8", CONFIDENCE_NODATA, ["confidence in percent"])
             )
             kind = "uint8" if len(model.names) <= 8 else "uint32"
             self._availability = availability and stack.enter_context(
-                LayerWriter(availability, grid, kind, 0, "availability: " + ", ".join(model.names))
+                LayerWriter(availability, grid, kind, 0, ["availability: " + ", ".join(model.names)])
             )
             self._stack = stack.pop_all()
 

@@ -21,21 +21,21 @@ from engine.modality import LandClass, map_dtype
 
 
 class LayerWriter:
-    """A single-band GeoTIFF that appears under its name only when it is complete. A context manager.
+    """A GeoTIFF that appears under its name only when it is complete. A context manager.
 
     Args:
         path: Its final name.
         grid: Its CRS, transform and shape.
         dtype: Data type.
         nodata: Nodata value, or None.
-        description: Name of the band.
+        bands: Names of the bands.
 
     Raises:
         OutputError: If it cannot be written there.
     """
 
     def __init__(
-        self, path: Path, grid: Grid, dtype: str, nodata: float | None, description: str
+        self, path: Path, grid: Grid, dtype: str, nodata: float | None, bands: Sequence[str]
     ) -> None:
         self.path = Path(path)
         self._aside = self.path.with_name(f".{self.path.name}.part.tif")
@@ -46,7 +46,7 @@ class LayerWriter:
                 driver="GTiff",
                 height=grid.height,
                 width=grid.width,
-                count=1,
+                count=len(bands),
                 dtype=dtype,
                 crs=grid.crs,
                 transform=grid.transform,
@@ -62,17 +62,18 @@ class LayerWriter:
             raise OutputError(
                 f"{self.path}: cannot be written: {error}; check that the folder exists, may be written and has room"
             ) from error
-        self._dataset.set_band_description(1, description)
+        self._dataset.descriptions = tuple(bands)
 
     def write(self, window: Window, values: NDArray[np.generic]) -> None:
-        """Writes ``[h, w]`` values; the window lies inside of the grid.
+        """Writes ``[h, w]`` values of a single band or ``[C, h, w]`` of all; the window lies inside of the grid.
 
         Raises:
             OutputError: If the disk is full, for instance.
         """
         area = RasterioWindow(window.col, window.row, window.width, window.height)
         try:
-            self._dataset.write(values.astype(self._dataset.dtypes[0], copy=False), 1, window=area)
+            stacked = values.reshape(-1, window.height, window.width)
+            self._dataset.write(stacked.astype(self._dataset.dtypes[0], copy=False), window=area)
         except (RasterioError, OSError) as error:
             raise OutputError(f"{self.path}: cannot be written: {error}; is the disk full?") from error
 
@@ -118,7 +119,7 @@ class ClassMapWriter(LayerWriter):
 
     def __init__(self, path: Path, grid: Grid, classes: Sequence[LandClass]) -> None:
         dtype, self.nodata = map_dtype(classes)
-        super().__init__(path, grid, dtype, self.nodata, "class")
+        super().__init__(path, grid, dtype, self.nodata, ["class"])
         self.classes = tuple(classes)
         self._values = np.array([land_class.value for land_class in classes], dtype=dtype)
         self._dataset.write_colormap(
