@@ -34,9 +34,7 @@ class Scenario:
         chosen = set(present)
         unknown = chosen - set(names)
         if unknown:
-            raise ModalityError(
-                f"unknown modality {', '.join(sorted(unknown))}: the model has {', '.join(names)}"
-            )
+            raise ModalityError(f"unknown modality {', '.join(sorted(unknown))}: the model has {', '.join(names)}")
         return cls(tuple(name in chosen for name in names))
 
     @property

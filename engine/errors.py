@@ -82,5 +82,5 @@ class ExportError(EngineError):
     """A network cannot be exported, or answers differently once it is."""
 
 
-class Cancelled(EngineError):
+class Cancelled(EngineError):  # noqa: N818 (it is what happened, not a fault)
     """The caller asked to stop."""

@@ -51,9 +51,7 @@ class Window:
     def __or__(self, other: Window) -> Window:
         """The smallest window around both."""
         row, col = min(self.row, other.row), min(self.col, other.col)
-        return Window(
-            row, col, max(self.end_row, other.end_row) - row, max(self.end_col, other.end_col) - col
-        )
+        return Window(row, col, max(self.end_row, other.end_row) - row, max(self.end_col, other.end_col) - col)
 
     def within(self, outer: Window) -> tuple[slice, slice]:
         """The slices that cut this window out of an array that holds ``outer``."""
@@ -102,8 +100,7 @@ class Grid:
     def bounds(self) -> Bounds:
         """The rectangle around its corners."""
         corners = [
-            self.transform @ corner
-            for corner in ((0, 0), (self.width, 0), (0, self.height), (self.width, self.height))
+            self.transform @ corner for corner in ((0, 0), (self.width, 0), (0, self.height), (self.width, self.height))
         ]
         xs, ys = [x for x, _ in corners], [y for _, y in corners]
         return min(xs), min(ys), max(xs), max(ys)

@@ -12,8 +12,8 @@ from rich.table import Table
 from engine.data.survey import SceneCollection
 from engine.evaluation.predictors import torch_predictor
 from engine.evaluation.scenarios import Evaluation, evaluate, write_report
-from engine.inference.mosaic import Predictor
 from engine.inference.model import Model
+from engine.inference.mosaic import Predictor
 from engine.inference.session import Sessions
 from engine.modality import Modality
 from engine.training.recipe import Recipe, read_recipe
@@ -23,9 +23,7 @@ from engine.training.run import open_run
 @click.command("evaluate")
 @click.argument("what", metavar="RUN|MODEL.onnx", type=click.Path(exists=True, path_type=Path))
 @click.option("--data", type=click.Path(exists=True, path_type=Path), help="Recipe whose data to use.")
-@click.option(
-    "--split", type=click.Choice(["validation", "test", "train"]), default="validation", show_default=True
-)
+@click.option("--split", type=click.Choice(["validation", "test", "train"]), default="validation", show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder [default: evaluation/SPLIT beside WHAT].")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the --data recipe.")
 @click.option("--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True)
@@ -59,9 +57,7 @@ def command(
         recipe, modalities, predict, size, halo = _model(what, recipe)
     folder = output or (what if what.is_dir() else what.parent) / "evaluation" / split
     with Console(stderr=True).status("evaluating") as status:
-        collection = SceneCollection(
-            recipe.data, recipe.data.root, modalities, recipe.class_values
-        )
+        collection = SceneCollection(recipe.data, recipe.data.root, modalities, recipe.class_values)
         try:
             result = evaluate(
                 collection,

@@ -32,7 +32,11 @@ def parse_sources(arguments: tuple[str, ...]) -> dict[str, list[SourceSpec]]:
 @click.argument("sources", nargs=-1, required=True, metavar="NAME=PATH[@BANDS]...")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The class map (GeoTIFF).")
 @click.option("--confidence", type=click.Path(path_type=Path), help="Also write the confidence, 0-100.")
-@click.option("--availability", type=click.Path(path_type=Path), help="Also write which sensors each pixel had, as bits.")
+@click.option(
+    "--availability",
+    type=click.Path(path_type=Path),
+    help="Also write which sensors each pixel had, as bits.",
+)
 @click.option("--bounds", type=float, nargs=4, metavar="LEFT BOTTOM RIGHT TOP", help="Map this part, in the map's CRS.")
 @click.option("--pixel-size", type=float, help="Size of a pixel in the map's CRS [default: the model's].")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")

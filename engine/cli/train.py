@@ -17,9 +17,7 @@ from engine.training.recipe import read_recipe
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the recipe.")
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint of the run folder.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-def command(
-    recipe: Path, output: Path | None, overrides: tuple[str, ...], resume: bool, device: str
-) -> None:
+def command(recipe: Path, output: Path | None, overrides: tuple[str, ...], resume: bool, device: str) -> None:
     """Train RECIPE (a YAML file) into a run folder.
 
     \b

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ from engine.raster.labels import IGNORED
 
 ScenarioDraw = Callable[[np.random.Generator, Scenario], Scenario]
 """Draws a scenario among the subsets of what a chip has."""
+
+
+_Value = TypeVar("_Value", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,7 @@ def class_probabilities(counts: NDArray[np.int64], power: float) -> NDArray[np.f
     return probabilities
 
 
-def filled(
-    values: NDArray[np.generic], valid: NDArray[np.bool_], modality: Modality
-) -> NDArray[np.generic]:
+def filled(values: NDArray[np.generic], valid: NDArray[np.bool_], modality: Modality) -> NDArray[np.generic]:
     """``values`` ``[C, h, w]`` with the training mean where ``valid`` ``[h, w]`` is false."""
     return np.where(valid[None], values, modality.fill[:, None, None])
 
@@ -63,9 +65,7 @@ class ChipSampler:
         draw_scenario: The method's scenario sampler.
     """
 
-    def __init__(
-        self, collection: SceneCollection, survey: Survey, seed: int, draw_scenario: ScenarioDraw
-    ) -> None:
+    def __init__(self, collection: SceneCollection, survey: Survey, seed: int, draw_scenario: ScenarioDraw) -> None:
         self.collection = collection
         self.modalities = survey.modalities
         self.cells = survey.cells
@@ -102,9 +102,9 @@ class ChipSampler:
         """The modalities that are valid on a labelled pixel; on any pixel where there is none; else all."""
         labelled = patch.valid & (patch.labels != IGNORED)[None]
         for mask in (labelled, patch.valid):
-            present = mask.any(axis=(1, 2))
-            if present.any():
-                return Scenario(tuple(bool(member) for member in present))
+            present = [bool(layer.any()) for layer in mask]
+            if any(present):
+                return Scenario(tuple(present))
         return Scenario((True,) * len(self.modalities))
 
 
@@ -130,7 +130,7 @@ def _turned(patch: Patch, rng: np.random.Generator, collection: SceneCollection)
     turns = int(rng.integers(4)) if collection.data.quarter_turns else 0
     flip = bool(rng.integers(2)) if collection.data.flips else False
 
-    def turn(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    def turn(array: NDArray[_Value]) -> NDArray[_Value]:
         turned = np.rot90(array, turns, axes=(-2, -1))
         return np.ascontiguousarray(turned[..., ::-1] if flip else turned)
 

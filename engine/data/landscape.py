@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +108,7 @@ def _towns(rng: np.random.Generator, elevation: Image) -> tuple[NDArray[np.bool_
     for row, col in low:
         distance = np.hypot(rows - row, cols - col)
         town |= distance < rng.uniform(8, 26) * (1 + 0.35 * edge)
-    for (row, col), (to_row, to_col) in zip(low, low[1:], strict=False):
+    for (row, col), (to_row, to_col) in pairwise(low):
         length = max(1.0, float(np.hypot(to_row - row, to_col - col)))
         along = ((rows - row) * (to_row - row) + (cols - col) * (to_col - col)) / length
         across = ((rows - row) * (to_col - col) - (cols - col) * (to_row - row)) / length

@@ -95,8 +95,7 @@ def scene_specs(data: DataSettings, root: Path) -> tuple[SceneSpec, ...]:
                 modality: tuple(_source_at(root, _filled(text, tile)) for text in paths)
                 for modality, paths in scene.sources.items()
             },
-            scene.labels
-            and scene.labels.model_copy(update={"path": str(root / _filled(scene.labels.path, tile))}),
+            scene.labels and scene.labels.model_copy(update={"path": str(root / _filled(scene.labels.path, tile))}),
             taken[name],
         )
         for name, scene, tile in found
@@ -153,9 +152,7 @@ class Scene:
         self.modalities = tuple(modalities)
         self.grid = scene_grid(spec, modalities, data.pixel_size)
         self.readers = {
-            modality.name: self._open(spec, modality)
-            for modality in modalities
-            if modality.name in spec.sources
+            modality.name: self._open(spec, modality) for modality in modalities if modality.name in spec.sources
         }
         mapping = LabelMapping(tuple(classes), data.labels.remap, data.labels.ignore)
         self._labels: LabelReader | None = None

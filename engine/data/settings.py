@@ -113,7 +113,7 @@ class DataSettings(Settings):
             training pixels to this power: 1 as they occur, 0 every class alike.
     """
 
-    root: Path = Path(".")
+    root: Path = Path()
     pixel_size: float | None = Field(default=None, gt=0)
     scenes: tuple[SceneSettings, ...] = Field(min_length=1)
     labels: LabelSettings = LabelSettings()

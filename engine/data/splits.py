@@ -62,9 +62,7 @@ def _regions(settings: RegionSplit, grid: Grid) -> SplitMask:
 
 def _polygons(settings: PolygonSplit, grid: Grid, root: Path) -> SplitMask:
     names = tuple(LandClass(number, split, "#000000") for number, split in enumerate(SPLITS))
-    labels = VectorLabels(
-        str(root / settings.path), settings.field, grid, LabelMapping(names, {}, frozenset())
-    )
+    labels = VectorLabels(str(root / settings.path), settings.field, grid, LabelMapping(names, {}, frozenset()))
 
     def mask(window: Window, split: SplitName) -> NDArray[np.bool_]:
         return labels.read(window) == SPLITS.index(split)

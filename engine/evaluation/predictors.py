@@ -14,7 +14,7 @@ from engine.networks.segmenter import Segmenter
 
 
 def torch_predictor(segmenter: Segmenter, device: torch.device) -> Predictor:
-    """Gives ``segmenter``'s probabilities ``[B, K, T, T]`` of tiles under a scenario. Set it to evaluation mode first."""
+    """Gives ``segmenter``'s probabilities ``[B, K, T, T]`` of tiles. Set it to evaluation mode first."""
 
     def predict(scenario: Scenario, inputs: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32]:
         batch, _, height, width = next(iter(inputs.values())).shape

@@ -118,8 +118,7 @@ def _has_labels(scene: Scene, split: SplitName) -> bool:
     return any(
         (scene.labels(part, split) != IGNORED).any()
         for part in (
-            Window(row, 0, step, scene.grid.width) & scene.grid.window
-            for row in range(0, scene.grid.height, step)
+            Window(row, 0, step, scene.grid.width) & scene.grid.window for row in range(0, scene.grid.height, step)
         )
     )
 

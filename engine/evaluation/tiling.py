@@ -1,4 +1,4 @@
-"""Tile size and halo, chosen on the validation split: networks that see the whole tile answer differently in another."""
+"""Tile size and halo, chosen on the validation split: a network that sees the whole tile depends on its size."""
 
 from __future__ import annotations
 
@@ -60,9 +60,7 @@ def choose_tiling(
     middle = HALO_SHARES[1]
     by_tile = {tile: score(tile, tile // middle) for tile in tiles}
     tile = max(tiles, key=lambda size: by_tile[size][0])
-    by_halo = {
-        share: by_tile[tile] if share == middle else score(tile, tile // share) for share in HALO_SHARES
-    }
+    by_halo = {share: by_tile[tile] if share == middle else score(tile, tile // share) for share in HALO_SHARES}
     best = max(mean for mean, _ in by_halo.values())
     chosen = next(share for share in HALO_SHARES if by_halo[share][0] >= best - GAIN)
     return Tiling(tile, tile // chosen, by_halo[chosen][1], tuple(tried))

@@ -51,7 +51,7 @@ def _example(segmenter: Segmenter, tile: int) -> tuple[Tensor, ...]:
 def _graph(segmenter: Segmenter, tile: int) -> onnx.ModelProto:
     form = _ExportForm(segmenter).eval()
     batch = torch.export.Dim("batch", min=1, max=1024)
-    dynamic = (tuple({0: batch} for _ in form.names) + ({},),)
+    dynamic = ((*({0: batch} for _ in form.names), {}),)
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # the exporter's own deprecations

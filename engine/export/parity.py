@@ -32,9 +32,7 @@ def tested_scenarios(count: int) -> tuple[Scenario, ...]:
     return (*sure, *(every[count + int(place)] for place in sorted(drawn)))
 
 
-def sample_values(
-    modality: Modality, rng: np.random.Generator, batch: int, tile: int
-) -> NDArray[np.generic]:
+def sample_values(modality: Modality, rng: np.random.Generator, batch: int, tile: int) -> NDArray[np.generic]:
     """Values ``[B, C, T, T]`` that look like the training's: normal, cut to their range, in the sensor's data type."""
     bands = modality.statistics
     shape = (batch, len(bands), tile, tile)
@@ -69,9 +67,7 @@ def largest_difference(segmenter: Segmenter, proto: onnx.ModelProto, tile: int) 
 def _session(proto: onnx.ModelProto) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(
-        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def _compared(
@@ -90,7 +86,5 @@ def _compared(
     chosen = np.take_along_axis(logits, graph_classes[:, None].astype(np.int64), axis=1)
     short = float((logits.max(axis=1, keepdims=True) - chosen).max())
     if short > 2 * allowed:
-        raise ExportError(
-            f"scenario {label}: the graph chooses a class whose logit is {short:.2e} below the best"
-        )
+        raise ExportError(f"scenario {label}: the graph chooses a class whose logit is {short:.2e} below the best")
     return difference

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from affine import Affine
@@ -107,9 +107,9 @@ def _check_crs(grids: Mapping[str, Grid]) -> None:
         )
 
 
-def _union(reference: Grid, grids: Sequence[Grid] | object) -> Grid:
+def _union(reference: Grid, grids: Iterable[Grid]) -> Grid:
     window = reference.window
-    for grid in grids:  # type: ignore[attr-defined]
+    for grid in grids:
         offset = reference.offset_of(grid)
         if offset is not None:
             window = window | Window(*offset, grid.height, grid.width)

@@ -178,8 +178,7 @@ def _document(proto: onnx.ModelProto, path: Path) -> ModelMetadata:
     found = {item.key: item.value for item in proto.metadata_props}
     if KEY not in found:
         raise ModelError(
-            f"{path}: is an ONNX file without the metadata of this engine (key {KEY}); "
-            "write one with `engine export`"
+            f"{path}: is an ONNX file without the metadata of this engine (key {KEY}); write one with `engine export`"
         )
     try:
         version = _Version.model_validate_json(found[KEY]).schema_version

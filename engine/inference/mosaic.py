@@ -126,11 +126,7 @@ class _Carry:
     def add(self, tile: _Tile) -> NDArray[np.float32]:
         """``tile``'s sums ``[K, T, T]`` with its neighbours' parts; keeps what it owes to later ones."""
         plan, overlap = self.plan, self.overlap
-        sums = (
-            np.zeros((self.classes, plan.tile, plan.tile), dtype=np.float32)
-            if tile.sums is None
-            else tile.sums
-        )
+        sums = np.zeros((self.classes, plan.tile, plan.tile), dtype=np.float32) if tile.sums is None else tile.sums
         if not overlap:
             return sums
         start = tile.col * plan.stride

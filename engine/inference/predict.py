@@ -160,8 +160,7 @@ def predict(
 def _shares(counts: Mapping[int, int], names: tuple[str, ...], pixels: int) -> dict[str, float]:
     ordered = sorted(counts, key=lambda bits: -counts[bits])
     return {
-        from_bits(bits, len(names)).label(names) if bits else "no sensor": counts[bits] / pixels
-        for bits in ordered
+        from_bits(bits, len(names)).label(names) if bits else "no sensor": counts[bits] / pixels for bits in ordered
     }
 
 
@@ -204,9 +203,7 @@ class _Writers:
             valid = block.availability > 0
             self._classes.write_classes(area, block.classes, valid)
             if self._confidence:
-                self._confidence.write(
-                    area, np.where(valid, block.confidence, np.uint8(CONFIDENCE_NODATA))
-                )
+                self._confidence.write(area, np.where(valid, block.confidence, np.uint8(CONFIDENCE_NODATA)))
             if self._availability:
                 self._availability.write(area, block.availability)
             for bits, count in zip(*np.unique(block.availability, return_counts=True), strict=True):

@@ -82,9 +82,7 @@ class Sessions:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        session = onnxruntime.InferenceSession(
-            graph.SerializeToString(), options, providers=[_PROVIDERS[self.device]]
-        )
+        session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=[_PROVIDERS[self.device]])
         if _PROVIDERS[self.device] not in session.get_providers():
             raise DeviceError(
                 f"device {self.device} cannot be used: ONNX Runtime fell back to {session.get_providers()}; "
@@ -97,8 +95,6 @@ class Sessions:
         found: list[NDArray[np.generic]] = self.session(scenario).run(list(self.outputs), dict(inputs))
         return found
 
-    def probabilities(
-        self, scenario: Scenario, inputs: Mapping[str, NDArray[np.generic]]
-    ) -> NDArray[np.float32]:
+    def probabilities(self, scenario: Scenario, inputs: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32]:
         """Probabilities ``[B, K, T, T]``; the predictor of a mosaic."""
         return self.run(scenario, inputs)[0].astype(np.float32, copy=False)

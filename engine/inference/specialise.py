@@ -61,8 +61,8 @@ def specialise(
         (graph.initializer, weights),
     ):
         kept = [type(item).FromString(item.SerializeToString()) for item in content]
-        del field[:]  # type: ignore[attr-defined]
-        field.extend(kept)  # type: ignore[attr-defined]
+        del field[:]
+        field.extend(kept)
     return result
 
 
@@ -109,14 +109,14 @@ def _small(tensor: onnx.TensorProto) -> bool:
     return int(np.prod(tensor.dims)) <= 64
 
 
-def _computable(
-    node: onnx.NodeProto, known: dict[str, _Array], constants: dict[str, onnx.TensorProto]
-) -> bool:
+def _computable(node: onnx.NodeProto, known: dict[str, _Array], constants: dict[str, onnx.TensorProto]) -> bool:
     if node.op_type == "Constant":
         return all(attribute.t.ByteSize() < 1024 for attribute in node.attribute)
     names = [name for name in node.input if name]
-    return bool(names) and any(name in known for name in names) and all(
-        name in known or name in constants for name in names
+    return (
+        bool(names)
+        and any(name in known for name in names)
+        and all(name in known or name in constants for name in names)
     )
 
 

@@ -31,7 +31,7 @@ class TilePlan:
     halo: int
 
     def __post_init__(self) -> None:
-        if self.tile < 1 or not 0 <= self.halo or 4 * self.halo > self.tile:
+        if self.tile < 1 or not self.halo >= 0 or 4 * self.halo > self.tile:
             raise InputError(
                 f"a halo of {self.halo} does not fit a tile of {self.tile}: it may be a quarter of it at most"
             )

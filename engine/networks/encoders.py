@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -94,14 +95,15 @@ class SegformerEncoder(Encoder):
 
     def __init__(self, bands: Mapping[str, int], model: SegformerModel) -> None:
         super().__init__(bands)
-        self.widths = tuple(model.config.hidden_sizes)
-        first = model.stages[0].patch_embeddings
+        self.widths = tuple(model.config.hidden_sizes or ())
+        start: Any = model.stages[0]
+        first = start.patch_embeddings
         self.projections = nn.ModuleDict({name: adapted(first.proj, count) for name, count in bands.items()})
         self.norms = nn.ModuleDict({name: nn.LayerNorm(self.widths[0]) for name in bands})
         for norm in self.norms.values():
             norm.load_state_dict(first.layer_norm.state_dict())
-        self.first_blocks = model.stages[0].blocks
-        self.first_norm = model.stages[0].layer_norm
+        self.first_blocks: nn.ModuleList = start.blocks
+        self.first_norm: nn.LayerNorm = start.layer_norm
         self.later_stages = model.stages[1:]
 
     def stem(self, modality: str, values: Tensor) -> Tensor:
@@ -128,11 +130,9 @@ class ResNetEncoder(Encoder):
 
     def __init__(self, bands: Mapping[str, int], model: ResNetModel) -> None:
         super().__init__(bands)
-        self.widths = tuple(model.config.hidden_sizes)
+        self.widths = tuple(model.config.hidden_sizes or ())
         first = model.embedder.embedder
-        self.convolutions = nn.ModuleDict(
-            {name: adapted(first.convolution, count) for name, count in bands.items()}
-        )
+        self.convolutions = nn.ModuleDict({name: adapted(first.convolution, count) for name, count in bands.items()})
         self.norms = nn.ModuleDict({name: nn.BatchNorm2d(model.config.embedding_size) for name in bands})
         for norm in self.norms.values():
             norm.load_state_dict(first.normalization.state_dict())
@@ -141,9 +141,7 @@ class ResNetEncoder(Encoder):
 
     def stem(self, modality: str, values: Tensor) -> Tensor:
         """See :meth:`Encoder.stem`."""
-        pooled: Tensor = self.pool(
-            torch.relu(self.norms[modality](self.convolutions[modality](values)))
-        )
+        pooled: Tensor = self.pool(torch.relu(self.norms[modality](self.convolutions[modality](values))))
         return pooled
 
     def stages(self, features: Tensor) -> list[Tensor]:
@@ -167,21 +165,17 @@ def _resnet_config(name: str) -> ResNetConfig:
     )
 
 
-def _pretrained(kind: type[PreTrainedModel], weights: str, config: SegformerConfig | ResNetConfig) -> PreTrainedModel:
+def _pretrained(kind: type[PreTrainedModel], weights: str, config: SegformerConfig | ResNetConfig) -> Any:  # noqa: ANN401 (a class of `transformers`)
     try:
-        model: PreTrainedModel = kind.from_pretrained(weights)
+        model: Any = kind.from_pretrained(weights)
     except (OSError, ValueError) as error:
         raise ModelError(
             f"network.options.weights: {weights} is neither a folder with pretrained weights nor a name on the "
             f"model hub that can be reached: {error}"
         ) from error
-    wanted, found = (
-        (list(item.hidden_sizes), list(item.depths)) for item in (config, model.config)
-    )
+    wanted, found = ((list(item.hidden_sizes or ()), list(item.depths)) for item in (config, model.config))
     if wanted != found:
-        raise ModelError(
-            f"network.options.weights: {weights} has widths and depths {found}, the encoder has {wanted}"
-        )
+        raise ModelError(f"network.options.weights: {weights} has widths and depths {found}, the encoder has {wanted}")
     return model
 
 
@@ -197,11 +191,9 @@ def build_encoder(name: str, bands: Mapping[str, int], weights: str | None = Non
         ModelError: If there is no such encoder, or the weights cannot be loaded or do not fit.
     """
     if name in _SEGFORMERS:
-        config = _segformer_config(name)
-        model = _pretrained(SegformerModel, weights, config) if weights else SegformerModel(config)
-        return SegformerEncoder(bands, model)
+        mit = _segformer_config(name)
+        return SegformerEncoder(bands, _pretrained(SegformerModel, weights, mit) if weights else SegformerModel(mit))
     if name in _RESNETS:
-        config = _resnet_config(name)
-        model = _pretrained(ResNetModel, weights, config) if weights else ResNetModel(config)
-        return ResNetEncoder(bands, model)
+        resnet = _resnet_config(name)
+        return ResNetEncoder(bands, _pretrained(ResNetModel, weights, resnet) if weights else ResNetModel(resnet))
     raise ModelError(f"network.options.encoder: {name!r} is none of {', '.join(ENCODERS)}")

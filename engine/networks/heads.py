@@ -48,7 +48,11 @@ class AllMlpHead(nn.Module):
     def _merged(self, maps: Sequence[Tensor]) -> Tensor:
         slices = self.fuse.weight[:, :, 0, 0].chunk(len(self.linears), dim=1)  # each (width, width)
         mixed = [
-            F.conv2d(level, (part @ linear.weight[:, :, 0, 0])[:, :, None, None], part @ linear.bias)
+            F.conv2d(
+                level,
+                (part @ linear.get_parameter("weight")[:, :, 0, 0])[:, :, None, None],
+                part @ linear.get_parameter("bias"),
+            )
             for linear, part, level in zip(self.linears, slices, maps, strict=True)
         ]
         return mixed[0] + sum(resized(level, mixed[0]) for level in mixed[1:])

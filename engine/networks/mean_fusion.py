@@ -68,11 +68,10 @@ class MeanFusion(Network):
 
     def scenario_logits(self, inputs: Inputs, availability: Tensor, normalise: Normalise) -> Tensor:
         """See :meth:`Network.scenario_logits`."""
-        totals: Tensor | None = None
-        for number, name in enumerate(self.names):
-            branch = self._branch(name, inputs[name], availability[number], normalise)
-            totals = branch if totals is None else totals + branch
-        mean = totals / availability.sum().to(torch.float32)  # type: ignore[operator]
+        branches = [
+            self._branch(name, inputs[name], availability[number], normalise) for number, name in enumerate(self.names)
+        ]
+        mean = sum(branches[1:], branches[0]) / availability.sum().to(torch.float32)
         return self._upsampled(mean, inputs[self.names[0]])
 
     def _branch(self, name: str, values: Tensor, available: Tensor, normalise: Normalise) -> Tensor:
@@ -86,7 +85,7 @@ class MeanFusion(Network):
         def absent(raw: Tensor) -> Tensor:
             return torch.zeros((raw.shape[0], self.classes, rows, cols), device=raw.device)
 
-        return torch.cond(available, present, absent, (values,))  # type: ignore[no-any-return]
+        return torch.cond(available, present, absent, (values,))
 
     @staticmethod
     def _upsampled(logits: Tensor, like: Tensor) -> Tensor:

@@ -38,8 +38,13 @@ def check_georeference(source: RasterSource, grid: Grid) -> None:
         GridError: If only one of them has a CRS, neither has and the grids differ, or they do not meet.
     """
     if (source.grid.crs is None) != (grid.crs is None):
-        without, beside = (source.spec.path, "the grid has one") if source.grid.crs is None else (
-            "the grid", f"{source.spec.path} has {source.grid.crs.to_string()}"  # type: ignore[union-attr]
+        without, beside = (
+            (source.spec.path, "the grid has one")
+            if source.grid.crs is None
+            else (
+                "the grid",
+                f"{source.spec.path} has {source.grid.crs.to_string()}",
+            )
         )
         raise GridError(
             f"{source.spec.path}: {without} has no coordinate reference system, while {beside}; "
@@ -130,9 +135,7 @@ class _AlignedSource:
         return values, valid
 
     @staticmethod
-    def _masks(
-        dataset: rasterio.DatasetReader, bands: list[int], area: RasterioWindow
-    ) -> NDArray[np.bool_] | None:
+    def _masks(dataset: rasterio.DatasetReader, bands: list[int], area: RasterioWindow) -> NDArray[np.bool_] | None:
         flags = [dataset.mask_flag_enums[band - 1] for band in bands]
         if all(MaskFlags.all_valid in flag for flag in flags):
             return None

@@ -34,9 +34,7 @@ class LabelMapping:
     remap: Mapping[int, int]
     ignore: frozenset[int]
 
-    def indices(
-        self, values: NDArray[np.generic], valid: NDArray[np.bool_], where: str
-    ) -> NDArray[np.int16]:
+    def indices(self, values: NDArray[np.generic], valid: NDArray[np.bool_], where: str) -> NDArray[np.int16]:
         """Class indices ``[h, w]`` of label values; IGNORED where not ``valid`` or to be ignored.
 
         Args:
@@ -111,9 +109,7 @@ class VectorLabels:
         GridError: If only one of file and grid has a CRS.
     """
 
-    def __init__(
-        self, path: str, field: str, grid: Grid, mapping: LabelMapping, layer: str | None = None
-    ) -> None:
+    def __init__(self, path: str, field: str, grid: Grid, mapping: LabelMapping, layer: str | None = None) -> None:
         import geopandas
 
         try:
@@ -138,12 +134,7 @@ class VectorLabels:
     def read(self, window: Window) -> NDArray[np.int16]:
         """See :class:`LabelReader`. A pixel belongs to the polygon that holds its centre."""
 
-
-        near = [
-            item
-            for item, bounds in zip(self._shapes, self._bounds, strict=True)
-            if not (bounds & window).empty
-        ]
+        near = [item for item, bounds in zip(self._shapes, self._bounds, strict=True) if not (bounds & window).empty]
         shape = (window.height, window.width)
         if not near:
             return np.full(shape, IGNORED, dtype=np.int16)

@@ -61,9 +61,7 @@ class RasterSource:
             names = ", ".join(self.dataset.subdatasets[:5])
             self.dataset.close()
             raise RasterReadError(f"{spec.path}: holds no band itself; name one of its subdatasets: {names}")
-        self.grid = Grid(
-            self.dataset.crs, self.dataset.transform, self.dataset.height, self.dataset.width
-        )
+        self.grid = Grid(self.dataset.crs, self.dataset.transform, self.dataset.height, self.dataset.width)
         self.band_indices = self._indices()
         descriptions = self.dataset.descriptions
         self.band_names = tuple(descriptions[band - 1] or f"band {band}" for band in self.band_indices)

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from xml.etree import ElementTree as Xml  # noqa: S405 (writes only)
+from xml.etree import ElementTree as Xml
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterioWindow
+from typing_extensions import Self
 
 from engine.errors import OutputError
 from engine.grid import Grid, Window
@@ -34,9 +35,7 @@ class LayerWriter:
         OutputError: If it cannot be written there.
     """
 
-    def __init__(
-        self, path: Path, grid: Grid, dtype: str, nodata: float | None, bands: Sequence[str]
-    ) -> None:
+    def __init__(self, path: Path, grid: Grid, dtype: str, nodata: float | None, bands: Sequence[str]) -> None:
         self.path = Path(path)
         self._aside = self.path.with_name(f".{self.path.name}.part.tif")
         try:
@@ -77,7 +76,7 @@ class LayerWriter:
         except (RasterioError, OSError) as error:
             raise OutputError(f"{self.path}: cannot be written: {error}; is the disk full?") from error
 
-    def __enter__(self) -> LayerWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -122,9 +121,7 @@ class ClassMapWriter(LayerWriter):
         super().__init__(path, grid, dtype, self.nodata, ["class"])
         self.classes = tuple(classes)
         self._values = np.array([land_class.value for land_class in classes], dtype=dtype)
-        self._dataset.write_colormap(
-            1, {land_class.value: (*land_class.rgb, 255) for land_class in classes}
-        )
+        self._dataset.write_colormap(1, {land_class.value: (*land_class.rgb, 255) for land_class in classes})
 
     def write_classes(self, window: Window, indices: NDArray[np.integer], valid: NDArray[np.bool_]) -> None:
         """Writes ``[h, w]`` class indices as class values; nodata where not ``valid``."""

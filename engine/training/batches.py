@@ -64,10 +64,7 @@ class _Steps:
 def collate(chips: Sequence[Chip]) -> Batch:
     """Stacks chips of one size."""
     return Batch(
-        {
-            name: torch.stack([torch.from_numpy(chip.values[name]) for chip in chips])
-            for name in chips[0].values
-        },
+        {name: torch.stack([torch.from_numpy(chip.values[name]) for chip in chips]) for name in chips[0].values},
         torch.stack([torch.from_numpy(chip.availability) for chip in chips]),
         torch.stack([torch.from_numpy(chip.labels) for chip in chips]).long(),
     )

@@ -124,9 +124,7 @@ def find(run: Path, kind: Kind) -> Path:
     return found
 
 
-def load(
-    checkpoint: Path, module: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None
-) -> Progress:
+def load(checkpoint: Path, module: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None) -> Progress:
     """Loads weights, and the optimiser's state where one is given.
 
     Raises:

@@ -129,9 +129,7 @@ class Training:
 
     def _collection(self) -> SceneCollection:
         recipe = self.recipe
-        return SceneCollection(
-            recipe.data, recipe.data.root, recipe.modality_values, recipe.class_values
-        )
+        return SceneCollection(recipe.data, recipe.data.root, recipe.modality_values, recipe.class_values)
 
     def _survey(self) -> Survey:
         collection = self._collection()
@@ -170,8 +168,10 @@ class Training:
                 step = self.progress.step + 1
                 self.progress = self._at(step)
                 if not all(np.isfinite(value) for value in terms.values()):
-                    raise RunError(f"{self.folder}: the loss at step {step} is not finite: {terms}; lower "
-                                   "schedule.optimizer.learning_rate")
+                    raise RunError(
+                        f"{self.folder}: the loss at step {step} is not finite: {terms}; lower "
+                        "schedule.optimizer.learning_rate"
+                    )
                 self._log(metrics, board, step, {f"loss/{name}": value for name, value in terms.items()})
                 epoch, place = divmod(step, self.schedule.steps_per_epoch)
                 if place == 0 and (epoch % self.schedule.validate_every == 0 or step == self.steps):
@@ -237,8 +237,6 @@ class Training:
             self._log(metrics, board, self.progress.step, {f"validation/miou/{label}": result.miou})
         self._log(metrics, board, self.progress.step, {"validation/miou/mean": score})
         if score > self.progress.best_score:
-            self.progress = Progress(
-                **{**vars(self.progress), "best_score": score, "best_step": self.progress.step}
-            )
+            self.progress = Progress(**{**vars(self.progress), "best_score": score, "best_step": self.progress.step})
             self._save("best")
         return score

@@ -77,9 +77,7 @@ def release(
         name=recipe.name,
         engine=engine.__version__,
         modalities=tuple(modality_facts(modality) for modality in segmenter.modalities),
-        classes=tuple(
-            ClassFacts(value=item.value, name=item.name, color=item.color) for item in recipe.class_values
-        ),
+        classes=tuple(ClassFacts(value=item.value, name=item.name, color=item.color) for item in recipe.class_values),
         pixel_size=pixel_size,
         tile=tiling.tile,
         halo=tiling.halo,

@@ -81,9 +81,7 @@ def open_run(folder: Path, kind: Kind) -> tuple[Recipe, Segmenter]:
     if not (folder / RECIPE).exists():
         raise RunError(f"{folder}: is no run folder: it has no {RECIPE}")
     recipe = read_recipe(folder / RECIPE)
-    recipe = recipe.model_copy(
-        update={"network": recipe.network.model_copy(update={"options": _unpretrained(recipe)})}
-    )
+    recipe = recipe.model_copy(update={"network": recipe.network.model_copy(update={"options": _unpretrained(recipe)})})
     segmenter = build_segmenter(recipe, read_modalities(folder))
     load(find(folder, kind), segmenter)
     return recipe, segmenter.eval()
@@ -92,5 +90,3 @@ def open_run(folder: Path, kind: Kind) -> tuple[Recipe, Segmenter]:
 def _unpretrained(recipe: Recipe) -> dict[str, object]:
     """The network's options without pretrained weights, which a checkpoint replaces."""
     return {key: value for key, value in recipe.network.options.items() if key != "weights"}
-
-

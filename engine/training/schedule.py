@@ -25,9 +25,7 @@ def rate_factor(step: int, steps: int, steps_per_epoch: int, decay: DecaySetting
     return 1.0
 
 
-def build_optimizer(
-    parameters: Iterable[torch.nn.Parameter], settings: OptimizerSettings
-) -> torch.optim.Optimizer:
+def build_optimizer(parameters: Iterable[torch.nn.Parameter], settings: OptimizerSettings) -> torch.optim.Optimizer:
     """AdamW, or Adam with weight decay as an L2 term."""
     kind = torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam
     return kind(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)

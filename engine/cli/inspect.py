@@ -1,0 +1,86 @@
+"""`engine inspect`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from engine.errors import RunError
+from engine.inference.model import Model
+from engine.raster.sources import SourceSpec, open_source
+
+
+@click.command("inspect")
+@click.argument("what", metavar="MODEL|RASTER|RUN")
+def command(what: str) -> None:
+    """Show what a model, raster or run folder holds.
+
+    \b
+    Examples:
+      engine inspect zion.onnx
+      engine inspect scene.tif
+    """
+    path = Path(what)
+    if path.suffix == ".onnx":
+        show_model(path)
+    elif path.is_dir():
+        show_run(path)
+    else:
+        show_raster(what)
+
+
+def show_model(path: Path) -> None:
+    """Prints a model's metadata."""
+    metadata = Model(path).metadata
+    console = Console()
+    size = metadata.pixel_size
+    console.print(f"[bold]{metadata.name}[/], written by engine {metadata.engine}, {path.stat().st_size / 1e6:.1f} MB")
+    console.print(f"tile {metadata.tile}, halo {metadata.halo}, seam {metadata.seam}, sizes {metadata.sizes}")
+    console.print(f"pixels {size.x:g} x {size.y:g}, {size.crs or 'no coordinate reference system'}")
+    facts = metadata.training
+    console.print(f"trained on {', '.join(facts.data)} ({facts.licence or 'no licence stated'})")
+    console.print(f"network {facts.network}, method {facts.method}; parity {metadata.parity:.1e}")
+    bands = Table(title="modalities")
+    for column in ("modality", "type", "unit", "band", "mean", "std", "minimum", "maximum"):
+        bands.add_column(column)
+    for modality in metadata.modalities:
+        for band in modality.bands:
+            figures = [f"{value:.5g}" for value in (band.mean, band.std, band.minimum, band.maximum)]
+            bands.add_row(modality.name, modality.dtype, modality.unit, band.name, *figures)
+    console.print(bands)
+    classes = Table(title="classes")
+    for column in ("value", "name", "colour"):
+        classes.add_column(column)
+    for item in metadata.classes:
+        classes.add_row(str(item.value), item.name, f"[on {item.color}]    [/] {item.color}")
+    console.print(classes)
+    accuracy = Table(title="accuracy on the validation split")
+    for column in ("scenario", "mIoU", "overall accuracy"):
+        accuracy.add_column(column)
+    for row in metadata.accuracy:
+        accuracy.add_row(row.scenario, f"{row.miou:.3f}", f"{row.overall_accuracy:.3f}")
+    console.print(accuracy)
+
+
+def show_raster(text: str) -> None:
+    """Prints a raster's geometry and bands."""
+    with open_source(SourceSpec.parse(text)) as source:
+        grid = source.grid
+        click.echo(f"{source.spec}: {grid.width} x {grid.height} pixels of {grid.pixel_size}, {source.dtype}")
+        click.echo(f"{grid.crs.to_string() if grid.crs else 'no coordinate reference system'}, {grid.bounds}")
+        click.echo(f"nodata {source.nodata}")
+        for number, name in zip(source.band_indices, source.band_names, strict=True):
+            click.echo(f"  {number}: {name}")
+
+
+def show_run(folder: Path) -> None:
+    """Prints a run's recipe and checkpoints."""
+    recipe = folder / "recipe.yaml"
+    if not recipe.exists():
+        raise RunError(f"{folder}: is no run folder: it has no recipe.yaml")
+    click.echo(recipe.read_text(encoding="utf-8"))
+    for checkpoint in sorted((folder / "checkpoints").glob("*-*")):
+        click.echo(checkpoint)
