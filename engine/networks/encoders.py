@@ -173,7 +173,7 @@ def _pretrained(kind: type[PreTrainedModel], weights: str, config: SegformerConf
             f"network.options.weights: {weights} is neither a folder with pretrained weights nor a name on the "
             f"model hub that can be reached: {error}"
         ) from error
-    wanted, found = ((list(item.hidden_sizes or ()), list(item.depths)) for item in (config, model.config))
+    wanted, found = ((list(item.hidden_sizes or ()), list(item.depths or ())) for item in (config, model.config))
     if wanted != found:
         raise ModelError(f"network.options.weights: {weights} has widths and depths {found}, the encoder has {wanted}")
     return model

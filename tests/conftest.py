@@ -1,0 +1,94 @@
+"""Scenes, recipes and a trained model that several tests use: small, but of several tiles and scenarios."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+import yaml
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+
+from engine.data.synthetic import SceneOptions, synthesize
+from engine.grid import Grid
+from engine.training.loop import Training
+from engine.training.recipe import Recipe, read_recipe
+from engine.training.release import release
+
+ROOT = Path(__file__).resolve().parent.parent
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two synthetic scenes of 200 x 176 pixels; the second one's radar covers its left half."""
+    folder = tmp_path_factory.mktemp("scenes")
+    synthesize(folder / "first", seed=1, size=(200, 176))
+    synthesize(folder / "second", seed=2, size=(200, 176), options=SceneOptions(clouds=0.1, footprints={"sar": 0.5}))
+    return folder
+
+
+def small_recipe(scenes: Path, folder: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The synthetic recipe, small enough for a test."""
+    content = yaml.safe_load((ROOT / "recipes" / "synthetic.yaml").read_text(encoding="utf-8"))
+    content["data"] |= {"root": str(scenes), "chip": 32}
+    content["data"]["split"]["size"] = 32
+    content["schedule"] |= {"epochs": 2, "samples": 12, "batch": 4, "validate_every": 2}
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return read_recipe(path, overrides)
+
+
+@pytest.fixture(scope="session")
+def run_folder(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of a few steps."""
+    folder = tmp_path_factory.mktemp("training")
+    run = folder / "run"
+    Training(small_recipe(scenes, folder), run, accelerator="cpu").run()
+    return run
+
+
+@pytest.fixture(scope="session")
+def model_path(run_folder: Path) -> Path:
+    """The run's model."""
+    path = run_folder.parent / "model.onnx"
+    release(run_folder, path, "best")
+    return path
+
+
+@pytest.fixture
+def write_raster(tmp_path: Path) -> Callable[..., Path]:
+    """Writes ``[C, h, w]`` values as a GeoTIFF."""
+
+    def write(
+        name: str,
+        values: NDArray[np.generic],
+        *,
+        crs: CRS | None = CRS.from_epsg(32631),
+        transform: Affine = Affine(10, 0, 1000, 0, -10, 5000),
+        nodata: float | None = None,
+        names: Sequence[str] = (),
+    ) -> Path:
+        path = tmp_path / name
+        with rasterio.open(
+            path, "w", driver="GTiff", height=values.shape[1], width=values.shape[2], count=len(values),
+            dtype=values.dtype, crs=crs, transform=transform, nodata=nodata,
+        ) as dataset:  # fmt: skip
+            dataset.write(values)
+            if names:
+                dataset.descriptions = tuple(names)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def grid() -> Grid:
+    """A grid of 40 x 50 pixels of 10 m."""
+    return Grid(CRS.from_epsg(32631), Affine(10, 0, 1000, 0, -10, 5000), 40, 50)

@@ -1,0 +1,185 @@
+"""Tiles and mosaics: every pixel in its own scenario, whatever the tiles, bounds and threads."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from engine.availability import Scenario, from_bits
+from engine.errors import Cancelled, InputError
+from engine.grid import Window
+from engine.inference.mosaic import MapBlock, map_blocks
+from engine.inference.tiles import TilePlan
+from engine.modality import BandStatistics, Modality
+from engine.raster.alignment import Block
+
+HEIGHT, WIDTH, CLASSES = 90, 118, 4
+MODALITIES = tuple(
+    Modality(name, ("band",), "float32", "", (BandStatistics(mean, 1, -9, 9),))
+    for name, mean in (("a", 0.5), ("b", -0.25))
+)
+
+
+class Memory:
+    """A raster in memory."""
+
+    def __init__(self, values: NDArray[np.float32], valid: NDArray[np.bool_]) -> None:
+        self.values, self.valid = values, valid
+
+    def read(self, window: Window) -> Block:
+        whole = Window(0, 0, HEIGHT, WIDTH)
+        values = np.full((1, window.height, window.width), np.nan, dtype=np.float32)
+        valid = np.zeros(values.shape[1:], dtype=bool)
+        part = window & whole
+        if not part.empty:
+            values[(slice(None), *part.within(window))] = self.values[part.within(whole)]
+            valid[part.within(window)] = self.valid[part.within(whole)]
+        return Block(values, valid)
+
+
+def readers() -> dict[str, Memory]:
+    rng = np.random.default_rng(0)
+    full = np.ones((HEIGHT, WIDTH), dtype=bool)
+    half = full.copy()
+    half[:, 61:] = False
+    half[20:24, 30:40] = False
+    full[:5, 100:] = False
+    return {
+        "a": Memory(rng.normal(size=(HEIGHT, WIDTH)).astype(np.float32), full),
+        "b": Memory(rng.normal(size=(HEIGHT, WIDTH)).astype(np.float32), half),
+    }
+
+
+def by_pixel(scenario: Scenario, inputs: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32]:
+    """A network without context: a softmax of linear functions of each pixel, other ones in each scenario."""
+    total = sum(values[:, 0] * (2 + index) for index, values in enumerate(inputs.values()))
+    logits = np.stack([np.sin(total * (k + 1) + scenario.bits) for k in range(CLASSES)], axis=1)
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def with_context(scenario: Scenario, inputs: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32]:
+    """A network that sees its whole tile: its mean shifts every pixel."""
+    shifted = {name: values + values.mean() * 3 for name, values in inputs.items()}
+    return by_pixel(scenario, shifted)
+
+
+def mapped(tile: int, halo: int, window: Window | None = None, **options: object) -> dict[str, NDArray[np.generic]]:
+    arguments: dict[str, object] = {"predict": by_pixel, "readers": readers(), "threads": 1} | options
+    plan = TilePlan(HEIGHT, WIDTH, tile, halo)
+    area = window or Window(0, 0, HEIGHT, WIDTH)
+    result = {key: np.full((area.height, area.width), -1, dtype=np.int64) for key in ("classes", "bits", "confidence")}
+    blocks = map_blocks(modalities=MODALITIES, plan=plan, window=area, classes=CLASSES, **arguments)  # type: ignore[arg-type]
+    for block in blocks:
+        part = block.window.within(area)
+        assert (result["bits"][part] == -1).all(), "blocks overlap"
+        result["classes"][part], result["bits"][part] = block.classes, block.availability
+        result["confidence"][part] = block.confidence
+    assert (result["bits"] >= 0).all(), "blocks leave a gap"
+    return result
+
+
+def expected() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Classes and bits pixel by pixel, without tiles."""
+    sources = readers()
+    bits = sources["a"].valid * 1 + sources["b"].valid * 2
+    classes = np.zeros(bits.shape, dtype=np.int64)
+    for mask in (1, 2, 3):
+        scenario = from_bits(mask, 2)
+        inputs = {MODALITIES[i].name: sources[MODALITIES[i].name].values[None, None] for i in scenario.indices}
+        chosen = by_pixel(scenario, inputs)[0].argmax(axis=0)
+        classes[bits == mask] = chosen[bits == mask]
+    return classes, bits
+
+
+@pytest.mark.parametrize(("tile", "halo"), [(32, 0), (32, 8), (32, 3), (48, 12), (90, 8), (256, 64)])
+@pytest.mark.parametrize("seam", ["crossfade", "crop"])
+def test_without_context_every_pixel_is_the_result_of_its_own_scenario(tile: int, halo: int, seam: str) -> None:
+    classes, bits = expected()
+    result = mapped(tile, halo, seam=seam)
+    np.testing.assert_array_equal(result["bits"], bits)
+    seen = bits > 0
+    np.testing.assert_array_equal(result["classes"][seen], classes[seen])
+
+
+def test_where_a_sensor_ends_the_map_is_that_without_it() -> None:
+    both, alone = mapped(32, 8), mapped(32, 8, readers={"a": readers()["a"]})
+    without = both["bits"] == 1
+    assert without.any()
+    np.testing.assert_array_equal(both["classes"][without], alone["classes"][without])
+
+
+@given(st.integers(0, 70), st.integers(0, 90), st.integers(1, 60), st.integers(1, 60))
+@settings(max_examples=25, deadline=None)
+def test_bounds_do_not_change_the_map(row: int, col: int, height: int, width: int) -> None:
+    area = Window(row, col, height, width) & Window(0, 0, HEIGHT, WIDTH)
+    whole, part = mapped(32, 8, predict=with_context), mapped(32, 8, area, predict=with_context)
+    for key in ("classes", "bits", "confidence"):
+        np.testing.assert_array_equal(part[key], whole[key][area.within(Window(0, 0, HEIGHT, WIDTH))])
+
+
+def test_threads_do_not_change_the_map() -> None:
+    one, four = mapped(32, 8, predict=with_context), mapped(32, 8, predict=with_context, threads=4)
+    for key, values in one.items():
+        np.testing.assert_array_equal(four[key], values)
+
+
+def test_a_raster_of_exactly_one_tile_runs_once_a_scenario() -> None:
+    calls: list[int] = []
+
+    def counting(scenario: Scenario, inputs: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32]:
+        calls.append(scenario.bits)
+        return by_pixel(scenario, inputs)
+
+    mapped(118, 16, predict=counting)
+    assert sorted(calls) == sorted({1, 2, 3} & set(calls))
+    assert set(calls) == {int(bit) for bit in np.unique(expected()[1]) if bit}
+
+
+def test_invalid_pixels_are_filled_with_the_training_mean() -> None:
+    def checking(scenario: Scenario, inputs: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32]:
+        assert all(np.isfinite(values).all() for values in inputs.values())
+        if "b" in inputs:
+            assert (inputs["b"][0, 0, :, 61:] == -0.25).all()
+        return by_pixel(scenario, inputs)
+
+    mapped(118, 16, predict=checking)
+
+
+@given(st.integers(1, 300), st.integers(8, 64), st.integers(0, 16))
+def test_the_weights_of_all_tiles_sum_to_one(length: int, tile: int, halo: int) -> None:
+    if 4 * halo > tile:
+        with pytest.raises(InputError):
+            TilePlan(length, 1, tile, halo)
+        return
+    plan = TilePlan(length, 1, tile, halo)
+    for weigh in (plan.weights, plan.core_weights):
+        total = np.zeros(max(length, (plan.rows - 1) * plan.stride + tile))
+        for place in range(plan.rows):
+            total[place * plan.stride : place * plan.stride + tile] += weigh(place, plan.rows)
+        np.testing.assert_allclose(total[:length], 1, atol=1e-6)
+
+
+@given(st.integers(1, 300), st.integers(0, 299), st.integers(1, 100))
+def test_the_tiles_over_a_window_are_those_that_touch_it(length: int, start: int, extent: int) -> None:
+    plan = TilePlan(length, 1, 32, 5)
+    window = Window(start, 0, extent, 1) & Window(0, 0, length, 1)
+    if window.empty:
+        return
+    touching = [row for row in range(plan.rows) if not (plan.window(row, 0) & window).empty]
+    assert list(plan.over(window)[0]) == touching
+
+
+def test_a_cancel_stops_between_tiles() -> None:
+    done: list[MapBlock] = []
+    blocks = map_blocks(
+        modalities=MODALITIES, readers=readers(), plan=TilePlan(HEIGHT, WIDTH, 32, 4),
+        window=Window(0, 0, HEIGHT, WIDTH), classes=CLASSES, predict=by_pixel, cancelled=lambda: len(done) == 2,
+    )  # fmt: skip
+    with pytest.raises(Cancelled):
+        for block in blocks:
+            done.append(block)  # noqa: PERF402 (what came before the cancel counts)
+    assert len(done) <= 2
