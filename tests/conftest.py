@@ -21,6 +21,8 @@ from engine.training.recipe import Recipe, read_recipe
 from engine.training.release import release
 
 ROOT = Path(__file__).resolve().parent.parent
+UTM = CRS.from_epsg(32631)
+ORIGIN = Affine(10, 0, 1000, 0, -10, 5000)
 
 torch.set_num_threads(2)
 
@@ -34,23 +36,31 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def small_recipe(scenes: Path, folder: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """The synthetic recipe, small enough for a test."""
-    content = yaml.safe_load((ROOT / "recipes" / "synthetic.yaml").read_text(encoding="utf-8"))
-    content["data"] |= {"root": str(scenes), "chip": 32}
-    content["data"]["split"]["size"] = 32
-    content["schedule"] |= {"epochs": 2, "samples": 12, "batch": 4, "validate_every": 2}
-    path = folder / "recipe.yaml"
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    return read_recipe(path, overrides)
+MakeRecipe = Callable[..., Recipe]
 
 
 @pytest.fixture(scope="session")
-def run_folder(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def make_recipe(scenes: Path) -> MakeRecipe:
+    """Makes the synthetic recipe, small enough for a test, in a folder, with ``--set`` like overrides."""
+
+    def make(folder: Path, overrides: Sequence[str] = ()) -> Recipe:
+        content = yaml.safe_load((ROOT / "recipes" / "synthetic.yaml").read_text(encoding="utf-8"))
+        content["data"] |= {"root": str(scenes), "chip": 32}
+        content["data"]["split"]["size"] = 32
+        content["schedule"] |= {"epochs": 2, "samples": 12, "batch": 4, "validate_every": 2}
+        path = folder / "recipe.yaml"
+        path.write_text(yaml.safe_dump(content), encoding="utf-8")
+        return read_recipe(path, overrides)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def run_folder(make_recipe: MakeRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of a few steps."""
     folder = tmp_path_factory.mktemp("training")
     run = folder / "run"
-    Training(small_recipe(scenes, folder), run, accelerator="cpu").run()
+    Training(make_recipe(folder), run, accelerator="cpu").run()
     return run
 
 
@@ -70,8 +80,8 @@ def write_raster(tmp_path: Path) -> Callable[..., Path]:
         name: str,
         values: NDArray[np.generic],
         *,
-        crs: CRS | None = CRS.from_epsg(32631),
-        transform: Affine = Affine(10, 0, 1000, 0, -10, 5000),
+        crs: CRS | None = UTM,
+        transform: Affine = ORIGIN,
         nodata: float | None = None,
         names: Sequence[str] = (),
     ) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ from rich.table import Table
 
 from engine.data.survey import SceneCollection
 from engine.evaluation.predictors import torch_predictor
-from engine.evaluation.scenarios import Evaluation, evaluate, write_report
+from engine.evaluation.scenarios import SUMMARY, Evaluation, evaluate, write_report
 from engine.inference.model import Model
 from engine.inference.mosaic import Predictor
 from engine.inference.session import Sessions
@@ -71,7 +72,7 @@ def command(
         finally:
             collection.close()
     write_report(result, folder, {"of": what.name, "split": split, "tile": size, "halo": halo})
-    print_table(result)
+    print_tables(result)
     click.echo(f"{folder / 'scenarios.csv'}\n{folder / 'report.json'}")
 
 
@@ -85,17 +86,22 @@ def _model(path: Path, recipe: Recipe | None) -> tuple[Recipe, tuple[Modality, .
     return recipe, model.modalities, sessions.probabilities, metadata.tile, metadata.halo
 
 
-def print_table(evaluation: Evaluation) -> None:
-    """Prints the summary figures and each class's IoU of every scenario."""
-    table = Table(title="per scenario")
-    table.add_column("scenario")
-    for name in ("mIoU", "mF1", "OA", "AA", "kappa"):
-        table.add_column(name, justify="right")
-    for land_class in evaluation.classes:
-        table.add_column(land_class.name, justify="right")
+def print_tables(evaluation: Evaluation) -> None:
+    """Prints the summary figures, and each class's IoU, of every scenario."""
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    figures = dict(zip(SUMMARY, ("mIoU", "mF1", "OA", "AA", "kappa"), strict=True))
+    console.print(_table("per scenario", evaluation, figures))
+    classes = {f"iou_{land_class.name}": land_class.name for land_class in evaluation.classes}
+    console.print(_table("IoU of each class", evaluation, classes))
+
+
+def _table(title: str, evaluation: Evaluation, columns: dict[str, str]) -> Table:
+    table = Table(title=title)
+    table.add_column("scenario", no_wrap=True)
+    for heading in columns.values():
+        table.add_column(heading, justify="right")
     for row in evaluation.rows():
-        figures = [row[key] for key in ("miou", "mf1", "overall_accuracy", "average_accuracy", "kappa")]
-        classes = [row.get(f"iou_{land_class.name}") for land_class in evaluation.classes]
-        cells = ["" if value is None else f"{value:.3f}" for value in [*figures, *classes]]
-        table.add_row(str(row["scenario"]), *cells, end_section=row["scenario"] == "mean")
-    Console().print(table)
+        if any(key in row for key in columns):
+            cells = [f"{row[key]:.3f}" for key in columns]
+            table.add_row(str(row["scenario"]), *cells)
+    return table

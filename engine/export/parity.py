@@ -21,7 +21,7 @@ TOLERANCE = 1e-4
 """Largest difference of a logit, relative to the largest logit or to one."""
 
 
-def tested_scenarios(count: int) -> tuple[Scenario, ...]:
+def compared_scenarios(count: int) -> tuple[Scenario, ...]:
     """Every scenario of up to six modalities; beyond, 63 of them: singles, all, and others drawn with a fixed seed."""
     every = scenarios(count)
     if count <= ALL_UP_TO:
@@ -44,7 +44,7 @@ def sample_values(modality: Modality, rng: np.random.Generator, batch: int, tile
 
 
 def largest_difference(segmenter: Segmenter, proto: onnx.ModelProto, tile: int) -> float:
-    """The largest difference of a logit between network and graph over :func:`tested_scenarios`.
+    """The largest difference of a logit between network and graph over :func:`compared_scenarios`.
 
     Raises:
         ExportError: If it is beyond the tolerance, or the class of a pixel differs that is no tie.
@@ -54,7 +54,7 @@ def largest_difference(segmenter: Segmenter, proto: onnx.ModelProto, tile: int) 
     values = {modality.name: sample_values(modality, rng, 2, tile) for modality in segmenter.modalities}
     tensors = {name: torch.from_numpy(array) for name, array in values.items()}
     largest = 0.0
-    for scenario in tested_scenarios(len(names)):
+    for scenario in compared_scenarios(len(names)):
         session = _session(specialise(proto, scenario, names, ("logits", "classes")))
         members = {names[index]: values[names[index]] for index in scenario.indices}
         graph_logits, graph_classes = session.run(["logits", "classes"], members)

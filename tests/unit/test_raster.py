@@ -8,6 +8,7 @@ import pytest
 import rasterio
 from affine import Affine
 from rasterio.crs import CRS
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.warp import Resampling, reproject
 
 from engine.errors import BandError, GridError, LabelError, OutputError, RasterReadError
@@ -107,8 +108,11 @@ def test_another_crs_is_warped_as_gdal_does(write_raster: Write, grid: Grid) -> 
 
 def test_images_without_georeference_are_stacked(tmp_path: Path) -> None:
     for number in (1, 2):
-        with rasterio.open(tmp_path / f"{number}.png", "w", driver="PNG", height=8, width=9, count=1,
-                           dtype="uint8") as dataset:  # fmt: skip
+        profile = {"driver": "PNG", "height": 8, "width": 9, "count": 1, "dtype": "uint8"}
+        with (
+            pytest.warns(NotGeoreferencedWarning),
+            rasterio.open(tmp_path / f"{number}.png", "w", **profile) as dataset,
+        ):
             dataset.write(np.full((1, 8, 9), number * 10, dtype="uint8"))
     specs = [SourceSpec(str(tmp_path / f"{number}.png")) for number in (1, 2)]
     with open_source(specs[0]) as source:

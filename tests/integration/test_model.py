@@ -1,0 +1,117 @@
+"""The exported model: one file for every scenario, and for each only what it needs."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from engine.availability import Scenario, scenarios
+from engine.errors import ModelError
+from engine.export.parity import compared_scenarios, sample_values
+from engine.inference.model import KEY, Model
+from engine.inference.session import Sessions
+from engine.inference.specialise import specialise
+
+NAMES = ("optical", "sar", "dem")
+
+
+def values(model: Model, batch: int = 3) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(1)
+    return {item.name: sample_values(item, rng, batch, model.metadata.tile) for item in model.modalities}
+
+
+def test_the_file_describes_itself(model_path: Path) -> None:
+    metadata = Model(model_path).metadata
+    assert [item.name for item in metadata.modalities] == list(NAMES)
+    assert [item.dtype for item in metadata.modalities] == ["uint16", "float32", "float32"]
+    assert metadata.class_values[0].name == "water"
+    assert len(metadata.accuracy) == 7
+    assert metadata.parity is not None
+    assert metadata.parity < 1e-4
+    assert metadata.pixel_size.x == 10
+
+
+def test_the_file_names_no_path_of_the_training_machine(model_path: Path, scenes: Path) -> None:
+    content = model_path.read_bytes()
+    for trace in (b"stack_trace", b"site-packages", b"/engine/", str(scenes).encode(), str(Path.home()).encode()):
+        assert trace not in content
+
+
+@pytest.mark.parametrize("scenario", scenarios(3), ids=lambda scenario: scenario.code)
+def test_a_specialised_graph_answers_as_the_whole_one(model_path: Path, scenario: Scenario) -> None:
+    model = Model(model_path)
+    given = values(model)
+    whole = onnxruntime.InferenceSession(model_path, providers=["CPUExecutionProvider"])
+    expected = whole.run(["logits", "classes", "confidence"], given | {"availability": np.array(scenario.members)})
+    part = {NAMES[index]: given[NAMES[index]] for index in scenario.indices}
+    found = Sessions(model, "cpu", ("logits", "classes", "confidence")).run(scenario, part)
+    np.testing.assert_allclose(found[0], expected[0], atol=1e-5)
+    for one, other in zip(found[1:], expected[1:], strict=True):
+        assert one.dtype == np.uint8
+        assert (np.abs(one.astype(int) - other) > 1).mean() < 1e-3
+
+
+@pytest.mark.parametrize("scenario", scenarios(3), ids=lambda scenario: scenario.code)
+def test_a_specialised_graph_holds_nothing_of_absent_sensors(model_path: Path, scenario: Scenario) -> None:
+    model = Model(model_path)
+    graph = specialise(model.proto, scenario, NAMES, ("classes",)).graph
+    assert {item.name for item in graph.input} == {NAMES[index] for index in scenario.indices}
+    kinds = [node.op_type for node in graph.node]
+    assert "If" not in kinds
+    one = specialise(model.proto, scenarios(3)[0], NAMES, ("classes",)).graph
+    per_sensor = sum(node.op_type == "Conv" for node in one.node)
+    assert kinds.count("Conv") == per_sensor * len(scenario.indices)
+
+
+def test_what_is_not_asked_for_is_cut(model_path: Path) -> None:
+    model = Model(model_path)
+    graph = specialise(model.proto, scenarios(3)[-1], NAMES, ("classes",)).graph
+    assert [item.name for item in graph.output] == ["classes"]
+    whole = specialise(model.proto, scenarios(3)[-1], NAMES, ("classes", "probabilities")).graph
+    softmax = [sum(node.op_type == "Softmax" for node in item.node) for item in (graph, whole)]
+    assert softmax[1] == softmax[0] + 1
+
+
+def test_a_file_without_metadata_is_refused(model_path: Path, tmp_path: Path) -> None:
+    proto = onnx.load(model_path)
+    del proto.metadata_props[:]
+    onnx.save(proto, tmp_path / "bare.onnx")
+    with pytest.raises(ModelError, match="without the metadata"):
+        Model(tmp_path / "bare.onnx")
+
+
+def test_a_newer_schema_is_refused(model_path: Path, tmp_path: Path) -> None:
+    proto = onnx.load(model_path)
+    text = proto.metadata_props[0].value.replace('"schema_version":1', '"schema_version":2')
+    del proto.metadata_props[:]
+    proto.metadata_props.add(key=KEY, value=text)
+    onnx.save(proto, tmp_path / "new.onnx")
+    with pytest.raises(ModelError, match="newer engine"):
+        Model(tmp_path / "new.onnx")
+
+
+def test_what_is_no_onnx_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.onnx").write_text("not a model")
+    with pytest.raises(ModelError, match="no ONNX file"):
+        Model(tmp_path / "text.onnx")
+
+
+def test_weights_outside_of_the_folder_are_refused(model_path: Path, tmp_path: Path) -> None:
+    proto = onnx.load(model_path)
+    tensor = proto.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../secret.bin")
+    (tmp_path / "evil.onnx").write_bytes(proto.SerializeToString())
+    with pytest.raises(ModelError, match="outside of its folder"):
+        Model(tmp_path / "evil.onnx")
+
+
+def test_beyond_six_modalities_a_fixed_sample_of_scenarios_is_compared() -> None:
+    assert compared_scenarios(3) == scenarios(3)
+    some = compared_scenarios(9)
+    assert some == compared_scenarios(9)
+    assert len(set(some)) == 63
+    assert set(scenarios(9)[:9]) <= set(some)

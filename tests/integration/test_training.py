@@ -1,0 +1,121 @@
+"""Training: killed and resumed to the same weights; runs are evaluated and released as models."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from engine.errors import RunError
+from engine.training.checkpoints import newest
+from engine.training.loop import Training
+from engine.training.recipe import Recipe, read_recipe
+from engine.training.run import open_run
+
+MakeRecipe = Callable[..., Recipe]
+OVERRIDES = ("schedule.checkpoint_every=2",)
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    checkpoint = newest(run / "checkpoints", "last")
+    assert checkpoint is not None
+    return load_file(checkpoint / "weights.safetensors")
+
+
+def same(one: Path, other: Path) -> bool:
+    first, second = weights(one), weights(other)
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+def train_and_kill(recipe: Path, run: Path, after_lines: int) -> None:
+    """Starts a training in a process of its own and sends SIGKILL once the metrics have so many lines."""
+    command = [sys.executable, "-m", "engine.cli", "train", str(recipe), "-o", str(run), "--device", "cpu"]
+    if run.exists():
+        command.append("--resume")
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    metrics = run / "metrics.csv"
+    while process.poll() is None:
+        if metrics.exists() and len(metrics.read_text().splitlines()) >= after_lines:
+            process.send_signal(signal.SIGKILL)
+        time.sleep(0.01)
+    process.wait()
+    if process.stderr:
+        process.stderr.close()
+
+
+def test_a_training_that_is_killed_twice_ends_in_the_same_weights(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    recipe = make_recipe(tmp_path, OVERRIDES)
+    Training(recipe, tmp_path / "whole", accelerator="cpu").run()
+    broken = tmp_path / "broken"
+    source = tmp_path / "whole" / "recipe.yaml"
+    train_and_kill(source, broken, after_lines=3)
+    train_and_kill(source, broken, after_lines=5)
+    Training(recipe, broken, resume=True, accelerator="cpu").run()
+    assert same(tmp_path / "whole", broken)
+    assert (broken / "metrics.csv").read_text() == (tmp_path / "whole" / "metrics.csv").read_text()
+
+
+def test_workers_do_not_change_the_weights(make_recipe: MakeRecipe, tmp_path: Path, run_folder: Path) -> None:
+    recipe = make_recipe(tmp_path, ["schedule.workers=2"])
+    Training(recipe, tmp_path / "run", accelerator="cpu").run()
+    assert same(tmp_path / "run", run_folder)
+
+
+def test_a_resume_with_another_recipe_or_thread_count_is_refused(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    Training(make_recipe(tmp_path), run, accelerator="cpu").run()
+    with pytest.raises(RunError, match="recipe"):
+        Training(make_recipe(tmp_path, ["seed=5"]), run, resume=True, accelerator="cpu")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        with pytest.raises(RunError, match="threads"):
+            Training(make_recipe(tmp_path), run, resume=True, accelerator="cpu")
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_a_taken_folder_is_refused(make_recipe: MakeRecipe, run_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="not empty"):
+        Training(make_recipe(tmp_path), run_folder, accelerator="cpu")
+
+
+def test_a_run_without_weights_is_never_evaluated(run_folder: Path, tmp_path: Path) -> None:
+    for name in ("recipe.yaml", "modalities.json"):
+        (tmp_path / name).write_bytes((run_folder / name).read_bytes())
+    with pytest.raises(RunError, match="has no best checkpoint"):
+        open_run(tmp_path, "best")
+
+
+def test_the_two_newest_checkpoints_are_kept(run_folder: Path) -> None:
+    kinds = [path.name.split("-")[0] for path in (run_folder / "checkpoints").iterdir()]
+    assert sorted(kinds) == ["best", "last", "last"]
+
+
+def test_the_recipe_that_a_run_keeps_is_the_one_it_was_given(
+    run_folder: Path, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    assert read_recipe(run_folder / "recipe.yaml").digest == make_recipe(tmp_path).digest
+
+
+def test_evaluate_writes_every_scenario(run_folder: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "engine.cli", "evaluate", str(run_folder), "-o", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "optical+sar+dem" in done.stdout
+    with (tmp_path / "scenarios.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["scenario"] for row in rows] == [
+        "optical", "sar", "dem", "optical+sar", "optical+dem", "sar+dem", "optical+sar+dem", "mean",
+    ]  # fmt: skip
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["split"] == "validation"
+    assert sum(map(sum, report["scenarios"][0]["confusion"])) == int(rows[0]["pixels"])
