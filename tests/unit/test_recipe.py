@@ -1,0 +1,115 @@
+"""Recipes: what is wrong is named by its key."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from engine.errors import RecipeError
+from engine.training.recipe import DecaySettings, Recipe, read_recipe, write_recipe
+from engine.training.schedule import rate_factor
+
+ROOT = Path(__file__).resolve().parents[2]
+Make = Callable[..., Recipe]
+
+
+@pytest.fixture
+def content() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / "recipes" / "synthetic.yaml").read_text(encoding="utf-8"))
+    return loaded
+
+
+def refused(content: dict[str, Any], folder: Path, overrides: Sequence[str] = ()) -> str:
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(RecipeError) as caught:
+        read_recipe(path, overrides)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "recipes").glob("*.yaml")))
+def test_every_recipe_of_the_project_reads(name: str, tmp_path: Path) -> None:
+    assert read_recipe(ROOT / "recipes" / name, [f"data.root={tmp_path}"]).data.root == tmp_path
+
+
+def test_a_recipe_is_written_as_it_was_read(make_recipe: Make, tmp_path: Path) -> None:
+    recipe = make_recipe(tmp_path)
+    write_recipe(recipe, tmp_path / "copy.yaml")
+    assert read_recipe(tmp_path / "copy.yaml") == recipe
+
+
+def test_values_can_be_replaced(make_recipe: Make, tmp_path: Path) -> None:
+    recipe = make_recipe(tmp_path, ["schedule.optimizer.learning_rate=0.5", "classes.0.name=sea", "data.chip=16"])
+    assert recipe.schedule.optimizer.learning_rate == 0.5
+    assert recipe.classes[0].name == "sea"
+    assert recipe.data.chip == 16
+
+
+def test_an_unknown_key_is_named_with_its_path(content: dict[str, Any], tmp_path: Path) -> None:
+    content["schedule"]["optimizer"]["momentum"] = 0.9
+    assert "schedule.optimizer.momentum" in refused(content, tmp_path)
+
+
+def test_a_missing_key_is_named(content: dict[str, Any], tmp_path: Path) -> None:
+    del content["data"]["split"]
+    assert "data.split" in refused(content, tmp_path)
+
+
+def test_a_missing_folder_is_named(content: dict[str, Any], tmp_path: Path) -> None:
+    message = refused(content, tmp_path, [f"data.root={tmp_path / 'nowhere'}"])
+    assert "data.root" in message
+    assert "nowhere" in message
+
+
+def test_a_source_of_an_unknown_modality_is_named(content: dict[str, Any], tmp_path: Path) -> None:
+    content["data"]["scenes"][0]["sources"]["thermal"] = "thermal.tif"
+    message = refused(content, tmp_path)
+    assert "data.scenes.0.sources" in message
+    assert "thermal" in message
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("network", {"name": "unet"}, "network.name"),
+        ("network", {"name": "mean_fusion", "options": {"width": 3}}, "network.options.width"),
+        ("method", {"name": "magic"}, "method.name"),
+        ("method", {"name": "uniform", "options": {"class_weights": [1.0, 2.0]}}, "class_weights"),
+        ("classes", [{"value": 1, "name": "a", "color": "red"}, {"value": 2, "name": "b", "color": "#000000"}], "red"),
+    ],
+)
+def test_impossible_values_are_named(
+    content: dict[str, Any], tmp_path: Path, key: str, value: object, expected: str
+) -> None:
+    assert expected in refused(content | {key: value}, tmp_path)
+
+
+def test_a_class_that_is_ignored_too_is_refused(content: dict[str, Any], tmp_path: Path) -> None:
+    content["data"]["labels"] = {"ignore": [1]}
+    assert "data.labels.ignore" in refused(content, tmp_path)
+
+
+def test_an_override_below_a_value_is_refused(content: dict[str, Any], tmp_path: Path) -> None:
+    assert "name" in refused(content, tmp_path, ["name.first=x"])
+    assert "expected KEY=VALUE" in refused(content, tmp_path, ["schedule.epochs"])
+
+
+def test_where_data_lie_and_how_they_are_cut_does_not_change_the_digest(make_recipe: Make, tmp_path: Path) -> None:
+    recipe = make_recipe(tmp_path)
+    moved = make_recipe(tmp_path, [f"data.root={tmp_path}", "schedule.workers=3"])
+    assert moved.digest == recipe.digest
+    assert make_recipe(tmp_path, ["seed=9"]).digest != recipe.digest
+
+
+def test_rates_warm_up_and_decay() -> None:
+    poly = DecaySettings(name="poly", power=0.9, warmup=0.1, warmup_from=0.1)
+    assert rate_factor(0, 100, 10, poly) == pytest.approx(0.1)
+    assert rate_factor(5, 100, 10, poly) == pytest.approx(0.55)
+    assert rate_factor(10, 100, 10, poly) == pytest.approx(1)
+    assert rate_factor(55, 100, 10, poly) == pytest.approx(0.5**0.9)
+    cosine = DecaySettings(name="cosine", warmup=0)
+    assert rate_factor(50, 100, 10, cosine) == pytest.approx(0.5)
+    step = DecaySettings(name="step", warmup=0, gamma=0.5, step_epochs=2)
+    assert [rate_factor(epoch * 10, 100, 10, step) for epoch in range(5)] == [1, 1, 0.5, 0.5, 0.25]
