@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -35,7 +36,7 @@ def command(what: str) -> None:
 def show_model(path: Path) -> None:
     """Prints a model's metadata."""
     metadata = Model(path).metadata
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 200)
     size = metadata.pixel_size
     console.print(f"[bold]{metadata.name}[/], written by engine {metadata.engine}, {path.stat().st_size / 1e6:.1f} MB")
     console.print(f"tile {metadata.tile}, halo {metadata.halo}, seam {metadata.seam}, sizes {metadata.sizes}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
@@ -53,7 +55,7 @@ def _graph(segmenter: Segmenter, tile: int) -> onnx.ModelProto:
     batch = torch.export.Dim("batch", min=1, max=1024)
     dynamic = ((*({0: batch} for _ in form.names), {}),)
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings(), _quiet("onnxscript"), _quiet("torch.onnx"), torch.no_grad():
             warnings.simplefilter("ignore")  # the exporter's own deprecations
             program = torch.onnx.export(
                 form,
@@ -72,6 +74,18 @@ def _graph(segmenter: Segmenter, tile: int) -> onnx.ModelProto:
         raise ExportError("the exporter gave no graph")
     proto: onnx.ModelProto = program.model_proto
     return proto
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Lets a logger say errors only: the exporter's notes on what it does not fold are no one's business."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _strip(nodes: Iterable[onnx.NodeProto]) -> None:

@@ -18,6 +18,7 @@ from engine.inference.gridding import Sources, choose_grid, window_of_bounds
 from engine.inference.model import Model
 from engine.inference.mosaic import MapBlock, Seam, map_blocks
 from engine.inference.session import Sessions
+from engine.inference.shifts import shift_warnings
 from engine.inference.tiles import TilePlan
 from engine.raster.alignment import AlignedReader
 from engine.raster.writing import ClassMapWriter, LayerWriter
@@ -134,6 +135,7 @@ def predict(
     plan = TilePlan(gridding.grid.height, gridding.grid.width, metadata.tile, metadata.halo)
     with ExitStack() as stack:
         readers = open_readers(model, sources, gridding.grid, stack)
+        shifts = shift_warnings(readers, gridding.grid)
         writers = stack.enter_context(_Writers(model, grid, window, output, confidence, availability))
         blocks = map_blocks(
             modalities=model.modalities,
@@ -153,7 +155,7 @@ def predict(
         _shares(counts, model.names, grid.height * grid.width),
         sessions.device,
         time.monotonic() - started,
-        gridding.warnings,
+        (*gridding.warnings, *shifts),
     )
 
 

@@ -1,5 +1,7 @@
 """Reading rasters on a grid, and writing maps."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -208,6 +210,33 @@ def test_an_interrupted_map_leaves_nothing(tmp_path: Path, grid: Grid) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_no_map(tmp_path: Path) -> None:
+    code = f"""
+import resource, signal
+import numpy as np
+from affine import Affine
+from engine.errors import OutputError
+from engine.grid import Grid
+from engine.modality import LandClass
+from engine.raster.writing import ClassMapWriter
+from pathlib import Path
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+classes = [LandClass(number, str(number), "#000000") for number in range(250)]
+grid = Grid(None, Affine.scale(2), 1024, 1024)
+noise = np.random.default_rng(0).integers(0, 250, (1024, 1024))
+try:
+    with ClassMapWriter(Path({str(tmp_path / "map.tif")!r}), grid, classes) as writer:
+        writer.write_classes(grid.window, noise, np.ones(noise.shape, dtype=bool))
+except OutputError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "is the disk full?" in done.stdout, done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
