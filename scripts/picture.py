@@ -80,7 +80,7 @@ def main() -> None:
     legend |= found
     if given.availability:
         bits = np.nan_to_num(read(given.availability)[0])
-        panels.append(("sensors of each pixel (bits)", plt.get_cmap("Set2")(bits.astype(int) % 8)[..., :3]))
+        panels.append(("sensors of each pixel", plt.get_cmap("Set2")(bits.astype(int) % 8)[..., :3]))
     figure, axes = plt.subplots(1, len(panels), figsize=(4.2 * len(panels), 4.8), squeeze=False)
     for axis, (title, image) in zip(axes[0], panels, strict=True):
         axis.imshow(image, interpolation="nearest")

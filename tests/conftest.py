@@ -11,6 +11,7 @@ import rasterio
 import torch
 import yaml
 from affine import Affine
+from hypothesis import settings
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
@@ -25,6 +26,8 @@ UTM = CRS.from_epsg(32631)
 ORIGIN = Affine(10, 0, 1000, 0, -10, 5000)
 
 torch.set_num_threads(2)
+settings.register_profile("project", deadline=None)  # no test asserts on time
+settings.load_profile("project")
 
 
 @pytest.fixture(scope="session")

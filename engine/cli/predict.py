@@ -56,7 +56,7 @@ def command(
 
     \b
     Examples:
-      engine predict zion.onnx rgb=landsat.tif@4,3,2 dem=srtm.tif -o map.tif
+      engine predict zion.onnx rgb=landsat.tif@3,2,1 dem=srtm.tif -o map.tif
       engine predict flood.onnx s1=before.tif s1=after.tif -o flood.tif --confidence confidence.tif
     """
     columns = (TextColumn("mapping"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())

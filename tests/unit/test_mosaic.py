@@ -114,7 +114,7 @@ def test_where_a_sensor_ends_the_map_is_that_without_it() -> None:
 
 
 @given(st.integers(0, 70), st.integers(0, 90), st.integers(1, 60), st.integers(1, 60))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_bounds_do_not_change_the_map(row: int, col: int, height: int, width: int) -> None:
     area = Window(row, col, height, width) & Window(0, 0, HEIGHT, WIDTH)
     whole, part = mapped(32, 8, predict=with_context), mapped(32, 8, area, predict=with_context)
