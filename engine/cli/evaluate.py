@@ -15,6 +15,7 @@ from engine.evaluation.predictors import torch_predictor
 from engine.evaluation.scenarios import SUMMARY, Evaluation, evaluate, write_report
 from engine.inference.model import Model
 from engine.inference.mosaic import Predictor
+from engine.inference.predict import usable_processors
 from engine.inference.session import Sessions
 from engine.modality import Modality
 from engine.training.recipe import Recipe, read_recipe
@@ -67,6 +68,7 @@ def command(
                 split,  # type: ignore[arg-type]
                 size,
                 halo,
+                threads=1 if what.is_dir() else usable_processors(),
                 progress=lambda name, share: status.update(f"{share:4.0%} {name}"),
             )
         finally:
