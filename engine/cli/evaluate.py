@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.data.survey import SceneCollection
+from engine.errors import RecipeError
 from engine.evaluation.predictors import torch_predictor
 from engine.evaluation.scenarios import SUMMARY, Evaluation, evaluate, write_report
 from engine.inference.model import Model
@@ -83,6 +84,12 @@ def _model(path: Path, recipe: Recipe | None) -> tuple[Recipe, tuple[Modality, .
         raise click.UsageError("a model holds no data: name a recipe with --data")
     model = Model(path)
     metadata = model.metadata
+    for what, there, here in (
+        ("classes", [item.value for item in model.classes], [item.value for item in recipe.classes]),
+        ("modalities", list(model.names), [item.name for item in recipe.modalities]),
+    ):
+        if there != here:
+            raise RecipeError(f"{path}: its {what} are {there}, the recipe's are {here}; they must be the same")
     sessions = Sessions(model)
 
     return recipe, model.modalities, sessions.probabilities, metadata.tile, metadata.halo

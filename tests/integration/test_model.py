@@ -1,5 +1,7 @@
 """The exported model: one file for every scenario, and for each only what it needs."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +74,15 @@ def test_what_is_not_asked_for_is_cut(model_path: Path) -> None:
     whole = specialise(model.proto, scenarios(3)[-1], NAMES, ("classes", "probabilities")).graph
     softmax = [sum(node.op_type == "Softmax" for node in item.node) for item in (graph, whole)]
     assert softmax[1] == softmax[0] + 1
+
+
+def test_a_model_is_not_scored_on_other_classes(model_path: Path, run_folder: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text((run_folder / "recipe.yaml").read_text().replace("value: 6", "value: 9"))
+    words = [sys.executable, "-m", "engine.cli", "evaluate", str(model_path), "--data", str(recipe)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "its classes are" in done.stderr
 
 
 def test_a_file_without_metadata_is_refused(model_path: Path, tmp_path: Path) -> None:
