@@ -12,6 +12,7 @@ from pathlib import Path
 
 import onnx
 import torch
+from google.protobuf.message import EncodeError
 from torch import Tensor, nn
 
 import engine
@@ -35,8 +36,7 @@ class _ExportForm(nn.Module):
         *inputs, availability = values
         logits = self.segmenter.scenario_logits(dict(zip(self.names, inputs, strict=True)), availability)
         probabilities = torch.softmax(logits, dim=1)
-        # PyTorch has no arithmetic on uint16: more classes than a byte holds leave as int32.
-        kind = torch.uint8 if logits.shape[1] <= 256 else torch.int32
+        kind = torch.uint8 if logits.shape[1] <= 255 else torch.uint16
         classes = logits.argmax(dim=1).to(kind)
         confidence = torch.round(100 * probabilities.amax(dim=1)).to(torch.uint8)
         return classes, confidence, probabilities, logits
@@ -56,7 +56,9 @@ def _graph(segmenter: Segmenter, tile: int) -> onnx.ModelProto:
     dynamic = ((*({0: batch} for _ in form.names), {}),)
     try:
         with warnings.catch_warnings(), _quiet("onnxscript"), _quiet("torch.onnx"), torch.no_grad():
-            warnings.simplefilter("ignore")  # the exporter's own deprecations
+            # The exporter's own: it uses a class that PyTorch deprecates, and renames axes that it finds equal.
+            warnings.filterwarnings("ignore", r".*LeafSpec.* is deprecated", FutureWarning)
+            warnings.filterwarnings("ignore", r"# The axis name: batch will not be used", UserWarning)
             program = torch.onnx.export(
                 form,
                 _example(segmenter, tile),
@@ -109,21 +111,25 @@ def _strip_graph(graph: onnx.GraphProto) -> None:
 
 
 def _write(proto: onnx.ModelProto, path: Path) -> None:
-    descriptor = -1
+    try:
+        content = proto.SerializeToString()
+    except (ValueError, EncodeError) as error:
+        raise ExportError(f"{path}: the model cannot be one file, which holds up to 2 GB: {error}") from error
     try:
         descriptor, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}; check its folder") from error
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(proto.SerializeToString())
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         Path(aside).chmod(0o644)
         os.replace(aside, path)
     except OSError as error:
-        Path(aside).unlink(missing_ok=True)
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        Path(aside).unlink(missing_ok=True)  # there still unless it was moved
 
 
 def _with_metadata(proto: onnx.ModelProto, metadata: ModelMetadata) -> onnx.ModelProto:
@@ -144,7 +150,7 @@ def export_model(segmenter: Segmenter, metadata: ModelMetadata, path: Path) -> M
         The metadata as written, with the parity found.
 
     Raises:
-        ExportError: If the network cannot be exported, or the graph answers otherwise than the network.
+        ExportError: If the network cannot be exported, the graph answers otherwise than the network, or is too large.
         OutputError: If the file cannot be written.
     """
     segmenter = segmenter.cpu().eval()

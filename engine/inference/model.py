@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from engine.errors import ModelError
+from engine.errors import InputError, ModelError
 from engine.modality import BandStatistics, LandClass, Modality
 
 KEY = "robust_landcover"
@@ -25,7 +26,7 @@ OUTPUTS = ("classes", "confidence", "probabilities", "logits")
 
 
 class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class BandFacts(_Document):
@@ -107,6 +108,19 @@ class ModelMetadata(_Document):
     training: TrainingFacts
     parity: float | None = None
 
+    @field_validator("modalities")
+    @classmethod
+    def _names_are_free(cls, modalities: tuple[ModalityFacts, ...]) -> tuple[ModalityFacts, ...]:
+        taken = {AVAILABILITY, *OUTPUTS}
+        for item in modalities:
+            if item.name in taken:
+                raise ValueError(
+                    f"no modality can be called {item.name}: another has that name, or it is an input or output of "
+                    f"every model ({', '.join((AVAILABILITY, *OUTPUTS))})"
+                )
+            taken.add(item.name)
+        return modalities
+
     @property
     def modality_values(self) -> tuple[Modality, ...]:
         """The modalities with their statistics."""
@@ -143,15 +157,20 @@ class Model:
         path: The ``.onnx`` file.
 
     Raises:
-        ModelError: If it is no ONNX file, has no document or a newer one, or names weights outside of its folder.
+        ModelError: If it is no ONNX file, has no document or a newer one, its document and graph do not go together,
+            or it names weights that are missing or lie outside of its folder.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self.proto = _read(self.path)
         self.metadata = _document(self.proto, self.path)
-        self.modalities = self.metadata.modality_values
-        self.classes = self.metadata.class_values
+        try:
+            self.modalities = self.metadata.modality_values
+            self.classes = self.metadata.class_values
+        except InputError as error:
+            raise ModelError(f"{self.path}: its metadata cannot be used: {error}") from error
+        _check_graph(self.proto.graph, self.modalities, self.path)
         self.names = tuple(modality.name for modality in self.modalities)
 
 
@@ -165,13 +184,54 @@ def _read(path: Path) -> onnx.ModelProto:
     if not proto.graph.node:
         raise ModelError(f"{path}: is no ONNX file, or an empty one")
     folder = path.parent.resolve()
-    for tensor in proto.graph.initializer:
+    bodies = (proto.graph.node, *(function.node for function in proto.functions))
+    for tensor in (*proto.graph.initializer, *(tensor for body in bodies for tensor in _tensors(body))):
         if uses_external_data(tensor):
             target = (folder / ExternalDataInfo(tensor).location).resolve()
             if not target.is_relative_to(folder):
                 raise ModelError(f"{path}: names weights outside of its folder ({target}); it is not opened")
-    onnx.load_external_data_for_model(proto, str(folder))
+    try:
+        onnx.load_external_data_for_model(proto, str(folder))
+    except (OSError, onnx.checker.ValidationError) as error:
+        raise ModelError(
+            f"{path}: its weights in other files cannot be read: {error}; keep those files beside the model"
+        ) from error
     return proto
+
+
+def _tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
+    """Every tensor in nodes' attributes and subgraphs."""
+    for attribute in (attribute for node in nodes for attribute in node.attribute):
+        yield from (attribute.t, *attribute.tensors)
+        for graph in (attribute.g, *attribute.graphs):
+            yield from graph.initializer
+            yield from _tensors(graph.node)
+
+
+def _check_graph(graph: onnx.GraphProto, modalities: tuple[Modality, ...], path: Path) -> None:
+    """Refuses a graph whose inputs or outputs are not those that the document promises."""
+    expected = {item.name: f"{item.dtype} of {len(item.bands)} bands" for item in modalities}
+    expected[AVAILABILITY] = f"bool of {len(modalities)} modalities"
+    found = {item.name: _described(item) for item in graph.input}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise ModelError(
+                f"{path}: its metadata and its graph do not go together: input {name} is "
+                f"{expected.get(name, 'absent')} in the metadata and {found.get(name, 'absent')} in the graph; "
+                "export it again"
+            )
+    missing = set(OUTPUTS) - {item.name for item in graph.output}
+    if missing:
+        raise ModelError(f"{path}: its graph has no output {', '.join(sorted(missing))}; export it again")
+
+
+def _described(item: onnx.ValueInfoProto) -> str:
+    kind = item.type.tensor_type
+    axis, what = (0, "modalities") if item.name == AVAILABILITY else (1, "bands")
+    sizes = [size.dim_value for size in kind.shape.dim]
+    dtype = onnx.TensorProto.DataType.Name(kind.elem_type).lower()
+    dtype = "float32" if dtype == "float" else dtype
+    return f"{dtype} of {sizes[axis] if len(sizes) > axis else 0} {what}"
 
 
 def _document(proto: onnx.ModelProto, path: Path) -> ModelMetadata:

@@ -45,7 +45,8 @@ class Sessions:
 
     Args:
         model: The model.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu`` or ``cuda``. With ``auto``, :attr:`device` is settled by the first session: a machine
+            can have ONNX Runtime's CUDA part and no GPU that works.
         outputs: What :meth:`run` gives.
         threads: Threads of a single run; 1 where several threads call :meth:`run`.
 
@@ -62,6 +63,7 @@ class Sessions:
     ) -> None:
         self.model, self.outputs, self.threads = model, tuple(outputs), threads
         self.device = choose_device(device)
+        self._settled = device != "auto"
         self._lock = threading.Lock()
         self._sessions: OrderedDict[Scenario, onnxruntime.InferenceSession] = OrderedDict()
 
@@ -84,10 +86,14 @@ class Sessions:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=[_PROVIDERS[self.device]])
         if _PROVIDERS[self.device] not in session.get_providers():
+            if not self._settled:
+                self.device, self._settled = "cpu", True
+                return session
             raise DeviceError(
                 f"device {self.device} cannot be used: ONNX Runtime fell back to {session.get_providers()}; "
                 "check the driver and CUDA libraries, or use --device cpu"
             )
+        self._settled = True
         return session
 
     def run(self, scenario: Scenario, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:

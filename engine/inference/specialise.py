@@ -34,8 +34,11 @@ def specialise(
         outputs: The outputs wanted.
 
     Raises:
-        ModelError: If the graph needs an absent modality's values all the same.
+        ModelError: If the graph needs an absent modality's values all the same, or lacks one of ``outputs``.
     """
+    unknown = set(outputs) - {item.name for item in model.graph.output}
+    if unknown:
+        raise ModelError(f"the model has no output {', '.join(sorted(unknown))}")
     result = inline_local_functions(model)
     graph = result.graph
     del graph.value_info[:]
@@ -44,9 +47,9 @@ def specialise(
     wanted = [output for output in graph.output if output.name in outputs]
     nodes = _needed(nodes, [output.name for output in wanted])
     absent = {name for name, member in zip(names, scenario.members, strict=True) if not member}
-    _rewire(nodes, absent, names[scenario.indices[0]])
+    nodes = _rewired(nodes, absent, names[scenario.indices[0]], _static_shapes(graph), known)
     used = {name for node in nodes for name in _inputs(node)} | {output.name for output in wanted}
-    inputs = [item for item in graph.input if item.name in used]
+    inputs = [item for item in graph.input if item.name not in {AVAILABILITY, *absent}]
     weights = [item for item in graph.initializer if item.name in used]
     have = {item.name for item in weights}
     weights += [
@@ -56,7 +59,7 @@ def specialise(
     ]
     for field, content in (
         (graph.node, nodes),
-        (graph.input, [item for item in inputs if item.name != AVAILABILITY]),
+        (graph.input, inputs),
         (graph.output, wanted),
         (graph.initializer, weights),
     ):
@@ -74,7 +77,8 @@ def _inputs(node: onnx.NodeProto) -> set[str]:
     """Every name that a node reads, in its subgraphs too."""
     names = {name for name in node.input if name}
     for graph in _subgraphs(node):
-        made = {item.name for item in graph.initializer} | {out for inner in graph.node for out in inner.output}
+        made = {item.name for item in (*graph.input, *graph.initializer)}
+        made |= {out for inner in graph.node for out in inner.output}
         read = {name for inner in graph.node for name in _inputs(inner)} | {out.name for out in graph.output}
         names |= read - made
     return names
@@ -160,7 +164,7 @@ def _inlined(graph: onnx.GraphProto, node: onnx.NodeProto, branch: onnx.GraphPro
 
 def _renamed(node: onnx.NodeProto, names: dict[str, str], prefix: str) -> onnx.NodeProto:
     copy = onnx.NodeProto.FromString(node.SerializeToString())
-    copy.name = prefix + node.name
+    copy.name = prefix + node.name if node.name else ""  # a name is optional, but must then differ from others
     for field in (copy.input, copy.output):
         field[:] = [names.get(name, name) for name in field]
     for graph in _subgraphs(copy):
@@ -182,12 +186,42 @@ def _needed(nodes: Sequence[onnx.NodeProto], outputs: Iterable[str]) -> list[onn
     return kept[::-1]
 
 
-def _rewire(nodes: Sequence[onnx.NodeProto], absent: set[str], present: str) -> None:
-    """Lets what only asks for an absent input's size (its batch, rows, columns) ask a present one's."""
+def _static_shapes(graph: onnx.GraphProto) -> dict[str, list[int]]:
+    """For each input, its sizes, 0 where a size is free."""
+    return {item.name: [size.dim_value for size in item.type.tensor_type.shape.dim] for item in graph.input}
+
+
+def _rewired(
+    nodes: Sequence[onnx.NodeProto],
+    absent: set[str],
+    present: str,
+    shapes: dict[str, list[int]],
+    known: dict[str, _Array],
+) -> list[onnx.NodeProto]:
+    """Lets what only asks for an absent input's size ask a present one's: batch, rows and columns are common.
+
+    A size that is fixed (an input's number of bands) is the absent input's own.
+    """
+    kept: list[onnx.NodeProto] = []
     for node in nodes:
         for name in _inputs(node) & absent:
             if node.op_type != "Shape":
                 raise ModelError(
                     f"the model's graph needs modality {name} ({node.op_type} {node.name}) in a scenario without it"
                 )
+            asked = slice(*(_attribute(node, key) for key in ("start", "end")))
+            own, other = shapes[name][asked], shapes[present][asked]
             node.input[0] = present
+            if own != other:
+                result = node.output[0]
+                node.output[0], fixed, sizes = (f"{result}/{what}" for what in ("present", "fixed", "sizes"))
+                known |= {fixed: np.array(own) > 0, sizes: np.array(own, dtype=np.int64)}
+                kept += [node, onnx.helper.make_node("Where", [fixed, sizes, node.output[0]], [result])]
+                break
+        else:
+            kept.append(node)
+    return kept
+
+
+def _attribute(node: onnx.NodeProto, name: str) -> int | None:
+    return next((attribute.i for attribute in node.attribute if attribute.name == name), None)

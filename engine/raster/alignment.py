@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
@@ -21,6 +22,12 @@ from engine.grid import Grid, Window
 from engine.raster.sources import RasterSource, SourceSpec, open_source
 
 Method = Literal["bilinear", "nearest"]
+
+GdalError = (RasterioError, CPLE_BaseError)
+"""What rasterio raises when GDAL fails; the second, which escapes from warping, has no public name."""
+
+TOLERANCE = 1e-6
+"""Error of a warp's coordinates in pixels. GDAL's own 0.125 makes values depend on the window that is read."""
 
 
 @dataclass(frozen=True)
@@ -53,18 +60,31 @@ def check_georeference(source: RasterSource, grid: Grid) -> None:
     if grid.crs is None:
         if source.grid != grid:
             raise GridError(
-                f"{source.spec.path}: is {source.grid.height} x {source.grid.width} pixels without a coordinate "
-                f"reference system; expected the grid of the others, {grid.height} x {grid.width}"
+                f"{source.spec.path}: without a coordinate reference system all grids must be the same; this one is "
+                f"{source.grid.height} x {source.grid.width} pixels with {_geometry(source.grid)}, the others' "
+                f"{grid.height} x {grid.width} with {_geometry(grid)}"
             )
         return
     bounds = source.grid.bounds
     if source.grid.crs != grid.crs:
-        bounds = transform_bounds(source.grid.crs, grid.crs, *bounds)
+        try:
+            bounds = transform_bounds(source.grid.crs, grid.crs, *bounds)
+        except GdalError as error:
+            raise GridError(
+                f"{source.spec.path}: its coordinate reference system cannot be brought to {grid.crs.to_string()}: "
+                f"{str(error).splitlines()[0]}"
+            ) from error
     if (grid.window_of(bounds) & grid.window).empty:
         raise GridError(
             f"{source.spec.path}: lies outside of the grid: it covers {_rounded(bounds)}, the grid "
             f"{_rounded(grid.bounds)} in {grid.crs.to_string()}"
         )
+
+
+def _geometry(grid: Grid) -> str:
+    return f"origin ({grid.transform.c:.9g}, {grid.transform.f:.9g}) and pixels of " + " x ".join(
+        f"{size:.9g}" for size in grid.pixel_size
+    )
 
 
 def _rounded(bounds: tuple[float, float, float, float]) -> str:
@@ -86,14 +106,15 @@ class _AlignedSource:
             raise
 
     def _warp(self, resampling: Resampling) -> WarpedVRT:
-        dataset, options = self.source.dataset, {}
+        dataset = self.source.dataset
+        options: dict[str, object] = {"UNIFIED_SRC_NODATA": "NO"}  # each band leaves out its own nodata only
         nodata = self.source.nodata
         if nodata is None and np.issubdtype(self.source.dtype, np.floating):
             nodata = float("nan")
         if nodata is not None and ColorInterp.alpha not in dataset.colorinterp:
-            options = {"src_nodata": nodata, "nodata": nodata}
+            options |= {"src_nodata": nodata, "nodata": nodata}
         elif ColorInterp.alpha not in dataset.colorinterp:
-            options = {"add_alpha": True}
+            options |= {"add_alpha": True}
         return WarpedVRT(
             dataset,
             crs=self.grid.crs,
@@ -101,6 +122,7 @@ class _AlignedSource:
             width=self.grid.width,
             height=self.grid.height,
             resampling=resampling,
+            tolerance=TOLERANCE,
             **options,
         )
 
@@ -124,7 +146,7 @@ class _AlignedSource:
         try:
             values = dataset.read(bands, window=area)
             masks = self._masks(dataset, bands, area)
-        except RasterioError as error:
+        except GdalError as error:
             raise RasterReadError(
                 f"{self.source.spec.path}: cannot be read at rows {window.row}-{window.end_row - 1}, columns "
                 f"{window.col}-{window.end_col - 1}: {error}; the file may be truncated or damaged"
@@ -216,5 +238,9 @@ class AlignedReader:
         """
         with self._lock:
             blocks = [item.read(window) for item in self._sources]
-        values = np.concatenate([block.values.astype(self.dtype, copy=False) for block in blocks])
-        return Block(values, np.logical_and.reduce([block.valid for block in blocks]))
+        with np.errstate(over="ignore"):
+            values = np.concatenate([block.values.astype(self.dtype, copy=False) for block in blocks])
+        valid = np.logical_and.reduce([block.valid for block in blocks])
+        if np.issubdtype(self.dtype, np.floating):
+            valid &= np.isfinite(values).all(axis=0)  # float64 values beyond float32
+        return Block(values, valid)

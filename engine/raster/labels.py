@@ -48,6 +48,8 @@ class LabelMapping:
         found = np.full(values.shape, IGNORED, dtype=np.int16)
         position = {land_class.value: index for index, land_class in enumerate(self.classes)}
         for raw in np.unique(values[valid]):
+            if raw != int(raw):
+                raise LabelError(f"{where}: label value {raw} is no whole number; labels are classes, not measurements")
             value = self.remap.get(int(raw), int(raw))
             if value in position:
                 found[valid & (values == raw)] = position[value]
@@ -126,9 +128,7 @@ class VectorLabels:
         frame = frame[~frame.geometry.is_empty & frame.geometry.notna()]
         indices = [_class_of(value, mapping, f"{path}, field {field}") for value in frame[field]]
         self._grid = grid
-        self._shapes = [
-            (shape, index) for shape, index in zip(frame.geometry, indices, strict=True) if index != IGNORED
-        ]
+        self._shapes = list(zip(frame.geometry, indices, strict=True))
         self._bounds = [grid.window_of(tuple(shape.bounds)) for shape, _ in self._shapes]
 
     def read(self, window: Window) -> NDArray[np.int16]:
@@ -152,7 +152,9 @@ def _class_of(value: object, mapping: LabelMapping, where: str) -> int:
     if isinstance(value, str) and value in names:
         return names[value]
     try:
-        number = int(str(value)) if isinstance(value, str) else int(float(value))  # type: ignore[arg-type]
+        number = int(value) if isinstance(value, str) else float(value)  # type: ignore[arg-type]
+        if not np.isfinite(number):
+            raise ValueError(f"{number} is no class")
     except (TypeError, ValueError) as error:
         raise LabelError(f"{where}: {value!r} is neither a class's value nor its name") from error
     return int(mapping.indices(np.array([[number]]), np.array([[True]]), where)[0, 0])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
@@ -28,11 +28,19 @@ class SourceSpec:
 
     @classmethod
     def parse(cls, text: str) -> SourceSpec:
-        """Reads ``PATH[@BANDS]``. An ``@`` that is part of a file's name stays in the path."""
-        path, at, bands = text.rpartition("@")
-        if not at or not path or "/" in bands or Path(text).exists():
+        """Reads ``PATH[@BANDS]``. An ``@`` that is part of a file, folder, URI or subdataset stays in the path.
+
+        Raises:
+            BandError: If no band follows the ``@``.
+        """
+        path, at, written = text.rpartition("@")
+        of_path = not at or not path or not set('/\\"').isdisjoint(written)
+        if of_path or os.path.exists(text):  # noqa: PTH110 (Path.exists raises on a name that is too long)
             return cls(text)
-        return cls(path, tuple(band.strip() for band in bands.split(",") if band.strip()))
+        bands = tuple(band.strip() for band in written.split(",") if band.strip())
+        if not bands:
+            raise BandError(f"{text}: no band follows the @; write {path}@1,2 for instance, or {path} for all bands")
+        return cls(path, bands)
 
     def __str__(self) -> str:
         return f"{self.path}@{','.join(self.bands)}" if self.bands else self.path
@@ -62,10 +70,14 @@ class RasterSource:
             self.dataset.close()
             raise RasterReadError(f"{spec.path}: holds no band itself; name one of its subdatasets: {names}")
         self.grid = Grid(self.dataset.crs, self.dataset.transform, self.dataset.height, self.dataset.width)
-        self.band_indices = self._indices()
+        try:
+            self.band_indices = self._indices()
+            self.dtype = self._dtype()
+        except BandError:
+            self.dataset.close()
+            raise
         descriptions = self.dataset.descriptions
         self.band_names = tuple(descriptions[band - 1] or f"band {band}" for band in self.band_indices)
-        self.dtype = self._dtype()
 
     def __enter__(self) -> RasterSource:
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ from xml.etree import ElementTree as Xml
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterioWindow
 from typing_extensions import Self
 
@@ -37,6 +38,8 @@ class LayerWriter:
 
     def __init__(self, path: Path, grid: Grid, dtype: str, nodata: float | None, bands: Sequence[str]) -> None:
         self.path = Path(path)
+        if self.path.is_dir():
+            raise OutputError(f"{self.path}: is a folder; name a file in it")
         self._aside = self.path.with_name(f".{self.path.name}.part.tif")
         try:
             self._dataset = rasterio.open(
@@ -83,9 +86,13 @@ class LayerWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._close()
             if kind is None:
+                self._close()
+                self._check()
                 self._publish()
+            else:
+                with suppress(OutputError):  # what went wrong first is what the caller should hear of
+                    self._close()
         finally:
             with suppress(FileNotFoundError):
                 self._aside.unlink()
@@ -96,13 +103,26 @@ class LayerWriter:
         except (RasterioError, OSError) as error:
             raise OutputError(f"{self.path}: cannot be completed: {error}; is the disk full?") from error
 
-    def _publish(self) -> None:
+    def _check(self) -> None:
+        """Opens what was written: GDAL does not report a disk that fills up while the directory is written."""
         try:
-            with self._aside.open("rb") as file:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                rasterio.open(self._aside).close()
+        except RasterioError as error:
+            raise OutputError(f"{self.path}: cannot be completed: {error}; is the disk full?") from error
+
+    def _publish(self) -> None:
+        self._rename(self._aside, self.path)
+
+    @staticmethod
+    def _rename(aside: Path, path: Path) -> None:
+        try:
+            with aside.open("rb") as file:
                 os.fsync(file.fileno())
-            os.replace(self._aside, self.path)
+            os.replace(aside, path)
         except OSError as error:
-            raise OutputError(f"{self.path}: cannot be completed: {error}") from error
+            raise OutputError(f"{path}: cannot be completed: {error}") from error
 
 
 class ClassMapWriter(LayerWriter):
@@ -129,11 +149,20 @@ class ClassMapWriter(LayerWriter):
 
     def _publish(self) -> None:
         sidecar = self.path.with_name(f"{self.path.name}.aux.xml")
+        aside = sidecar.with_name(f".{sidecar.name}.part")
         try:
-            sidecar.write_text(self._categories(), encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"{sidecar}: cannot be written: {error}") from error
+            self._write_categories(aside)
+            self._rename(aside, sidecar)
+        finally:
+            with suppress(FileNotFoundError):
+                aside.unlink()
         super()._publish()
+
+    def _write_categories(self, path: Path) -> None:
+        try:
+            path.write_text(self._categories(), encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"{self.path}: its category names cannot be written: {error}") from error
 
     def _categories(self) -> str:
         names = {land_class.value: land_class.name for land_class in self.classes}
