@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from engine.data.settings import DataSettings, Settings
 from engine.errors import EngineError, RecipeError
+from engine.inference.model import AVAILABILITY, OUTPUTS
 from engine.methods.registry import build_method
 from engine.modality import LandClass, Modality
 from engine.networks.registry import check_network
@@ -129,6 +130,11 @@ class Recipe(Settings):
             if twice:
                 raise ValueError(f"{what}: {', '.join(sorted(twice))} stands there twice")
         known = {modality.name for modality in self.modalities}
+        reserved = sorted(known & {AVAILABILITY, *OUTPUTS})
+        if reserved:
+            raise ValueError(
+                f"modalities: {', '.join(reserved)} is a name that every model uses itself; choose another"
+            )
         for number, scene in enumerate(self.data.scenes):
             unknown = sorted(set(scene.sources) - known)
             if unknown:

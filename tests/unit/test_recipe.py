@@ -86,6 +86,11 @@ def test_impossible_values_are_named(
     assert expected in refused(content | {key: value}, tmp_path)
 
 
+def test_a_modality_with_the_name_of_an_output_is_refused(content: dict[str, Any], tmp_path: Path) -> None:
+    content["modalities"].append({"name": "logits", "bands": ["x"]})
+    assert "logits" in refused(content, tmp_path)
+
+
 def test_a_class_that_is_ignored_too_is_refused(content: dict[str, Any], tmp_path: Path) -> None:
     content["data"]["labels"] = {"ignore": [1]}
     assert "data.labels.ignore" in refused(content, tmp_path)
