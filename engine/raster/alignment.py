@@ -57,7 +57,7 @@ def check_georeference(source: RasterSource, grid: Grid) -> None:
             f"{source.spec.path}: {without} has no coordinate reference system, while {beside}; "
             "assign one (for instance with gdal_edit.py -a_srs), or give only sources without"
         )
-    if grid.crs is None:
+    if grid.crs is None or source.grid.crs is None:
         if source.grid != grid:
             raise GridError(
                 f"{source.spec.path}: without a coordinate reference system all grids must be the same; this one is "
@@ -65,20 +65,25 @@ def check_georeference(source: RasterSource, grid: Grid) -> None:
                 f"{grid.height} x {grid.width} with {_geometry(grid)}"
             )
         return
-    bounds = source.grid.bounds
-    if source.grid.crs != grid.crs:
-        try:
-            bounds = transform_bounds(source.grid.crs, grid.crs, *bounds)
-        except GdalError as error:
-            raise GridError(
-                f"{source.spec.path}: its coordinate reference system cannot be brought to {grid.crs.to_string()}: "
-                f"{str(error).splitlines()[0]}"
-            ) from error
-    if (grid.window_of(bounds) & grid.window).empty:
+    try:
+        # Either way round, since the bounds of half the world mean nothing in the CRS of a small area.
+        meet = _touches(source.grid, grid) or _touches(grid, source.grid)
+    except GdalError as error:
         raise GridError(
-            f"{source.spec.path}: lies outside of the grid: it covers {_rounded(bounds)}, the grid "
-            f"{_rounded(grid.bounds)} in {grid.crs.to_string()}"
+            f"{source.spec.path}: its coordinate reference system cannot be brought to {grid.crs.to_string()}: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    if not meet:
+        raise GridError(
+            f"{source.spec.path}: lies outside of the grid: it covers {_rounded(source.grid.bounds)} in "
+            f"{source.grid.crs.to_string()}, the grid {_rounded(grid.bounds)} in {grid.crs.to_string()}"
         )
+
+
+def _touches(one: Grid, other: Grid) -> bool:
+    """Whether the bounds of ``one``, brought to the CRS of ``other``, hold any of its pixels."""
+    bounds = one.bounds if one.crs == other.crs else transform_bounds(one.crs, other.crs, *one.bounds)
+    return bool(np.isfinite(bounds).all()) and not (other.window_of(bounds) & other.window).empty
 
 
 def _geometry(grid: Grid) -> str:
