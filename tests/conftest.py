@@ -50,7 +50,7 @@ def make_recipe(scenes: Path) -> MakeRecipe:
         content = yaml.safe_load((ROOT / "recipes" / "synthetic.yaml").read_text(encoding="utf-8"))
         content["data"] |= {"root": str(scenes), "chip": 32}
         content["data"]["split"]["size"] = 32
-        content["schedule"] |= {"epochs": 2, "samples": 12, "batch": 4, "validate_every": 2}
+        content["stages"][0]["schedule"] |= {"epochs": 2, "samples": 12, "batch": 4, "validate_every": 2}
         path = folder / "recipe.yaml"
         path.write_text(yaml.safe_dump(content), encoding="utf-8")
         return read_recipe(path, overrides)

@@ -40,6 +40,7 @@ def command(recipe: Path, output: Path | None, overrides: tuple[str, ...], resum
         def show(report: Report) -> None:
             bar.update(
                 task,
+                description=f"{settings.name}: {report.stage}",
                 completed=report.step,
                 total=report.steps,
                 loss=report.loss,

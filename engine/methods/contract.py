@@ -1,4 +1,4 @@
-"""What every method is: a way to train a network."""
+"""What every method is: a way to train a network, in one stage of a training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 from torch import Tensor
 
 from engine.availability import Scenario
-from engine.networks.contract import Detail
+from engine.networks.contract import Inputs
+from engine.networks.segmenter import Segmenter
 
 
 class ScenarioSampler(Protocol):
@@ -20,15 +21,20 @@ class ScenarioSampler(Protocol):
 
 
 class Method(ABC):
-    """Owns which scenario a sample sees, and which terms the loss has."""
+    """Owns which scenario a sample sees, and which terms the loss has.
+
+    Which parameters are trained, by which optimiser and how long, stands with the method in a recipe's stage.
+    """
 
     sampler: ScenarioSampler
 
     @abstractmethod
-    def loss(self, detail: Detail, labels: Tensor) -> dict[str, Tensor]:
+    def loss(self, segmenter: Segmenter, inputs: Inputs, availability: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """The terms of the loss by name, scalars whose sum is minimised.
 
         Args:
-            detail: Of a forward pass.
+            segmenter: In training mode.
+            inputs: For each modality ``[B, C_m, H, W]`` in the sensor's units and data type.
+            availability: ``[B, M]`` bool: the scenario of each sample.
             labels: ``[B, H, W]`` class indices, -1 where ignored.
         """

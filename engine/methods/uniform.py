@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from engine.availability import Scenario, from_bits
 from engine.data.settings import Settings
 from engine.methods.contract import Method
-from engine.networks.contract import Detail
+from engine.networks.contract import Inputs
+from engine.networks.segmenter import Segmenter
 from engine.raster.labels import IGNORED
 
 
@@ -45,9 +46,9 @@ class Uniform(Method):
         self.sampler = UniformSampler()
         self.class_weights = options.class_weights
 
-    def loss(self, detail: Detail, labels: Tensor) -> dict[str, Tensor]:
+    def loss(self, segmenter: Segmenter, inputs: Inputs, availability: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """``cross_entropy``: mean over the labelled pixels, weighted by class; zero where there is none."""
-        logits = detail.logits.float()
+        logits = segmenter.detail(inputs, availability).logits.float()
         weights = None if self.class_weights is None else tensor(self.class_weights, device=logits.device)
         losses = F.cross_entropy(logits, labels, weight=weights, ignore_index=IGNORED, reduction="sum")
         known = labels != IGNORED

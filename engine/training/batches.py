@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from engine.data.chips import Chip, ChipSampler
-from engine.training.recipe import ScheduleSettings
+from engine.training.schedule import Stage
 
 
 @dataclass(frozen=True)
@@ -45,20 +45,21 @@ class _Samples(Dataset[Chip]):
 
 
 class _Steps:
-    """The (epoch, sample) pairs of each step, from a step on."""
+    """The (epoch, sample) pairs of each step of a stage, from a step on."""
 
-    def __init__(self, schedule: ScheduleSettings, first: int, steps: int) -> None:
-        self.schedule, self.first, self.steps = schedule, first, steps
+    def __init__(self, stage: Stage, first: int) -> None:
+        self.stage, self.first = stage, first
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        for step in range(self.first, self.steps):
-            epoch, place = divmod(step, self.schedule.steps_per_epoch)
-            start = place * self.schedule.batch
-            end = min(start + self.schedule.batch, self.schedule.samples)
-            yield [(epoch, sample) for sample in range(start, end)]
+        schedule = self.stage.settings.schedule
+        for step in range(self.first, self.stage.end):
+            epoch, place = divmod(step - self.stage.first, schedule.steps_per_epoch)
+            start = place * schedule.batch
+            end = min(start + schedule.batch, schedule.samples)
+            yield [(self.stage.first_epoch + epoch, sample) for sample in range(start, end)]
 
     def __len__(self) -> int:
-        return self.steps - self.first
+        return self.stage.end - self.first
 
 
 def collate(chips: Sequence[Chip]) -> Batch:
@@ -70,15 +71,15 @@ def collate(chips: Sequence[Chip]) -> Batch:
     )
 
 
-def batches(sampler: ChipSampler, schedule: ScheduleSettings, first: int, steps: int) -> DataLoader[Chip]:
-    """The batches of steps ``first`` to ``steps`` - 1.
+def batches(sampler: ChipSampler, stage: Stage, first: int) -> DataLoader[Chip]:
+    """The batches of a stage from step ``first`` of the training on.
 
     The sampler's scenes must not be open yet where the schedule has workers: each worker opens its own.
     """
     return DataLoader(
         _Samples(sampler),
-        batch_sampler=_Steps(schedule, first, steps),
+        batch_sampler=_Steps(stage, first),
         collate_fn=collate,
-        num_workers=schedule.workers,
+        num_workers=stage.settings.schedule.workers,
         persistent_workers=False,
     )

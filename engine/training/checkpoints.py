@@ -25,7 +25,7 @@ class Progress:
 
     Args:
         step: Steps done, over all stages.
-        best_score: Best mean mIoU over the scenarios on the validation split so far; -1 before the first.
+        best_score: Best mean mIoU over the scenarios on the validation split in this stage; -1 before the first.
         best_step: The step of that score.
         digest: Hash of the recipe.
         threads: Threads that torch computes with: with others, sums round differently.
@@ -124,16 +124,26 @@ def find(run: Path, kind: Kind) -> Path:
     return found
 
 
-def load(checkpoint: Path, module: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None) -> Progress:
-    """Loads weights, and the optimiser's state where one is given.
+def load(checkpoint: Path, module: torch.nn.Module) -> Progress:
+    """Loads the weights.
 
     Raises:
         RunError: If the checkpoint does not fit the network.
     """
     try:
         module.load_state_dict(load_file(checkpoint / "weights.safetensors"))
-        if optimizer is not None:
-            _load_optimizer(optimizer, load_file(checkpoint / "optimizer.safetensors"))
         return Progress(**json.loads((checkpoint / "progress.json").read_text(encoding="utf-8")))
     except (OSError, SafetensorError, RuntimeError, ValueError, TypeError) as error:
         raise RunError(f"{checkpoint}: cannot be loaded: {error}") from error
+
+
+def load_optimizer(checkpoint: Path, optimizer: torch.optim.Optimizer) -> None:
+    """Loads the state of the optimiser of the checkpoint's stage.
+
+    Raises:
+        RunError: If the checkpoint does not fit the optimiser.
+    """
+    try:
+        _load_optimizer(optimizer, load_file(checkpoint / "optimizer.safetensors"))
+    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+        raise RunError(f"{checkpoint}: the optimiser's state cannot be loaded: {error}") from error

@@ -9,28 +9,32 @@ from __future__ import annotations
 import csv
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from engine.data.chips import ChipSampler
 from engine.data.survey import SceneCollection, Survey, survey
-from engine.errors import RunError
+from engine.errors import RecipeError, RunError
 from engine.evaluation.predictors import torch_predictor
 from engine.evaluation.scenarios import evaluate
+from engine.methods.contract import Method
 from engine.methods.registry import build_method
+from engine.networks.segmenter import Segmenter
 from engine.training import checkpoints
 from engine.training.batches import Batch, batches
 from engine.training.checkpoints import Progress
 from engine.training.recipe import Recipe
-from engine.training.run import build_segmenter, create, write_modalities
-from engine.training.schedule import build_optimizer, rate_factor
+from engine.training.run import build_segmenter, check_free, create, write_modalities
+from engine.training.schedule import Stage, build_optimizer, lay_out, rate_factor
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Report:
     """What the caller is told after each step.
 
     Args:
+        stage: Name of the stage.
         step: Steps done.
         steps: Steps of the training.
         loss: Sum of the terms.
@@ -45,6 +50,7 @@ class Report:
         score: Newest mean mIoU over the scenarios on the validation split, NaN before the first.
     """
 
+    stage: str
     step: int
     steps: int
     loss: float
@@ -80,6 +86,37 @@ class MetricsFile:
         self._file.close()
 
 
+def freeze(network: nn.Module, trainable: Sequence[str]) -> list[nn.Parameter]:
+    """The parameters whose names match a pattern of ``trainable``; the others ask for no gradient any more.
+
+    Raises:
+        RecipeError: If a pattern matches none.
+    """
+    names = [name for name, _ in network.named_parameters()]
+    for pattern in trainable:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            parts = sorted({name.split(".")[0] for name in names})
+            raise RecipeError(
+                f"stages: trainable: {pattern!r} matches no parameter of the network; "
+                f"their names start with {', '.join(parts)}"
+            )
+    chosen = []
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(any(fnmatchcase(name, pattern) for pattern in trainable))
+        if parameter.requires_grad:
+            chosen.append(parameter)
+    return chosen
+
+
+def train_mode(network: nn.Module) -> None:
+    """Training mode, but evaluation mode for parts of which no parameter is trained."""
+    network.train()
+    for module in network.modules():
+        parameters = list(module.parameters())
+        if parameters and not any(parameter.requires_grad for parameter in parameters):
+            module.eval()
+
+
 class Training:
     """One training of one recipe into one run folder.
 
@@ -91,6 +128,7 @@ class Training:
         report: Told after each step.
 
     Raises:
+        RecipeError: If a stage would train nothing.
         RunError: If the folder is taken, or does not fit the recipe and machine on a resume.
         SplitError: If the split or a class is empty.
     """
@@ -105,26 +143,29 @@ class Training:
         report: Callable[[Report], None] = lambda _report: None,
     ) -> None:
         self.recipe, self.folder, self.report = recipe, folder, report
-        self.schedule = recipe.schedule
-        self.steps = self.schedule.epochs * self.schedule.steps_per_epoch
+        self.stages = lay_out(recipe.stages)
+        self.steps = self.stages[-1].end
         self.fabric = Fabric(accelerator=accelerator, devices=1, precision=self._precision(accelerator))
-        self.method = build_method(recipe.method.name, recipe.method.options, len(recipe.classes))
+        if not resume:
+            check_free(folder)
+        self.survey = self._survey()
+        torch.manual_seed(recipe.seed)
+        self.segmenter = build_segmenter(recipe, self.survey.modalities)
+        for stage in self.stages:
+            freeze(self.segmenter.network, stage.settings.trainable)
+        self.wrapped = self.fabric.setup_module(self.segmenter)
+        self.wrapped.mark_forward_method("detail")
         if not resume:
             create(folder, recipe)
-        self.survey = self._survey()
         write_modalities(folder, self.survey.modalities)
-        torch.manual_seed(recipe.seed)
-        segmenter = build_segmenter(recipe, self.survey.modalities)
-        optimizer = build_optimizer(segmenter.parameters(), self.schedule.optimizer)
-        self.segmenter, self.optimizer = self.fabric.setup(segmenter, optimizer)
-        self.segmenter.mark_forward_method("detail")
         self.progress = Progress(0, -1.0, 0, recipe.digest, torch.get_num_threads(), torch.__version__)
+        self._checkpoint: Path | None = None
         if resume:
             self._resume()
 
     def _precision(self, accelerator: str) -> Any:  # noqa: ANN401 (Fabric's literal type)
-        if self.schedule.precision != "auto":
-            return self.schedule.precision
+        if self.recipe.precision != "auto":
+            return self.recipe.precision
         return "bf16-mixed" if accelerator != "cpu" and torch.cuda.is_available() else "32-true"
 
     def _collection(self) -> SceneCollection:
@@ -142,7 +183,7 @@ class Training:
         checkpoint = checkpoints.newest(self.folder / "checkpoints", "last")
         if checkpoint is None:
             return
-        found = checkpoints.load(checkpoint, self.segmenter.module, self.optimizer.optimizer)
+        found = checkpoints.load(checkpoint, self.segmenter)
         for what, there, here in (
             ("recipe", found.digest, self.progress.digest),
             ("number of threads", found.threads, self.progress.threads),
@@ -153,66 +194,78 @@ class Training:
                     f"{self.folder}: cannot go on: the {what} was {there} and is {here} now; "
                     "the weights would not be those of an uninterrupted training"
                 )
-        self.progress = found
+        self.progress, self._checkpoint = found, checkpoint
 
     def run(self) -> None:
-        """Trains to the end of the schedule."""
-        collection = self._collection()
-        sampler = ChipSampler(collection, self.survey, self.recipe.seed, self.method.sampler.draw)
+        """Trains to the end of the last stage."""
         metrics = MetricsFile(self.folder / "metrics.csv", self.progress.step)
         board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.progress.step + 1)
-        started, first, score = time.monotonic(), self.progress.step, float("nan")
         try:
-            for batch in batches(sampler, self.schedule, first, self.steps):
-                terms = self._step(batch, self.progress.step)
-                step = self.progress.step + 1
-                self.progress = self._at(step)
-                if not all(np.isfinite(value) for value in terms.values()):
-                    raise RunError(
-                        f"{self.folder}: the loss at step {step} is not finite: {terms}; lower "
-                        "schedule.optimizer.learning_rate"
-                    )
-                self._log(metrics, board, step, {f"loss/{name}": value for name, value in terms.items()})
-                epoch, place = divmod(step, self.schedule.steps_per_epoch)
-                if place == 0 and (epoch % self.schedule.validate_every == 0 or step == self.steps):
-                    score = self._validate(metrics, board, collection)
-                if place == 0 or step % self.schedule.checkpoint_every == 0:
-                    self._save("last")
-                speed = (step - first) * self.schedule.batch / (time.monotonic() - started)
-                self.report(Report(step, self.steps, sum(terms.values()), speed, score))
+            for stage in self.stages:
+                if self.progress.step < stage.end:
+                    self._run_stage(stage, metrics, board)
         finally:
-            collection.close()
             metrics.close()
             board.close()
 
-    def _at(self, step: int) -> Progress:
-        return Progress(**{**vars(self.progress), "step": step})
+    def _enter(self, stage: Stage) -> torch.optim.Optimizer:
+        """The stage's optimiser; where the stage was left half-way, in the state that it had."""
+        parameters = freeze(self.segmenter.network, stage.settings.trainable)
+        optimizer = build_optimizer(parameters, stage.settings.schedule.optimizer)
+        if self.progress.step > stage.first and self._checkpoint is not None:
+            checkpoints.load_optimizer(self._checkpoint, optimizer)
+        if self.progress.step == stage.first:
+            self.progress = replace(self.progress, best_score=-1.0)
+        return cast(torch.optim.Optimizer, self.fabric.setup_optimizers(optimizer))
 
-    def _save(self, kind: checkpoints.Kind) -> None:
-        checkpoints.save(
-            self.folder / "checkpoints",
-            kind,
-            self.segmenter.module,
-            self.optimizer.optimizer,
-            self.progress,
-        )
+    def _run_stage(self, stage: Stage, metrics: MetricsFile, board: SummaryWriter) -> None:
+        schedule, name = stage.settings.schedule, stage.settings.name
+        method = build_method(stage.settings.method.name, stage.settings.method.options, len(self.recipe.classes))
+        optimizer = self._enter(stage)
+        collection = self._collection()
+        sampler = ChipSampler(collection, self.survey, self.recipe.seed, method.sampler.draw)
+        started, first, score = time.monotonic(), self.progress.step, float("nan")
+        try:
+            for batch in batches(sampler, stage, first):
+                terms = self._step(stage, method, optimizer, batch)
+                step = self.progress.step + 1
+                self.progress = replace(self.progress, step=step)
+                if not all(np.isfinite(value) for value in terms.values()):
+                    raise RunError(
+                        f"{self.folder}: the loss at step {step} (stage {name}) is not finite: {terms}; lower "
+                        "the stage's schedule.optimizer.learning_rate"
+                    )
+                self._log(metrics, board, step, {f"{name}/loss/{term}": value for term, value in terms.items()})
+                epoch, place = divmod(step - stage.first, schedule.steps_per_epoch)
+                if place == 0 and (epoch % schedule.validate_every == 0 or step == stage.end):
+                    score = self._validate(metrics, board, collection, optimizer)
+                if place == 0 or step % schedule.checkpoint_every == 0:
+                    self._save("last", optimizer)
+                speed = (step - first) * schedule.batch / (time.monotonic() - started)
+                self.report(Report(name, step, self.steps, sum(terms.values()), speed, score))
+        finally:
+            collection.close()
 
-    def _step(self, batch: Batch, step: int) -> dict[str, float]:
-        factor = rate_factor(step, self.steps, self.schedule.steps_per_epoch, self.schedule.decay)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.schedule.optimizer.learning_rate * factor
+    def _save(self, kind: checkpoints.Kind, optimizer: torch.optim.Optimizer) -> None:
+        folder = self.folder / "checkpoints"
+        checkpoints.save(folder, kind, self.segmenter, optimizer, self.progress)
+
+    def _step(self, stage: Stage, method: Method, optimizer: torch.optim.Optimizer, batch: Batch) -> dict[str, float]:
+        step, schedule = self.progress.step, stage.settings.schedule
+        factor = rate_factor(step - stage.first, stage.steps, schedule.steps_per_epoch, schedule.decay)
+        for group in optimizer.param_groups:
+            group["lr"] = schedule.optimizer.learning_rate * factor
         torch.manual_seed(int(np.random.SeedSequence((self.recipe.seed, step)).generate_state(1)[0]))
-        self.segmenter.train()
+        train_mode(self.segmenter)
         batch = batch.to(self.fabric.device)
-        self.optimizer.zero_grad()
-        detail = self.segmenter.detail(batch.inputs, batch.availability)
-        terms = self.method.loss(detail, batch.labels)
+        optimizer.zero_grad()
+        # Fabric's wrapper hands on what it does not know to the module
+        segmenter = cast(Segmenter, self.wrapped)
+        terms = method.loss(segmenter, batch.inputs, batch.availability, batch.labels)
         self.fabric.backward(torch.stack(list(terms.values())).sum())
-        if self.schedule.clip is not None:
-            self.fabric.clip_gradients(
-                self.segmenter, self.optimizer, max_norm=self.schedule.clip, error_if_nonfinite=False
-            )
-        self.optimizer.step()
+        if schedule.clip is not None:
+            self.fabric.clip_gradients(self.wrapped, optimizer, max_norm=schedule.clip, error_if_nonfinite=False)
+        optimizer.step()
         return {name: float(value.detach()) for name, value in terms.items()}
 
     def _log(self, metrics: MetricsFile, board: SummaryWriter, step: int, values: dict[str, float]) -> None:
@@ -220,13 +273,19 @@ class Training:
             metrics.add(step, name, value)
             board.add_scalar(name, value, step)
 
-    def _validate(self, metrics: MetricsFile, board: SummaryWriter, collection: SceneCollection) -> float:
+    def _validate(
+        self,
+        metrics: MetricsFile,
+        board: SummaryWriter,
+        collection: SceneCollection,
+        optimizer: torch.optim.Optimizer,
+    ) -> float:
         self.segmenter.eval()
         chip = self.recipe.data.chip
         evaluation = evaluate(
             collection,
             self.survey.modalities,
-            torch_predictor(self.segmenter.module, self.fabric.device),
+            torch_predictor(self.segmenter, self.fabric.device),
             "validation",
             chip,
             chip // 8,
@@ -237,6 +296,6 @@ class Training:
             self._log(metrics, board, self.progress.step, {f"validation/miou/{label}": result.miou})
         self._log(metrics, board, self.progress.step, {"validation/miou/mean": score})
         if score > self.progress.best_score:
-            self.progress = Progress(**{**vars(self.progress), "best_score": score, "best_step": self.progress.step})
-            self._save("best")
+            self.progress = replace(self.progress, best_score=score, best_step=self.progress.step)
+            self._save("best", optimizer)
         return score

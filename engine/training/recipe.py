@@ -90,7 +90,6 @@ class ScheduleSettings(Settings):
     validate_every: int = Field(default=1, ge=1)
     checkpoint_every: int = Field(default=100, ge=1)
     workers: int = Field(default=0, ge=0)
-    precision: Precision = "auto"
     clip: float | None = Field(default=1.0, gt=0)
     optimizer: OptimizerSettings = OptimizerSettings()
     decay: DecaySettings = DecaySettings()
@@ -108,23 +107,44 @@ class Named(Settings):
     options: Mapping[str, Any] = {}
 
 
+class StageSettings(Settings):
+    """A part of a training, with its own method, trained parameters, optimiser and schedule.
+
+    Args:
+        name: Of the stage, for logs.
+        trainable: Patterns (``*``, ``?``) of the names of the network's parameters that are trained, as in
+            ``head.*``; the rest stays as it is, its running statistics too.
+    """
+
+    name: str = Field(default="train", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    method: Named
+    schedule: ScheduleSettings
+    trainable: tuple[str, ...] = Field(default=("*",), min_length=1)
+
+
 class Recipe(Settings):
-    """A whole training."""
+    """A whole training.
+
+    Args:
+        stages: In their order; each goes on from the last weights of the one before it.
+        precision: ``auto``: bfloat16 where there is a GPU, else 32 bits.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     seed: int = Field(default=0, ge=0)
+    precision: Precision = "auto"
     modalities: tuple[ModalitySettings, ...] = Field(min_length=1)
     classes: tuple[ClassSettings, ...] = Field(min_length=2)
     data: DataSettings
     network: Named
-    method: Named
-    schedule: ScheduleSettings
+    stages: tuple[StageSettings, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
         for what, names in (
             ("modalities", [modality.name for modality in self.modalities]),
             ("classes", [str(land_class.value) for land_class in self.classes]),
+            ("stages", [stage.name for stage in self.stages]),
         ):
             twice = {name for name in names if names.count(name) > 1}
             if twice:
@@ -162,8 +182,9 @@ class Recipe(Settings):
         """A hash of all that decides the weights: everything but where the data lie and how often to save."""
         content = self.model_dump(mode="json")
         del content["data"]["root"]
-        for key in ("workers", "checkpoint_every"):
-            del content["schedule"][key]
+        for stage in content["stages"]:
+            for key in ("workers", "checkpoint_every"):
+                del stage["schedule"][key]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=sorted).encode()).hexdigest()
 
 
@@ -208,9 +229,13 @@ def _check(recipe: Recipe, path: Path) -> None:
     try:
         recipe.class_values  # noqa: B018 (colours and values are checked as they are made)
         check_network(recipe.network.name, recipe.network.options)
-        build_method(recipe.method.name, recipe.method.options, len(recipe.classes))
     except EngineError as error:
         raise RecipeError(f"{path}: {error}") from error
+    for number, stage in enumerate(recipe.stages):
+        try:
+            build_method(stage.method.name, stage.method.options, len(recipe.classes))
+        except EngineError as error:
+            raise RecipeError(f"{path}: stages.{number}.{error}") from error
 
 
 def _override(content: dict[str, Any], override: str) -> None:

@@ -86,7 +86,7 @@ def release(
             data=tuple(scene.name for scene in recipe.data.scenes),
             licence=recipe.data.licence,
             network=recipe.network.name,
-            method=recipe.method.name,
+            method=", ".join(stage.method.name for stage in recipe.stages),
             recipe=recipe.digest,
         ),
     )

@@ -28,15 +28,22 @@ def build_segmenter(recipe: Recipe, modalities: Sequence[Modality]) -> Segmenter
     return Segmenter(network, modalities)
 
 
+def check_free(folder: Path) -> None:
+    """Refuses a folder that holds something already.
+
+    Raises:
+        RunError: If it does.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"{folder}: exists and is not empty; choose another folder, or go on with --resume")
+
+
 def create(folder: Path, recipe: Recipe) -> None:
     """Makes a run folder.
 
     Raises:
-        RunError: If it holds something already.
         OutputError: If it cannot be written.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(f"{folder}: exists and is not empty; choose another folder, or go on with --resume")
     try:
         (folder / "checkpoints").mkdir(parents=True)
         write_recipe(recipe, folder / RECIPE)

@@ -3,11 +3,47 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 
-from engine.training.recipe import DecaySettings, OptimizerSettings
+from engine.training.recipe import DecaySettings, OptimizerSettings, StageSettings
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage's place in a training.
+
+    Args:
+        settings: Of the stage.
+        first: Its first step, counted over the whole training.
+        first_epoch: Epochs before it.
+    """
+
+    settings: StageSettings
+    first: int
+    first_epoch: int
+
+    @property
+    def steps(self) -> int:
+        """Its number of steps."""
+        return self.settings.schedule.epochs * self.settings.schedule.steps_per_epoch
+
+    @property
+    def end(self) -> int:
+        """The step after its last one."""
+        return self.first + self.steps
+
+
+def lay_out(settings: Sequence[StageSettings]) -> tuple[Stage, ...]:
+    """The stages one after another."""
+    stages: list[Stage] = []
+    step = epoch = 0
+    for one in settings:
+        stages.append(Stage(one, step, epoch))
+        step, epoch = stages[-1].end, epoch + one.schedule.epochs
+    return tuple(stages)
 
 
 def rate_factor(step: int, steps: int, steps_per_epoch: int, decay: DecaySettings) -> float:

@@ -13,21 +13,26 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
-from engine.errors import RunError
-from engine.training.checkpoints import newest
-from engine.training.loop import Training
-from engine.training.recipe import Recipe, read_recipe
+from engine.errors import RecipeError, RunError
+from engine.training.checkpoints import Kind, newest
+from engine.training.loop import Report, Training, freeze, train_mode
+from engine.training.recipe import OptimizerSettings, Recipe, read_recipe
 from engine.training.run import open_run
 
 MakeRecipe = Callable[..., Recipe]
-OVERRIDES = ("schedule.checkpoint_every=2",)
+OVERRIDES = ("stages.0.schedule.checkpoint_every=2",)
+
+
+def checkpoint(run: Path, kind: Kind) -> Path:
+    found = newest(run / "checkpoints", kind)
+    assert found is not None
+    return found
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
-    checkpoint = newest(run / "checkpoints", "last")
-    assert checkpoint is not None
-    return load_file(checkpoint / "weights.safetensors")
+    return load_file(checkpoint(run, "last") / "weights.safetensors")
 
 
 def same(one: Path, other: Path) -> bool:
@@ -65,7 +70,7 @@ def test_a_training_that_is_killed_twice_ends_in_the_same_weights(make_recipe: M
 
 
 def test_workers_do_not_change_the_weights(make_recipe: MakeRecipe, tmp_path: Path, run_folder: Path) -> None:
-    recipe = make_recipe(tmp_path, ["schedule.workers=2"])
+    recipe = make_recipe(tmp_path, ["stages.0.schedule.workers=2"])
     Training(recipe, tmp_path / "run", accelerator="cpu").run()
     assert same(tmp_path / "run", run_folder)
 
@@ -119,3 +124,62 @@ def test_evaluate_writes_every_scenario(run_folder: Path, tmp_path: Path) -> Non
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["split"] == "validation"
     assert sum(map(sum, report["scenarios"][0]["confusion"])) == int(rows[0]["pixels"])
+
+
+def staged(recipe: Recipe) -> Recipe:
+    """The recipe with a second stage, which trains the head alone, with another optimiser and schedule."""
+    first = recipe.stages[0]
+    schedule = first.schedule.model_copy(
+        update={"epochs": 2, "batch": 6, "optimizer": OptimizerSettings(name="adam", learning_rate=1e-3)}
+    )
+    second = first.model_copy(update={"name": "head", "schedule": schedule, "trainable": ("head.*",)})
+    return recipe.model_copy(update={"stages": (first, second)})
+
+
+def test_a_stage_trains_only_what_it_names(make_recipe: MakeRecipe, tmp_path: Path, run_folder: Path) -> None:
+    run = tmp_path / "run"
+    Training(staged(make_recipe(tmp_path)), run, accelerator="cpu").run()
+    before, after = weights(run_folder), weights(run)
+    changed = {key for key in before if not torch.equal(before[key], after[key])}
+    assert changed
+    assert all(key.startswith("network.head.") for key in changed)
+    with (run / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows if row["name"] == "train/loss/cross_entropy"] == list("123456")
+    assert [row["step"] for row in rows if row["name"] == "head/loss/cross_entropy"] == ["7", "8", "9", "10"]
+    best = json.loads((checkpoint(run, "best") / "progress.json").read_text())
+    assert best["step"] == 10, "the best checkpoint is the last stage's, whatever the first one reached"
+
+
+@pytest.mark.parametrize("stop_after", [6, 8])
+def test_a_resume_knows_its_stage(make_recipe: MakeRecipe, tmp_path: Path, stop_after: int) -> None:
+    recipe = staged(make_recipe(tmp_path, OVERRIDES))
+    Training(recipe, tmp_path / "whole", accelerator="cpu").run()
+
+    def stop(report: Report) -> None:
+        if report.step == stop_after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Training(recipe, tmp_path / "broken", accelerator="cpu", report=stop).run()
+    assert int(checkpoint(tmp_path / "broken", "last").name.split("-")[1]) == stop_after
+    Training(recipe, tmp_path / "broken", resume=True, accelerator="cpu").run()
+    assert same(tmp_path / "whole", tmp_path / "broken")
+    assert (tmp_path / "broken/metrics.csv").read_text() == (tmp_path / "whole/metrics.csv").read_text()
+
+
+def test_a_pattern_that_names_no_parameter_is_refused(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    recipe = staged(make_recipe(tmp_path))
+    stage = recipe.stages[1].model_copy(update={"trainable": ("decoder.*",)})
+    recipe = recipe.model_copy(update={"stages": (recipe.stages[0], stage)})
+    with pytest.raises(RecipeError, match=r"'decoder\.\*' matches no parameter.*head"):
+        Training(recipe, tmp_path / "run", accelerator="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_frozen_parts_keep_their_running_statistics() -> None:
+    network = nn.Sequential(nn.BatchNorm2d(2), nn.Conv2d(2, 2, 1), nn.Dropout())
+    chosen = freeze(network, ["1.*"])
+    assert [tuple(parameter.shape) for parameter in chosen] == [(2, 2, 1, 1), (2,)]
+    train_mode(network)
+    assert [module.training for module in network] == [False, True, True]

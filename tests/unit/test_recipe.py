@@ -21,6 +21,10 @@ def content() -> dict[str, Any]:
     return loaded
 
 
+def stage(method: str, options: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"method": {"name": method, "options": options or {}}, "schedule": {"epochs": 1, "samples": 4}}
+
+
 def refused(content: dict[str, Any], folder: Path, overrides: Sequence[str] = ()) -> str:
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
@@ -41,15 +45,17 @@ def test_a_recipe_is_written_as_it_was_read(make_recipe: Make, tmp_path: Path) -
 
 
 def test_values_can_be_replaced(make_recipe: Make, tmp_path: Path) -> None:
-    recipe = make_recipe(tmp_path, ["schedule.optimizer.learning_rate=0.5", "classes.0.name=sea", "data.chip=16"])
-    assert recipe.schedule.optimizer.learning_rate == 0.5
+    recipe = make_recipe(
+        tmp_path, ["stages.0.schedule.optimizer.learning_rate=0.5", "classes.0.name=sea", "data.chip=16"]
+    )
+    assert recipe.stages[0].schedule.optimizer.learning_rate == 0.5
     assert recipe.classes[0].name == "sea"
     assert recipe.data.chip == 16
 
 
 def test_an_unknown_key_is_named_with_its_path(content: dict[str, Any], tmp_path: Path) -> None:
-    content["schedule"]["optimizer"]["momentum"] = 0.9
-    assert "schedule.optimizer.momentum" in refused(content, tmp_path)
+    content["stages"][0]["schedule"]["optimizer"]["momentum"] = 0.9
+    assert "stages.0.schedule.optimizer.momentum" in refused(content, tmp_path)
 
 
 def test_a_missing_key_is_named(content: dict[str, Any], tmp_path: Path) -> None:
@@ -75,8 +81,10 @@ def test_a_source_of_an_unknown_modality_is_named(content: dict[str, Any], tmp_p
     [
         ("network", {"name": "unet"}, "network.name"),
         ("network", {"name": "mean_fusion", "options": {"width": 3}}, "network.options.width"),
-        ("method", {"name": "magic"}, "method.name"),
-        ("method", {"name": "uniform", "options": {"class_weights": [1.0, 2.0]}}, "class_weights"),
+        ("stages", [stage("magic")], "stages.0.method.name"),
+        ("stages", [stage("uniform", {"class_weights": [1.0, 2.0]})], "stages.0.method.options.class_weights"),
+        ("stages", [stage("uniform"), stage("uniform")], "train stands there twice"),
+        ("stages", [], "stages"),
         ("classes", [{"value": 1, "name": "a", "color": "red"}, {"value": 2, "name": "b", "color": "#000000"}], "red"),
     ],
 )
@@ -98,12 +106,12 @@ def test_a_class_that_is_ignored_too_is_refused(content: dict[str, Any], tmp_pat
 
 def test_an_override_below_a_value_is_refused(content: dict[str, Any], tmp_path: Path) -> None:
     assert "name" in refused(content, tmp_path, ["name.first=x"])
-    assert "expected KEY=VALUE" in refused(content, tmp_path, ["schedule.epochs"])
+    assert "expected KEY=VALUE" in refused(content, tmp_path, ["stages.0.schedule.epochs"])
 
 
 def test_where_data_lie_and_how_they_are_cut_does_not_change_the_digest(make_recipe: Make, tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path)
-    moved = make_recipe(tmp_path, [f"data.root={tmp_path}", "schedule.workers=3"])
+    moved = make_recipe(tmp_path, [f"data.root={tmp_path}", "stages.0.schedule.workers=3"])
     assert moved.digest == recipe.digest
     assert make_recipe(tmp_path, ["seed=9"]).digest != recipe.digest
 
