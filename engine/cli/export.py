@@ -7,29 +7,51 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from engine.errors import InputError
+from engine.export.deepness import export_deepness
+from engine.inference.model import Model
+from engine.training.checkpoints import Kind
 from engine.training.release import release
 
 
 @click.command("export")
-@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("source", metavar="RUN|MODEL", type=click.Path(exists=True, path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .onnx file.")
 @click.option("--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True)
-def command(run: Path, output: Path, checkpoint: str) -> None:
+@click.option("--for", "host", type=click.Choice(["deepness"]), help="Write one modality in another host's form.")
+@click.option("--modality", help="The modality, where the other host takes one and the model has several.")
+@click.option("--stac", is_flag=True, help="Write a STAC item (MLM extension) beside the model.")
+def command(source: Path, output: Path, checkpoint: Kind, host: str | None, modality: str | None, stac: bool) -> None:
     """Write RUN as one self-describing ONNX model that serves every scenario.
 
     Tile size and halo are chosen on the validation split, and ONNX Runtime's answers are compared with the
-    network's in every scenario.
+    network's in every scenario. With --for deepness, the source is a MODEL written before.
 
     \b
-    Example:
-      engine export runs/zion -o zion.onnx
+    Examples:
+      engine export runs/zion -o zion.onnx --stac
+      engine export zion.onnx -o zion-rgb.onnx --for deepness --modality rgb
     """
+    if host:
+        if stac or source.is_dir():
+            raise InputError("--for deepness takes a model (.onnx) and no --stac; export the run first")
+        taken = export_deepness(Model(source), modality, output)
+        click.echo(f"{output}: for Deepness, from {taken.name} ({', '.join(taken.bands)})")
+        return
+    if modality or not source.is_dir():
+        raise InputError(f"{source}: expected a run folder; a model and --modality go with --for deepness")
     console = Console(stderr=True)
     metadata = release(
-        run,
+        source,
         output,
-        checkpoint,  # type: ignore[arg-type]
+        checkpoint,
         lambda tile, halo, score: console.print(f"tile {tile}, halo {halo}: validation mIoU {score:.4f}"),
     )
     click.echo(f"{output}: tile {metadata.tile}, halo {metadata.halo}, {output.stat().st_size / 1e6:.1f} MB")
     click.echo(f"largest difference to the network in any scenario: {metadata.parity:.1e}")
+    if stac:
+        from engine.export.stac import write_item  # its libraries are optional
+
+        item = output.with_suffix(".json")
+        write_item(Model(output), item)
+        click.echo(f"{item}: STAC item")

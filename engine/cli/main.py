@@ -20,6 +20,16 @@ COMMANDS = {
     "synthesize": "Make a synthetic scene.",
 }
 
+_EXTRAS = {
+    "onnxruntime": "cpu",
+    "geopandas": "vector",
+    "shapely": "vector",
+    "skimage": "vector",
+    "pystac": "cluster",
+    "stac_model": "cluster",
+}
+"""The extra that brings an optional library; all others come with ``train``."""
+
 
 class _Commands(click.Group):
     """Loads a command's module only when it is called: `engine predict` never imports torch."""
@@ -30,16 +40,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        try:
-            module = importlib.import_module(f"engine.cli.{cmd_name}")
-        except ModuleNotFoundError as error:
-            if error.name is None or error.name.startswith("engine"):
-                raise
-            raise click.ClickException(
-                f"`engine {cmd_name}` needs {error.name}, which is not installed; "
-                "install the extra that brings it: pip install 'robust-landcover[cpu,train]'"
-            ) from error
-        command: click.Command = module.command
+        command: click.Command = importlib.import_module(f"engine.cli.{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -75,6 +76,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        if "--debug" in given or error.name is None or error.name.startswith("engine"):
+            raise
+        extra = _EXTRAS.get(error.name.partition(".")[0], "train")
+        click.echo(
+            f"Error: this needs {error.name}, which is not installed: pip install 'robust-landcover[{extra}]'", err=True
+        )
+        sys.exit(1)
     except EngineError as error:
         if "--debug" in given:
             raise

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,12 +10,12 @@ from pathlib import Path
 
 import onnx
 import torch
-from google.protobuf.message import EncodeError
 from torch import Tensor, nn
 
 import engine
-from engine.errors import ExportError, OutputError
+from engine.errors import ExportError
 from engine.export.parity import largest_difference
+from engine.export.writing import check_writable, write_model
 from engine.inference.model import AVAILABILITY, KEY, OUTPUTS, ModelMetadata
 from engine.networks.segmenter import Segmenter
 
@@ -110,28 +108,6 @@ def _strip_graph(graph: onnx.GraphProto) -> None:
     _strip(graph.node)
 
 
-def _write(proto: onnx.ModelProto, path: Path) -> None:
-    try:
-        content = proto.SerializeToString()
-    except (ValueError, EncodeError) as error:
-        raise ExportError(f"{path}: the model cannot be one file, which holds up to 2 GB: {error}") from error
-    try:
-        descriptor, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}; check its folder") from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(aside).chmod(0o644)
-        os.replace(aside, path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        Path(aside).unlink(missing_ok=True)  # there still unless it was moved
-
-
 def _with_metadata(proto: onnx.ModelProto, metadata: ModelMetadata) -> onnx.ModelProto:
     del proto.metadata_props[:]
     proto.metadata_props.add(key=KEY, value=metadata.model_dump_json())
@@ -142,7 +118,7 @@ def export_model(segmenter: Segmenter, metadata: ModelMetadata, path: Path) -> M
     """Writes a network as a model.
 
     Args:
-        segmenter: The network with its normalisation; set to evaluation mode.
+        segmenter: The network with its normalisation; moved to the CPU and set to evaluation mode.
         metadata: What the file says of itself; its tile is the size of the graph's inputs.
         path: The ``.onnx`` file, replaced when the new one is complete and tested.
 
@@ -153,6 +129,7 @@ def export_model(segmenter: Segmenter, metadata: ModelMetadata, path: Path) -> M
         ExportError: If the network cannot be exported, the graph answers otherwise than the network, or is too large.
         OutputError: If the file cannot be written.
     """
+    check_writable(path)
     segmenter = segmenter.cpu().eval()
     proto = _graph(segmenter, metadata.tile)
     proto.producer_name, proto.producer_version, proto.doc_string = "engine", engine.__version__, ""
@@ -163,5 +140,5 @@ def export_model(segmenter: Segmenter, metadata: ModelMetadata, path: Path) -> M
         _strip(function.node)
     difference = largest_difference(segmenter, proto, metadata.tile)
     metadata = metadata.model_copy(update={"parity": difference})
-    _write(_with_metadata(proto, metadata), path)
+    write_model(_with_metadata(proto, metadata), path)
     return metadata

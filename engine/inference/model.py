@@ -74,9 +74,15 @@ class ScenarioAccuracy(_Document):
 
 
 class TrainingFacts(_Document):
-    """What the model was trained on and how. ``recipe`` is a hash."""
+    """What the model was trained on and how.
+
+    Args:
+        area: West, south, east and north of the training scenes in degrees (WGS 84); None without georeference.
+        recipe: A hash of the recipe.
+    """
 
     data: tuple[str, ...]
+    area: tuple[float, float, float, float] | None = None
     licence: str
     network: str
     method: str

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from rasterio.warp import transform_bounds
 
 import engine
 from engine.data.scenes import scene_grid
@@ -45,6 +46,18 @@ def _pixel_size(collection: SceneCollection, recipe: Recipe) -> PixelSize:
     return PixelSize(x=width, y=height, crs=grid.crs.to_string() if grid.crs else None)
 
 
+def _area(collection: SceneCollection, recipe: Recipe) -> tuple[float, float, float, float] | None:
+    """West, south, east and north of the scenes; of images without georeference None."""
+    boxes = []
+    for spec in collection.specs:
+        grid = scene_grid(spec, collection.modalities, recipe.data.pixel_size)
+        if grid.crs is None:
+            return None
+        boxes.append(transform_bounds(grid.crs, "EPSG:4326", *grid.bounds))
+    west, south, east, north = zip(*boxes, strict=True)
+    return min(west), min(south), max(east), max(north)
+
+
 def release(
     run: Path,
     output: Path,
@@ -70,7 +83,7 @@ def release(
         tiling = choose_tiling(
             collection, segmenter.modalities, torch_predictor(segmenter, torch.device("cpu")), report
         )
-        pixel_size = _pixel_size(collection, recipe)
+        pixel_size, area = _pixel_size(collection, recipe), _area(collection, recipe)
     finally:
         collection.close()
     metadata = ModelMetadata(
@@ -84,6 +97,7 @@ def release(
         accuracy=_accuracy(tiling),
         training=TrainingFacts(
             data=tuple(scene.name for scene in recipe.data.scenes),
+            area=area,
             licence=recipe.data.licence,
             network=recipe.network.name,
             method=", ".join(stage.method.name for stage in recipe.stages),

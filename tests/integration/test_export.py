@@ -198,7 +198,7 @@ def test_a_write_that_breaks_off_leaves_the_old_file_and_nothing_else(
     def fail(_descriptor: int) -> None:
         raise fault
 
-    monkeypatch.setattr("engine.export.onnx.os.fsync", fail)
+    monkeypatch.setattr("engine.export.writing.os.fsync", fail)
     with pytest.raises((OutputError, KeyboardInterrupt)):
         export_model(segmenter_of(), metadata_of(), tmp_path / "toy.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["toy.onnx"]
