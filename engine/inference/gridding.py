@@ -12,6 +12,7 @@ from rasterio.warp import transform_bounds
 from engine.errors import GridError
 from engine.grid import Bounds, Grid, Window
 from engine.inference.model import Model
+from engine.raster.alignment import GdalError
 from engine.raster.sources import SourceSpec, open_source
 
 COARSER = 1.5
@@ -126,19 +127,21 @@ def _warnings(grid: Grid, grids: Mapping[str, Grid]) -> list[str]:
                 f"{name}: its pixels are {max(ratio, 1 / ratio):.1f} times {kind} than the map's "
                 f"({_metres(other):.3g} m, the map {_metres(grid):.3g} m)"
             )
-        if grid.offset_of(other) is None and grid.crs is not None:
-            bounds = _bounds_in(other, grid)
-            area = grid.window_of(bounds)
-            if area.height * area.width > 1.5 * grid.height * grid.width:
-                found.append(f"{name}: reaches far beyond the map's grid; what lies outside is not mapped")
+        if grid.offset_of(other) is None and grid.crs is not None and _reaches_beyond(other, grid):
+            found.append(f"{name}: reaches far beyond the map's grid; what lies outside is not mapped")
     return found
 
 
-def _bounds_in(other: Grid, grid: Grid) -> Bounds:
-    if other.crs == grid.crs:
-        return other.bounds
-    left, bottom, right, top = transform_bounds(other.crs, grid.crs, *other.bounds)
-    return left, bottom, right, top
+def _reaches_beyond(other: Grid, grid: Grid) -> bool:
+    """Whether ``other`` covers more than 1.5 times the grid's area; so it does where its bounds have no image."""
+    try:
+        bounds = other.bounds if other.crs == grid.crs else transform_bounds(other.crs, grid.crs, *other.bounds)
+    except GdalError:
+        return True
+    if not all(map(math.isfinite, bounds)):
+        return True
+    area = grid.window_of(bounds)
+    return area.height * area.width > 1.5 * grid.height * grid.width
 
 
 def window_of_bounds(grid: Grid, bounds: Bounds | None) -> Window:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.features import rasterize
+from rasterio.warp import transform_bounds
 
 from engine.errors import GridError, LabelError, RasterReadError
 from engine.grid import Grid, Window
 from engine.modality import LandClass
 from engine.raster.alignment import AlignedReader
 from engine.raster.sources import SourceSpec
+
+if TYPE_CHECKING:
+    from geopandas import GeoDataFrame
 
 IGNORED = -1
 """Class index of a pixel that is not learned and not scored."""
@@ -123,8 +127,8 @@ class VectorLabels:
             raise LabelError(f"{path}: there is no field {field!r}; it has {fields}")
         if (frame.crs is None) != (grid.crs is None):
             raise GridError(f"{path}: of the polygons and the grid only one has a coordinate reference system")
-        if grid.crs is not None:
-            frame = frame.to_crs(grid.crs.to_wkt())
+        if grid.crs is not None and frame.crs != grid.crs.to_wkt():
+            frame = _near(frame, grid).to_crs(grid.crs.to_wkt())
         frame = frame[~frame.geometry.is_empty & frame.geometry.notna()]
         indices = [_class_of(value, mapping, f"{path}, field {field}") for value in frame[field]]
         self._grid = grid
@@ -145,6 +149,15 @@ class VectorLabels:
 
     def close(self) -> None:
         """Nothing is open: the polygons are in memory."""
+
+
+def _near(frame: GeoDataFrame, grid: Grid) -> GeoDataFrame:
+    """The parts of polygons around a grid: what lies on the other side of the world has no image in its CRS."""
+    left, bottom, right, top = transform_bounds(grid.crs, frame.crs.to_wkt(), *grid.bounds)
+    if not (np.isfinite([left, bottom, right, top]).all() and left < right):
+        return frame
+    across, up = (right - left) / 10, (top - bottom) / 10
+    return frame.clip((left - across, bottom - up, right + across, top + up), sort=True)
 
 
 def _class_of(value: object, mapping: LabelMapping, where: str) -> int:

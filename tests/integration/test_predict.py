@@ -95,6 +95,16 @@ def test_a_coarse_source_is_warned_about(model_path: Path, second: Path, tmp_pat
     assert any("4.0 times coarser" in warning for warning in summary.warnings)
 
 
+def test_a_source_of_the_whole_world_is_read_where_the_map_is(model_path: Path, second: Path, tmp_path: Path) -> None:
+    world = {"driver": "GTiff", "width": 360, "height": 180, "count": 1, "dtype": "float32", "crs": "EPSG:4326"}
+    with rasterio.open(tmp_path / "dem.tif", "w", transform=Affine(1, 0, -180, 0, -1, 90), **world) as target:
+        target.write(np.full((1, 180, 360), 250, "float32"))
+    summary = run(model_path, tmp_path / "map.tif", {"optical": second / "optical.tif", "dem": tmp_path / "dem.tif"})
+    assert (summary.grid.height, summary.grid.width) == (200, 176)
+    assert set(summary.shares) == {"optical+dem", "dem"}  # where there are clouds, the elevation alone
+    assert any("reaches far beyond" in warning for warning in summary.warnings)
+
+
 def test_a_modality_that_the_model_does_not_know_is_named(model_path: Path, second: Path, tmp_path: Path) -> None:
     with pytest.raises(ModalityError, match=r"optical, sar, dem.*thermal"):
         run(model_path, tmp_path / "map.tif", {"thermal": second / "dem.tif"})

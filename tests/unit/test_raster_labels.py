@@ -127,3 +127,16 @@ def test_a_file_that_holds_no_polygons_is_named(tmp_path: Path, grid: Grid) -> N
     (tmp_path / "cover.gpkg").write_text("no polygons")
     with pytest.raises(RasterReadError, match=r"cover\.gpkg: cannot be read"):
         open_labels(str(tmp_path / "cover.gpkg"), grid, MAPPING, field="cover")
+
+
+def test_polygons_of_the_whole_world_are_burnt_in_their_order(tmp_path: Path, grid: Grid) -> None:
+    geopandas = pytest.importorskip("geopandas")
+    from rasterio.warp import transform_bounds
+    from shapely.geometry import box
+
+    west, south, east, north = transform_bounds(grid.crs, "EPSG:4326", 1000, 4600, 1030, 5000)
+    shapes = [box(-180, -90, 180, 90), box(west, south, east, north)]
+    for values, expected in (([2, 7], [1, 1, 0, 0]), ([7, 2], [0, 0, 1, 1])):
+        path = tmp_path / f"world{values[0]}.gpkg"
+        geopandas.GeoDataFrame({"cover": values}, geometry=shapes, crs="EPSG:4326").to_file(path)
+        assert row(path, grid, Window(20, 1, 1, 4)) == expected
