@@ -16,8 +16,10 @@ COMMANDS = {
     "evaluate": "Score a run or model in every scenario.",
     "export": "Write a run as one ONNX model.",
     "predict": "Map rasters with a model.",
+    "match": "Find which raster is which of a model's modalities.",
     "inspect": "Show a model, raster or run.",
     "synthesize": "Make a synthetic scene.",
+    "job": "Do a job for another program (JSON lines).",
 }
 
 _EXTRAS = {

@@ -37,7 +37,8 @@ def parse_sources(arguments: tuple[str, ...]) -> dict[str, list[SourceSpec]]:
     type=click.Path(path_type=Path),
     help="Also write which sensors each pixel had, as bits.",
 )
-@click.option("--bounds", type=float, nargs=4, metavar="LEFT BOTTOM RIGHT TOP", help="Map this part, in the map's CRS.")
+@click.option("--bounds", type=float, nargs=4, metavar="LEFT BOTTOM RIGHT TOP", help="Map this part.")
+@click.option("--bounds-crs", help="CRS of the bounds, as in EPSG:4326 [default: the map's].")
 @click.option("--pixel-size", type=float, help="Size of a pixel in the map's CRS [default: the model's].")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--threads", type=click.IntRange(1), help="Threads [default: the processors this process may use].")
@@ -48,6 +49,7 @@ def command(
     confidence: Path | None,
     availability: Path | None,
     bounds: tuple[float, float, float, float] | None,
+    bounds_crs: str | None,
     pixel_size: float | None,
     device: str,
     threads: int | None,
@@ -69,6 +71,7 @@ def command(
             confidence=confidence,
             availability=availability,
             bounds=bounds,
+            bounds_crs=bounds_crs,
             pixel_size=pixel_size,
             device=device,
             threads=threads,

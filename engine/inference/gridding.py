@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from affine import Affine
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
 from rasterio.warp import transform_bounds
 
 from engine.errors import GridError
@@ -29,7 +31,7 @@ class Gridding:
     warnings: tuple[str, ...]
 
 
-def _metres(grid: Grid) -> float:
+def grid_metres(grid: Grid) -> float:
     """Size of a pixel in metres; at the grid's middle where its CRS is geographic (spherical, to a few permille)."""
     width, height = grid.pixel_size
     size = math.sqrt(width * height)
@@ -54,7 +56,8 @@ def _scaled(grid: Grid, pixel_size: float) -> Grid:
     )
 
 
-def _model_metres(model: Model) -> float:
+def model_metres(model: Model) -> float:
+    """Size of a model's pixel in metres."""
     size = model.metadata.pixel_size
     mean = math.sqrt(size.x * size.y)
     if size.crs is not None and size.crs.upper() in ("EPSG:4326", "OGC:CRS84"):
@@ -84,12 +87,12 @@ def choose_grid(model: Model, sources: Sources, pixel_size: float | None = None)
             with open_source(spec) as source:
                 grids[str(spec)] = source.grid
     _check_crs(grids)
-    wanted = _model_metres(model)
-    best = min(grids, key=lambda name: round(abs(math.log(_metres(grids[name]) / wanted)), 3))
+    wanted = model_metres(model)
+    best = min(grids, key=lambda name: round(abs(math.log(grid_metres(grids[name]) / wanted)), 3))
     reference = grids[best]
     if reference.crs is None:
         return Gridding(reference, ())
-    factor = wanted / _metres(reference)
+    factor = wanted / grid_metres(reference)
     if pixel_size is not None:
         reference = _scaled(reference, pixel_size)
     elif abs(math.log(factor)) > math.log(1.01):
@@ -120,12 +123,12 @@ def _union(reference: Grid, grids: Iterable[Grid]) -> Grid:
 def _warnings(grid: Grid, grids: Mapping[str, Grid]) -> list[str]:
     found = []
     for name, other in grids.items():
-        ratio = _metres(other) / _metres(grid)
+        ratio = grid_metres(other) / grid_metres(grid)
         if not 1 / COARSER <= ratio <= COARSER:
             kind = "coarser" if ratio > 1 else "finer"
             found.append(
                 f"{name}: its pixels are {max(ratio, 1 / ratio):.1f} times {kind} than the map's "
-                f"({_metres(other):.3g} m, the map {_metres(grid):.3g} m)"
+                f"({grid_metres(other):.3g} m, the map {grid_metres(grid):.3g} m)"
             )
         if grid.offset_of(other) is None and grid.crs is not None and _reaches_beyond(other, grid):
             found.append(f"{name}: reaches far beyond the map's grid; what lies outside is not mapped")
@@ -144,14 +147,26 @@ def _reaches_beyond(other: Grid, grid: Grid) -> bool:
     return area.height * area.width > 1.5 * grid.height * grid.width
 
 
-def window_of_bounds(grid: Grid, bounds: Bounds | None) -> Window:
+def window_of_bounds(grid: Grid, bounds: Bounds | None, crs: str | None = None) -> Window:
     """The part of a grid within ``bounds``, snapped outwards to pixels; all of it where None.
 
+    Args:
+        grid: The grid.
+        bounds: Left, bottom, right, top.
+        crs: Their CRS (``EPSG:...`` or WKT); the grid's where None. The rectangle around their image counts.
+
     Raises:
-        GridError: If they do not meet.
+        GridError: If they do not meet, or the CRS is unknown or has no way to the grid's.
     """
     if bounds is None:
         return grid.window
+    if crs is not None and grid.crs is not None:
+        try:
+            bounds = transform_bounds(CRS.from_user_input(crs), grid.crs, *bounds)
+        except (CRSError, *GdalError) as error:
+            raise GridError(f"the bounds' CRS {crs} cannot be brought to {grid.crs.to_string()}: {error}") from error
+        if not all(map(math.isfinite, bounds)):
+            raise GridError(f"the bounds have no image in the map's CRS {grid.crs.to_string()}; give smaller ones")
     window = grid.window_of(bounds) & grid.window
     if window.empty:
         raise GridError(

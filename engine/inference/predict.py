@@ -91,6 +91,7 @@ def predict(
     confidence: Path | None = None,
     availability: Path | None = None,
     bounds: Bounds | None = None,
+    bounds_crs: str | None = None,
     pixel_size: float | None = None,
     device: str = "auto",
     threads: int | None = None,
@@ -106,7 +107,8 @@ def predict(
         output: The class map, a GeoTIFF.
         confidence: Also write the probability of each pixel's class in percent (nodata 255).
         availability: Also write the modalities of each pixel as a bit mask (nodata 0).
-        bounds: Left, bottom, right, top of the part to map, in the CRS of the map.
+        bounds: Left, bottom, right, top of the part to map.
+        bounds_crs: Their CRS (``EPSG:...`` or WKT), the map's where None.
         pixel_size: Size of a pixel in the CRS of the map, instead of the model's.
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: Tiles at a time; as many as there are processors where None.
@@ -128,7 +130,7 @@ def predict(
     model = Model(model_path)
     check_modalities(model, sources)
     gridding = choose_grid(model, sources, pixel_size)
-    window = window_of_bounds(gridding.grid, bounds)
+    window = window_of_bounds(gridding.grid, bounds, bounds_crs)
     grid = gridding.grid.part(window)
     sessions = Sessions(model, device)
     metadata = model.metadata

@@ -96,6 +96,12 @@ def _rounded(bounds: tuple[float, float, float, float]) -> str:
     return "(" + ", ".join(f"{number:.6g}" for number in bounds) + ")"
 
 
+def fits(found: str, wanted: str) -> bool:
+    """Whether values of data type ``found`` are taken as ``wanted``: without loss, or rounded to float32's 24 bits."""
+    rounded = found in ("float64", "int32", "uint32") and wanted == "float32"
+    return bool(np.can_cast(found, wanted, "safe")) or rounded
+
+
 class _AlignedSource:
     """One source on a grid: read directly where it lies on the grid's pixels, else warped."""
 
@@ -211,9 +217,7 @@ class AlignedReader:
 
     def _check_dtype(self) -> None:
         for item in self._sources:
-            if not np.can_cast(item.source.dtype, self.dtype, "safe") and not (
-                item.source.dtype in ("float64", "int32", "uint32") and self.dtype == "float32"
-            ):
+            if not fits(item.source.dtype, self.dtype):
                 raise BandError(
                     f"{item.source.spec}: is {item.source.dtype}, which does not fit {self.dtype} without loss; "
                     f"convert it to {self.dtype} in the units that the model was trained on"

@@ -6,9 +6,9 @@ import os
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from html import escape
 from pathlib import Path
 from types import TracebackType
-from xml.etree import ElementTree as Xml
 
 import numpy as np
 import rasterio
@@ -20,6 +20,11 @@ from typing_extensions import Self
 from engine.errors import OutputError
 from engine.grid import Grid, Window
 from engine.modality import LandClass, map_dtype
+
+
+def part_of(path: Path) -> Path:
+    """The temporary name of a raster that is being written."""
+    return path.with_name(f".{path.name}.part.tif")
 
 
 class LayerWriter:
@@ -40,7 +45,7 @@ class LayerWriter:
         self.path = Path(path)
         if self.path.is_dir():
             raise OutputError(f"{self.path}: is a folder; name a file in it")
-        self._aside = self.path.with_name(f".{self.path.name}.part.tif")
+        self._aside = part_of(self.path)
         try:
             self._dataset = rasterio.open(
                 self._aside,
@@ -128,7 +133,7 @@ class LayerWriter:
 class ClassMapWriter(LayerWriter):
     """A class map: class values, nodata 255 (65535 above value 254), colour table and category names.
 
-    The names stand in ``<map>.aux.xml``, where GDAL and QGIS look for them.
+    The names stand in ``<map>.tif.aux.xml``, where GDAL and QGIS look for them, and QGIS's style in ``<map>.qml``.
 
     Args:
         path: Its final name.
@@ -148,26 +153,40 @@ class ClassMapWriter(LayerWriter):
         self.write(window, np.where(valid, self._values[indices], self._values.dtype.type(self.nodata)))
 
     def _publish(self) -> None:
-        sidecar = self.path.with_name(f"{self.path.name}.aux.xml")
-        aside = sidecar.with_name(f".{sidecar.name}.part")
-        try:
-            self._write_categories(aside)
-            self._rename(aside, sidecar)
-        finally:
-            with suppress(FileNotFoundError):
-                aside.unlink()
+        for sidecar, content in (
+            (self.path.with_name(f"{self.path.name}.aux.xml"), self._categories()),
+            (self.path.with_suffix(".qml"), self._style()),
+        ):
+            aside = sidecar.with_name(f".{sidecar.name}.part")
+            try:
+                try:
+                    aside.write_text(content, encoding="utf-8")
+                except OSError as error:
+                    raise OutputError(f"{sidecar}: cannot be written: {error}") from error
+                self._rename(aside, sidecar)
+            finally:
+                with suppress(FileNotFoundError):
+                    aside.unlink()
         super()._publish()
-
-    def _write_categories(self, path: Path) -> None:
-        try:
-            path.write_text(self._categories(), encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"{self.path}: its category names cannot be written: {error}") from error
 
     def _categories(self) -> str:
         names = {land_class.value: land_class.name for land_class in self.classes}
-        root = Xml.Element("PAMDataset")
-        categories = Xml.SubElement(Xml.SubElement(root, "PAMRasterBand", band="1"), "CategoryNames")
-        for value in range(max(names) + 1):
-            Xml.SubElement(categories, "Category").text = names.get(value, "")
-        return Xml.tostring(root, encoding="unicode")
+        rows = "".join(f"<Category>{escape(names.get(value, ''))}</Category>" for value in range(max(names) + 1))
+        band = f'<PAMRasterBand band="1"><CategoryNames>{rows}</CategoryNames></PAMRasterBand>'
+        return f"<PAMDataset>{band}</PAMDataset>"
+
+    def _style(self) -> str:
+        """A QGIS style: a legend entry for each class."""
+        entries = "".join(
+            f'<paletteEntry value="{land_class.value}" color="{escape(land_class.color)}" alpha="255" '
+            f'label="{escape(land_class.name)}"/>'
+            for land_class in self.classes
+        )
+        renderer = (
+            '<rasterrenderer type="paletted" band="1" opacity="1" alphaBand="-1" nodataColor="">'
+            f"<colorPalette>{entries}</colorPalette></rasterrenderer>"
+        )
+        return (
+            "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>"
+            f'<qgis version="3.22" styleCategories="Symbology"><pipe>{renderer}</pipe></qgis>'
+        )
