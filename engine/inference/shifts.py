@@ -21,6 +21,9 @@ SAMPLE = 1024
 FARTHEST = 32
 """Shifts beyond this many pixels are not looked for."""
 
+LEAST = 3
+"""Smaller shifts are not reported: the lit side of a slope moves edges by a pixel or two against the terrain's."""
+
 CLEAR = 12.0
 """How far a peak must stand above the rest of the correlation, in its standard deviations, to be believed."""
 
@@ -51,7 +54,7 @@ def shift(first: NDArray[np.float64], second: NDArray[np.float64]) -> tuple[int,
 
 
 def shift_warnings(readers: Mapping[str, Reader], grid: Grid) -> list[str]:
-    """A sentence for each pair of modalities that is clearly shifted by a pixel or more."""
+    """A sentence for each pair of modalities that is clearly shifted by LEAST pixels or more."""
     height, width = min(SAMPLE, grid.height), min(SAMPLE, grid.width)
     window = Window((grid.height - height) // 2, (grid.width - width) // 2, height, width)
     blocks = {name: reader.read(window) for name, reader in readers.items()} if len(readers) > 1 else {}
@@ -61,9 +64,10 @@ def shift_warnings(readers: Mapping[str, Reader], grid: Grid) -> list[str]:
         if min(height, width) < 64 or valid.mean() < 0.5:
             continue
         moved = shift(_edges(blocks[one].values, valid), _edges(blocks[other].values, valid))
-        if moved is not None and max(map(abs, moved)) >= 1:
+        if moved is not None and max(map(abs, moved)) >= LEAST:
+            rows = f"{abs(moved[0])} rows {'down' if moved[0] > 0 else 'up'}"
+            cols = f"{abs(moved[1])} columns to the {'right' if moved[1] > 0 else 'left'}"
             found.append(
-                f"{other} seems to lie {moved[0]} rows down and {moved[1]} columns to the right of {one}; "
-                "nothing was moved: check how they were co-registered"
+                f"{other} seems to lie {rows} and {cols} of {one}; nothing was moved: check how they were co-registered"
             )
     return found

@@ -35,7 +35,7 @@ def told(grid: Grid, one: NDArray[np.float32], other: NDArray[np.float32]) -> li
 def test_a_moved_image_is_told_with_its_direction(grid: Grid) -> None:
     image, _ = sensors()
     noisy = np.roll(image, (5, -3), axis=(1, 2)) + np.random.default_rng(0).normal(0, 20, image.shape).astype("float32")
-    assert "5 rows down and -3 columns" in told(grid, image, noisy)[0]
+    assert "5 rows down and 3 columns to the left" in told(grid, image, noisy)[0]
 
 
 def test_aligned_sensors_are_not_accused(grid: Grid) -> None:

@@ -1,0 +1,161 @@
+"""Layers as the engine can read them: by their source where GDAL reads it, else written to a file for the extent."""
+
+import os
+
+from qgis.core import (
+    Qgis,
+    QgsRasterFileWriter,
+    QgsRasterInterface,
+    QgsRasterLayer,
+    QgsRasterPipe,
+    QgsRectangle,
+)
+from qgis.PyQt.QtCore import QCoreApplication
+
+LARGEST = 2 * 1024**3
+"""Bytes that a layer may take when it is written to a temporary file."""
+
+OPTION = "|option:"
+"""What stands in a source before an open option, which the engine would not use."""
+
+
+class LayerError(Exception):
+    """A layer cannot be used; the message names it."""
+
+
+class UsedLayer:
+    """A layer with what another thread needs of it.
+
+    Args:
+        layer: A raster layer, on the main thread.
+        name: As the user knows it; unique among the layers of a run.
+    """
+
+    def __init__(self, layer, name):
+        self.name = name
+        self.path = None
+        self.provider = None
+        if layer.providerType() == "gdal" and OPTION not in layer.source():
+            self.path = layer.source()
+            return
+        self.provider = layer.dataProvider().clone()
+        self.renderer = layer.renderer().clone() if layer.renderer() else None
+        self.crs = layer.crs()
+        self.extent = layer.extent()
+
+    def described(self, extent, pixel_size, folder, context, feedback):
+        """Name and path for the engine; written to a file in ``folder`` first where the engine could not read it.
+
+        Args:
+            extent: ``QgsReferencedRectangle`` to map, or None.
+            pixel_size: Of the model in metres, for layers without pixels of their own.
+            folder: Where to write.
+            context: ``QgsProcessingContext``.
+            feedback: ``QgsProcessingFeedback``.
+
+        Raises:
+            LayerError: If the layer cannot be written, or would be too large.
+        """
+        if self.path is None:
+            self.path = self._written(extent, pixel_size, folder, context, feedback)
+        return {"name": self.name, "path": self.path}
+
+    def _written(self, extent, pixel_size, folder, context, feedback):
+        area = QgsRectangle(self.extent)
+        if extent is not None:
+            area = area.intersect(_in_crs(extent, self.crs, context))
+        if area.isEmpty():
+            raise LayerError(_tr("layer {} lies outside of the extent").format(self.name))
+        columns, rows = self._size(area, pixel_size)
+        kinds = [self.provider.dataType(band) for band in range(1, self.provider.bandCount() + 1)]
+        drawn = bool({Qgis.DataType.ARGB32, Qgis.DataType.ARGB32_Premultiplied} & set(kinds))
+        size = columns * rows * (4 if drawn else max(self.provider.dataTypeSize(1), 1) * len(kinds))
+        if size > LARGEST:
+            raise LayerError(
+                _tr(
+                    "layer {name} ({provider}) must be copied to a file first, and would take {size:.1f} GB for this "
+                    "extent ({columns} x {rows} pixels); choose a smaller extent (at most {most:.0f} GB)"
+                ).format(
+                    name=self.name,
+                    provider=self.provider.name(),
+                    size=size / 1024**3,
+                    columns=columns,
+                    rows=rows,
+                    most=LARGEST / 1024**3,
+                )
+            )
+        feedback.pushInfo(_tr("layer {} is copied to a temporary GeoTIFF").format(self.name))
+        path = os.path.join(folder, f"{''.join(c if c.isalnum() else '_' for c in self.name)}.tif")
+        pipe = QgsRasterPipe()
+        if not pipe.set(self.provider) or (drawn and self.renderer is not None and not pipe.set(self.renderer)):
+            raise LayerError(_tr("layer {} cannot be read").format(self.name))
+        self.provider = self.renderer = None  # the pipe owns them now
+        writer = QgsRasterFileWriter(path)
+        writer.setOutputFormat("GTiff")
+        writer.setCreateOptions(["COMPRESS=DEFLATE", "TILED=YES", "BIGTIFF=IF_SAFER"])
+        status = writer.writeRaster(pipe, columns, rows, area, self.crs, context.transformContext())
+        if int(status) != 0 or not os.path.exists(path):
+            raise LayerError(_tr("layer {} cannot be copied to {} (status {})").format(self.name, path, int(status)))
+        return path
+
+    def _size(self, area, pixel_size):
+        """Columns and rows of ``area`` in the layer's own pixels, or the model's where it has none."""
+        if self.provider.capabilities() & QgsRasterInterface.Capability.Size and self.provider.xSize() > 0:
+            across = self.extent.width() / self.provider.xSize()
+            up = self.extent.height() / self.provider.ySize()
+        else:
+            across = up = pixel_size / (111_320 if self.crs.isGeographic() else 1)
+        return max(1, round(area.width() / across)), max(1, round(area.height() / up))
+
+
+def _in_crs(extent, crs, context):
+    from qgis.core import QgsCoordinateTransform
+
+    transform = QgsCoordinateTransform(extent.crs(), crs, context.transformContext())
+    return transform.transformBoundingBox(QgsRectangle(extent))
+
+
+def project_layers(project, wanted, feedback):
+    """The rasters of a project that can serve; what is left out is said.
+
+    Web maps are left out unless ``wanted`` names them; class maps are recognised by the engine.
+
+    Args:
+        project: ``QgsProject``.
+        wanted: Names of layers that are named in an assignment.
+        feedback: ``QgsProcessingFeedback``.
+    """
+    chosen = []
+    for layer in project.mapLayers().values():
+        if not isinstance(layer, QgsRasterLayer):
+            continue
+        if layer.name() in wanted:
+            chosen.append(layer)
+        elif layer.providerType() == "wms":
+            feedback.pushInfo(_tr("layer {} is a web map and is left out").format(layer.name()))
+        elif not layer.isValid() or gone(layer):
+            feedback.pushWarning(_tr("layer {} cannot be read and is left out").format(layer.name()))
+        else:
+            chosen.append(layer)
+    return chosen
+
+
+def gone(layer):
+    """Whether a layer's file does not exist any more."""
+    path = layer.source()
+    return layer.providerType() == "gdal" and os.path.isabs(path) and not path.startswith("/vsi") and not os.path.exists(path)
+
+
+def unique_names(layers):
+    """A name for each layer; one that comes again gets a number."""
+    names = []
+    for layer in layers:
+        name, number = layer.name(), 2
+        while name in names:
+            name, number = f"{layer.name()} ({number})", number + 1
+        names.append(name)
+    return names
+
+
+def _tr(text):
+    return QCoreApplication.translate("Layers", text)

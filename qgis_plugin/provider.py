@@ -1,0 +1,54 @@
+"""The Processing provider: its algorithms, and its one setting."""
+
+import os
+
+from processing.core.ProcessingConfig import ProcessingConfig, Setting
+from qgis.core import QgsProcessingProvider
+from qgis.PyQt.QtCore import QCoreApplication
+from qgis.PyQt.QtGui import QIcon
+
+from .interpreter import KEY
+from .segment import Segment
+
+ICON = os.path.join(os.path.dirname(__file__), "icon.svg")
+
+
+class Provider(QgsProcessingProvider):
+    """Land-cover algorithms that the engine runs."""
+
+    def id(self):
+        """Fixed for ever: scripts and models name it."""
+        return "robustlandcover"
+
+    def name(self):
+        """As the toolbox shows it."""
+        return "Robust land cover"
+
+    def icon(self):
+        """The plugin's icon."""
+        return QIcon(ICON)
+
+    def svgIconPath(self):  # noqa: N802 (QGIS's name)
+        """The plugin's icon."""
+        return ICON
+
+    def supportedOutputRasterLayerExtensions(self):  # noqa: N802 (QGIS's name)
+        """The engine writes GeoTIFF."""
+        return ["tif"]
+
+    def load(self):
+        """Adds the setting under Options, Processing, Providers; then the algorithms."""
+        ProcessingConfig.settingIcons[self.name()] = self.icon()
+        text = QCoreApplication.translate("Provider", "Python interpreter that has the engine")
+        ProcessingConfig.addSetting(Setting(self.name(), KEY, text, "", valuetype=Setting.FILE))
+        ProcessingConfig.readSettings()
+        self.refreshAlgorithms()
+        return True
+
+    def unload(self):
+        """Takes the setting away again."""
+        ProcessingConfig.removeSetting(KEY)
+
+    def loadAlgorithms(self):  # noqa: N802 (QGIS's name)
+        """One class an algorithm."""
+        self.addAlgorithm(Segment())

@@ -1,0 +1,43 @@
+"""Makes what the QGIS tests map: scenes and a model, with the engine's interpreter. ``material.py FOLDER``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import yaml
+
+from engine.data.synthetic import SceneOptions, synthesize
+from engine.training.loop import Training
+from engine.training.recipe import read_recipe
+from engine.training.release import release
+
+ROOT = Path(__file__).resolve().parents[2]
+ZION = ROOT.parent / "shared" / "data" / "zion"
+
+
+def train(recipe: str, folder: Path, data: Path, chip: int) -> None:
+    """A model of a few steps: it maps badly, and all of its way is real."""
+    content = yaml.safe_load((ROOT / "recipes" / f"{recipe}.yaml").read_text(encoding="utf-8"))
+    content["data"] |= {"root": str(data), "chip": chip}
+    content["network"]["options"]["encoder"] = "segformer-tiny"
+    content["stages"][0]["schedule"] |= {"epochs": 1, "samples": 24, "batch": 4, "workers": 0}
+    path = folder / f"{recipe}.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    Training(read_recipe(path), folder / recipe, accelerator="cpu").run()
+    release(folder / recipe, folder / f"{recipe}.onnx", "best")
+
+
+def main() -> None:
+    """Fills the folder."""
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    synthesize(folder / "first", seed=1, size=(256, 256))
+    synthesize(folder / "second", seed=2, size=(240, 200), options=SceneOptions(clouds=0.1, footprints={"sar": 0.5}))
+    train("synthetic", folder, folder, 64)
+    if ZION.is_dir():
+        train("zion", folder, ZION.parent, 128)
+
+
+if __name__ == "__main__":
+    main()

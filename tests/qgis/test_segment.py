@@ -1,0 +1,415 @@
+"""The algorithm in a running QGIS: maps equal the command line's; what is missing, wrong or cancelled."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ALGORITHM = "robustlandcover:segment"
+
+
+def run(parameters, feedback, context=None):
+    import processing
+
+    return processing.run(ALGORITHM, {"DEVICE": "cpu", **parameters}, feedback=feedback, context=context)
+
+
+def command_line(engine, model, sources, output, *extra):
+    words = [f"{name}={path}" for name, path in sources.items()]
+    subprocess.run(
+        [engine, "-I", "-m", "engine.cli", "predict", model, *words, "-o", output, "--device", "cpu", *extra],
+        check=True,
+        capture_output=True,
+        env={"PATH": os.environ["PATH"]},
+    )
+
+
+def classes(path):
+    """The class map's bytes, and where it lies."""
+    from osgeo import gdal
+
+    dataset = gdal.Open(str(path))
+    return dataset.ReadAsArray().tobytes(), dataset.GetGeoTransform(), dataset.GetProjection()
+
+
+def test_the_map_is_that_of_the_command_line(project, load, material, engine, tmp_path, feedback):
+    second = material / "second"
+    layers = [load(second / f"{name}.tif") for name in ("dem", "optical", "sar")]
+    outputs = {name: str(tmp_path / f"{name.lower()}.tif") for name in ("OUTPUT", "CONFIDENCE", "AVAILABILITY")}
+    result = run({"MODEL": str(material / "synthetic.onnx"), "LAYERS": layers, **outputs}, feedback)
+    assert {**result, **outputs} == result
+    assert (result["SCENARIO"], result["DEVICE_USED"]) == ("optical+sar+dem", "cpu")
+    expected = {name: tmp_path / f"expected_{name}.tif" for name in ("map", "confidence", "availability")}
+    command_line(
+        engine,
+        material / "synthetic.onnx",
+        {name: second / f"{name}.tif" for name in ("optical", "sar", "dem")},
+        expected["map"],
+        *("--confidence", expected["confidence"], "--availability", expected["availability"]),
+    )
+    for name, path in zip(("OUTPUT", "CONFIDENCE", "AVAILABILITY"), expected.values()):
+        assert classes(outputs[name]) == classes(path)
+    said = "\n".join(feedback.lines)
+    assert "engine predict" in said
+    assert "optical+dem" in said, "the share of each scenario is said"
+    assert "240" in said
+
+
+def test_none_chosen_takes_what_fits_of_the_project(project, load, material, tmp_path, feedback):
+    second = material / "second"
+    for name in ("dem", "sar", "labels"):
+        load(second / f"{name}.tif")
+    result = run({"MODEL": str(material / "synthetic.onnx"), "OUTPUT": str(tmp_path / "map.tif")}, feedback)
+    assert result["SCENARIO"] == "sar+dem"
+    said = "\n".join(feedback.lines)
+    assert "optical: missing; 4 bands (blue, green, red, nir)" in said
+    assert "not used: labels" in said
+
+
+def test_web_maps_and_vanished_layers_are_left_out(project, load, material, tmp_path, feedback):
+    from qgis.core import QgsRasterLayer
+
+    web = QgsRasterLayer("type=xyz&url=http://127.0.0.1:9/{z}/{x}/{y}.png&zmax=3&zmin=0", "streets", "wms")
+    project.addMapLayer(web)
+    gone = tmp_path / "gone.tif"
+    gone.write_bytes((material / "second/sar.tif").read_bytes())
+    load(gone)
+    gone.unlink()
+    load(material / "second/dem.tif")
+    result = run({"MODEL": str(material / "synthetic.onnx"), "OUTPUT": str(tmp_path / "map.tif")}, feedback)
+    assert result["SCENARIO"] == "dem"
+    assert any("streets is a web map" in line for line in feedback.lines)
+    assert any("gone cannot be read" in line for line in feedback.warnings)
+
+
+def test_the_result_is_styled_with_the_models_classes(project, load, material, tmp_path, feedback):
+    from qgis.core import QgsPalettedRasterRenderer, QgsProcessingContext, QgsRasterLayer
+
+    context = QgsProcessingContext()
+    context.setProject(project)
+    details = QgsProcessingContext.LayerDetails("x", project, "OUTPUT")
+    path = str(tmp_path / "map.tif")
+    context.addLayerToLoadOnCompletion(path, details)
+    layers = [load(material / "second/dem.tif")]
+    run({"MODEL": str(material / "synthetic.onnx"), "LAYERS": layers, "OUTPUT": path}, feedback, context)
+    assert context.layersToLoadOnCompletion()[path].name == "Land cover (synthetic: dem)"
+    layer = QgsRasterLayer(path, "map")
+    assert isinstance(layer.renderer(), QgsPalettedRasterRenderer)
+    legend = [(entry.value, entry.label, entry.color.name()) for entry in layer.renderer().classes()]
+    assert (1, "water", "#2b6cb0") in legend
+    assert [label for _, label, _ in legend] == ["water", "forest", "cropland", "grassland", "built-up", "bare"]
+    assert layer.dataProvider().sourceNoDataValue(1) == 255
+
+
+def test_an_assignment_chooses_layers_and_bands(project, load, material, engine, tmp_path, feedback):
+    second = material / "second"
+    load(second / "optical.tif", "scene of May")
+    load(second / "dem.tif", "heights")
+    result = run(
+        {
+            "MODEL": str(material / "synthetic.onnx"),
+            "ASSIGNMENT": f"optical=scene of May@nir,3,2,1; sar={second / 'sar.tif'}",
+            "OUTPUT": str(tmp_path / "map.tif"),
+        },
+        feedback,
+    )
+    assert result["SCENARIO"] == "optical+sar"
+    command_line(
+        engine,
+        material / "synthetic.onnx",
+        {"optical": f"{second / 'optical.tif'}@4,3,2,1", "sar": second / "sar.tif"},
+        tmp_path / "expected.tif",
+    )
+    assert classes(tmp_path / "map.tif") == classes(tmp_path / "expected.tif")
+
+
+def test_an_extent_in_another_crs_is_mapped(project, load, material, tmp_path, feedback):
+    from qgis.core import QgsCoordinateReferenceSystem, QgsCoordinateTransform, QgsRasterLayer, QgsRectangle
+
+    layer = load(material / "second/dem.tif")
+    area = layer.extent()
+    half = QgsRectangle(area.xMinimum(), area.yMinimum(), area.center().x(), area.center().y())
+    crs = QgsCoordinateReferenceSystem("EPSG:3857")
+    moved = QgsCoordinateTransform(layer.crs(), crs, project).transformBoundingBox(half)
+    extent = f"{moved.xMinimum()},{moved.xMaximum()},{moved.yMinimum()},{moved.yMaximum()} [EPSG:3857]"
+    path = str(tmp_path / "map.tif")
+    run(
+        {"MODEL": str(material / "synthetic.onnx"), "LAYERS": [layer], "EXTENT": extent, "OUTPUT": path},
+        feedback,
+    )
+    result = QgsRasterLayer(path, "map")
+    assert abs(result.width() - layer.width() / 2) <= 6
+    assert abs(result.height() - layer.height() / 2) <= 6
+    assert result.extent().xMinimum() == pytest.approx(area.xMinimum(), abs=30)
+
+
+def test_subdatasets_and_virtual_files_serve_as_they_are(project, load, material, tmp_path, feedback):
+    from osgeo import gdal
+
+    gdal.UseExceptions()
+    second = material / "second"
+    gdal.BuildVRT(str(tmp_path / "heights.vrt"), [str(second / "dem.tif")]).FlushCache()
+    gdal.Translate(str(tmp_path / "two.gpkg"), str(second / "optical.tif"), format="GPKG", bandList=[1], outputType=gdal.GDT_Byte, creationOptions=["RASTER_TABLE=one"])
+    subprocess.run(["python3", "-c", "import sys, zipfile; zipfile.ZipFile(sys.argv[1], 'w').write(sys.argv[2], 'sar.tif')", str(tmp_path / "sar.zip"), str(second / "sar.tif")], check=True)
+    layers = [load(tmp_path / "heights.vrt"), load(f"/vsizip/{tmp_path}/sar.zip/sar.tif", "radar")]
+    model = str(material / "synthetic.onnx")
+    result = run({"MODEL": model, "LAYERS": layers, "OUTPUT": str(tmp_path / "map.tif")}, feedback)
+    assert result["SCENARIO"] == "sar+dem"
+
+
+def test_a_layer_that_gdal_does_not_read_is_copied_for_the_extent(project, load, material, tmp_path, feedback):
+    from qgis.core import QgsRasterLayer
+
+    source = load(material / "second/dem.tif", "heights")
+    extent = source.extent()
+    uri = (
+        f"?crs=EPSG:32631&extent={extent.xMinimum()},{extent.yMinimum()},{extent.xMaximum()},{extent.yMaximum()}"
+        f"&width={source.width()}&height={source.height()}&formula=%22heights@1%22%20%2B%200"
+        f"&heights:uri={material / 'second/dem.tif'}&heights:provider=gdal"
+    )
+    virtual = QgsRasterLayer(uri, "computed", "virtualraster")
+    if not virtual.isValid():
+        pytest.skip("this QGIS has no virtual rasters")
+    project.addMapLayer(virtual)
+    model = str(material / "synthetic.onnx")
+    result = run({"MODEL": model, "LAYERS": [virtual], "OUTPUT": str(tmp_path / "map.tif")}, feedback)
+    assert result["SCENARIO"] == "dem"
+    assert any("computed is copied" in line for line in feedback.lines)
+    run({"MODEL": model, "LAYERS": [source], "OUTPUT": str(tmp_path / "expected.tif")}, feedback)
+    assert classes(tmp_path / "map.tif")[:2] == classes(tmp_path / "expected.tif")[:2]
+
+
+def test_a_copy_that_would_be_too_large_is_refused(project, material, tmp_path, feedback):
+    from qgis.core import QgsProcessingException, QgsRasterLayer
+
+    web = QgsRasterLayer("type=xyz&url=http://127.0.0.1:9/{z}/{x}/{y}.png&zmax=3&zmin=0", "streets", "wms")
+    parameters = {"MODEL": str(material / "synthetic.onnx"), "LAYERS": [web], "OUTPUT": str(tmp_path / "map.tif")}
+    with pytest.raises(QgsProcessingException, match=r"streets \(wms\) must be copied .* choose a smaller extent"):
+        run(parameters, feedback)
+
+
+def wrong(parameters, feedback, message):
+    from qgis.core import QgsProcessingException
+
+    with pytest.raises(QgsProcessingException) as caught:
+        run(parameters, feedback)
+    assert message in str(caught.value) + "\n".join(feedback.warnings)
+
+
+def test_bad_input_is_answered_in_words(project, load, material, tmp_path, feedback):
+    layer = load(material / "second/dem.tif", "heights")
+    output = tmp_path / "map.tif"
+    good = {"MODEL": str(material / "synthetic.onnx"), "LAYERS": [layer], "OUTPUT": str(output)}
+    no_model = tmp_path / "no.onnx"
+    no_model.write_bytes(b"this is no network")
+    wrong({**good, "MODEL": str(no_model)}, feedback, "is no ONNX file")
+    wrong({**good, "MODEL": str(tmp_path / "nowhere.onnx")}, feedback, "nowhere.onnx")
+    wrong({**good, "ASSIGNMENT": "thermal=heights"}, feedback, "no modality thermal; it has optical, sar, dem")
+    wrong({**good, "ASSIGNMENT": "dem=depths"}, feedback, "depths is neither a layer (heights) nor a raster")
+    wrong({**good, "ASSIGNMENT": "dem"}, feedback, "expected modality=layer")
+    wrong({**good, "EXTENT": "0,10,0,10 [EPSG:32631]"}, feedback, "lie outside")
+    wrong({**good, "LAYERS": [load(material / "second/labels.tif")]}, feedback, "no layer serves any modality")
+    project.clear()
+    wrong({**good, "LAYERS": []}, feedback, "There is no layer to map from")
+    assert not output.exists()
+
+
+def test_a_layer_whose_file_vanished_is_named(project, load, material, tmp_path, feedback):
+    copy = tmp_path / "heights.tif"
+    copy.write_bytes((material / "second/dem.tif").read_bytes())
+    layer = load(copy)
+    copy.unlink()
+    parameters = {"MODEL": str(material / "synthetic.onnx"), "LAYERS": [layer], "OUTPUT": str(tmp_path / "map.tif")}
+    wrong(parameters, feedback, "Layer heights cannot be read")
+
+
+@pytest.fixture
+def wide(load, material, tmp_path):
+    """An elevation layer whose map takes many seconds."""
+    from osgeo import gdal
+
+    path = tmp_path / "wide.tif"
+    gdal.Translate(str(path), str(material / "second/dem.tif"), width=9000, height=9000, creationOptions=["TILED=YES"])
+    return load(path)
+
+
+def test_a_cancel_ends_the_engine_and_leaves_no_map(wide, material, tmp_path, feedback):
+    target = tmp_path / "maps"
+    target.mkdir()
+    cancelled = []
+
+    def cancel(share):
+        if share > 0 and not cancelled:
+            cancelled.append(time.monotonic())
+            feedback.cancel()
+
+    feedback.on_progress = cancel
+    parameters = {"MODEL": str(material / "synthetic.onnx"), "LAYERS": [wide], "OUTPUT": str(target / "map.tif")}
+    run(parameters, feedback)
+    assert cancelled
+    assert list(target.iterdir()) == []
+    assert engines() == []
+
+
+def engines():
+    """Processes of the engine that are children of this one."""
+    found = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True)
+    return [int(line.split()[0]) for line in found.stdout.splitlines() if "engine.cli job" in line]
+
+
+def test_an_engine_that_is_killed_is_reported(wide, material, tmp_path, feedback):
+    def kill(share):
+        for process in engines():
+            os.kill(process, signal.SIGKILL)
+
+    feedback.on_progress = kill
+    output = tmp_path / "map.tif"
+    parameters = {"MODEL": str(material / "synthetic.onnx"), "LAYERS": [wide], "OUTPUT": str(output)}
+    wrong(parameters, feedback, "was killed or crashed")
+    assert not output.exists()
+
+
+def test_qgis_itself_is_untouched(project, load, material, tmp_path, feedback):
+    def state():
+        variables = {key: value for key, value in os.environ.items() if key.startswith(("PROJ_", "GDAL_"))}
+        foreign = {name.partition(".")[0] for name in sys.modules} & {"rasterio", "onnx", "onnxruntime", "pydantic", "engine"}
+        return list(sys.path), variables, foreign
+
+    before = state()
+    layers = [load(material / "second/dem.tif")]
+    run({"MODEL": str(material / "synthetic.onnx"), "LAYERS": layers, "OUTPUT": str(tmp_path / "map.tif")}, feedback)
+    assert state() == before
+    assert before[2] == set()
+
+
+def test_it_runs_inside_a_model(project, load, material, tmp_path, feedback):
+    import processing
+    from qgis.core import (
+        QgsProcessingModelAlgorithm,
+        QgsProcessingModelChildAlgorithm,
+        QgsProcessingModelChildParameterSource,
+        QgsProcessingModelOutput,
+        QgsProcessingModelParameter,
+        QgsProcessingParameterRasterLayer,
+    )
+
+    model = QgsProcessingModelAlgorithm("elevation map", "tests")
+    model.addModelParameter(QgsProcessingParameterRasterLayer("heights"), QgsProcessingModelParameter("heights"))
+    child = QgsProcessingModelChildAlgorithm(ALGORITHM)
+    child.setChildId("segment")
+    static, given = QgsProcessingModelChildParameterSource.fromStaticValue, QgsProcessingModelChildParameterSource.fromModelParameter
+    child.addParameterSources("MODEL", [static(str(material / "synthetic.onnx"))])
+    child.addParameterSources("LAYERS", [given("heights")])
+    child.addParameterSources("DEVICE", [static("cpu")])
+    output = QgsProcessingModelOutput("map")
+    output.setChildId("segment")
+    output.setChildOutputName("OUTPUT")
+    child.setModelOutputs({"map": output})
+    model.addChildAlgorithm(child)
+    target = str(tmp_path / "map.tif")
+    path = tmp_path / "elevation.model3"
+    assert model.toFile(str(path))
+    read = QgsProcessingModelAlgorithm()
+    assert read.fromFile(str(path))
+    layer = load(material / "second/dem.tif")
+    processing.run(read, {"heights": layer, "segment:map": target}, feedback=feedback)
+    run({"MODEL": str(material / "synthetic.onnx"), "LAYERS": [layer], "OUTPUT": str(tmp_path / "alone.tif")}, feedback)
+    assert classes(target) == classes(tmp_path / "alone.tif")
+
+
+def test_it_runs_in_a_batch(project, load, material, tmp_path, feedback):
+    from qgis.core import QgsApplication, QgsProcessingContext
+
+    algorithm = QgsApplication.processingRegistry().algorithmById(ALGORITHM)
+    context = QgsProcessingContext()
+    context.setProject(project)
+    rows = [
+        {
+            "MODEL": str(material / "synthetic.onnx"),
+            "LAYERS": [str(material / place / "dem.tif")],
+            "DEVICE": "cpu",
+            "OUTPUT": str(tmp_path / f"{place}.tif"),
+        }
+        for place in ("first", "second")
+    ]
+    for row in rows:
+        good, message = algorithm.checkParameterValues(row, context)
+        assert good, message
+        _, done = algorithm.run(row, context, feedback)
+        assert done
+    assert classes(tmp_path / "first.tif") != classes(tmp_path / "second.tif")
+
+
+def test_without_an_engine_the_toolbox_says_what_to_do(qgis, monkeypatch, tmp_path):
+    from qgis.core import QgsApplication
+
+    algorithm = QgsApplication.processingRegistry().algorithmById(ALGORITHM)
+    assert algorithm.canExecute()[0]
+    monkeypatch.setenv("ROBUST_LANDCOVER_PYTHON", str(tmp_path / "nowhere"))
+    able, message = algorithm.canExecute()
+    assert not able
+    assert "nowhere, which does not exist" in message
+    monkeypatch.delenv("ROBUST_LANDCOVER_PYTHON")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    able, message = algorithm.canExecute()
+    assert not able
+    assert "pip install 'robust-landcover[cpu]'" in message
+
+
+def test_the_setting_comes_before_the_environment(qgis, engine, monkeypatch, tmp_path):
+    from processing.core.ProcessingConfig import ProcessingConfig
+    from robust_landcover.interpreter import KEY, find_interpreter
+
+    monkeypatch.setenv(KEY, str(tmp_path))
+    ProcessingConfig.setSettingValue(KEY, engine)
+    try:
+        assert find_interpreter() == engine
+    finally:
+        ProcessingConfig.setSettingValue(KEY, "")
+
+
+def script(path: Path, text: str) -> str:
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("#!/bin/sh\nexec /usr/bin/python3 \"$@\"\n", "does not have the engine"),
+        ("#!/bin/sh\necho 'Error: No such command '\"'job'.\" >&2\nexit 2\n", "is too old for this plugin"),
+        (
+            '#!/bin/sh\necho \'{"event": "hello", "protocol": 0, "engine": "0.0.1", "providers": []}\'\nsleep 5\n',
+            "do not speak the same protocol (0 and 1)",
+        ),
+        ("#!/bin/sh\necho 'cannot open shared object file' >&2\nexit 127\n", "ended without an answer (exit status 127)"),
+        ("#!/bin/sh\nkill -SEGV $$\n", "was killed or crashed"),
+        ("\x7fELF is no program", "cannot be started"),
+    ],
+)
+def test_interpreters_that_do_not_serve_are_explained(qgis, tmp_path, text, message):
+    from robust_landcover.process import EngineError, run_job
+
+    interpreter = script(tmp_path / "python", text)
+    with pytest.raises(EngineError) as caught:
+        run_job(interpreter, {"task": "describe", "model": "x"})
+    assert message in str(caught.value)
+
+
+def test_the_engine_gets_none_of_qgis_variables(qgis, monkeypatch):
+    from robust_landcover.process import clean_environment
+
+    for name in ("PYTHONPATH", "PROJ_LIB", "GDAL_DATA", "QT_PLUGIN_PATH", "QGIS_PREFIX_PATH", "LD_LIBRARY_PATH"):
+        monkeypatch.setenv(name, "/nowhere")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:8080")
+    names = set(clean_environment().keys())
+    assert not names & {"PYTHONPATH", "PROJ_LIB", "GDAL_DATA", "QT_PLUGIN_PATH", "QGIS_PREFIX_PATH", "LD_LIBRARY_PATH"}
+    assert {"HTTPS_PROXY", "PATH", "HOME"} <= names
