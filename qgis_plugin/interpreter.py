@@ -51,7 +51,9 @@ def likely_places():
         os.path.join(os.path.expanduser("~"), ".robust-landcover"),
     ]
     windows = sys.platform == "win32"
-    places = [os.path.join(folder, *(("Scripts", "python.exe") if windows else ("bin", "python"))) for folder in folders]
+    places = [
+        os.path.join(folder, *(("Scripts", "python.exe") if windows else ("bin", "python"))) for folder in folders
+    ]
     command = shutil.which("engine")
     if command:
         places.append(os.path.join(os.path.dirname(command), "python.exe" if windows else "python"))

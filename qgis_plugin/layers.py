@@ -4,6 +4,7 @@ import os
 
 from qgis.core import (
     Qgis,
+    QgsCoordinateTransform,
     QgsRasterFileWriter,
     QgsRasterInterface,
     QgsRasterLayer,
@@ -92,10 +93,12 @@ class UsedLayer:
         self.provider = self.renderer = None  # the pipe owns them now
         writer = QgsRasterFileWriter(path)
         writer.setOutputFormat("GTiff")
-        writer.setCreateOptions(["COMPRESS=DEFLATE", "TILED=YES", "BIGTIFF=IF_SAFER"])
-        status = writer.writeRaster(pipe, columns, rows, area, self.crs, context.transformContext())
-        if int(status) != 0 or not os.path.exists(path):
-            raise LayerError(_tr("layer {} cannot be copied to {} (status {})").format(self.name, path, int(status)))
+        # renamed in 3.42
+        set_options = writer.setCreationOptions if hasattr(writer, "setCreationOptions") else writer.setCreateOptions
+        set_options(["COMPRESS=DEFLATE", "TILED=YES", "BIGTIFF=IF_SAFER"])
+        writer.writeRaster(pipe, columns, rows, area, self.crs, context.transformContext())
+        if not os.path.exists(path) or not QgsRasterLayer(path, self.name).isValid():
+            raise LayerError(_tr("layer {} cannot be copied to {}").format(self.name, path))
         return path
 
     def _size(self, area, pixel_size):
@@ -109,8 +112,6 @@ class UsedLayer:
 
 
 def _in_crs(extent, crs, context):
-    from qgis.core import QgsCoordinateTransform
-
     transform = QgsCoordinateTransform(extent.crs(), crs, context.transformContext())
     return transform.transformBoundingBox(QgsRectangle(extent))
 
@@ -143,7 +144,12 @@ def project_layers(project, wanted, feedback):
 def gone(layer):
     """Whether a layer's file does not exist any more."""
     path = layer.source()
-    return layer.providerType() == "gdal" and os.path.isabs(path) and not path.startswith("/vsi") and not os.path.exists(path)
+    return (
+        layer.providerType() == "gdal"
+        and os.path.isabs(path)
+        and not path.startswith("/vsi")
+        and not os.path.exists(path)
+    )
 
 
 def unique_names(layers):

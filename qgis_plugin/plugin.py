@@ -19,12 +19,12 @@ class RobustLandCover:
         if os.path.exists(path) and self.translator.load(path):
             QCoreApplication.installTranslator(self.translator)
 
-    def initProcessing(self):  # noqa: N802 (QGIS calls it by this name)
+    def initProcessing(self):
         """Adds the provider to the toolbox."""
         self.provider = Provider()
         QgsApplication.processingRegistry().addProvider(self.provider)
 
-    def initGui(self):  # noqa: N802 (QGIS calls it by this name)
+    def initGui(self):
         """Called by QGIS with a window."""
         self.initProcessing()
 

@@ -11,7 +11,7 @@ PROTOCOL = 1
 
 DROPPED = ("PYTHON", "PROJ_", "GDAL_", "QT_", "QGIS_", "CPL_", "OGR_")
 DROPPED_NAMES = ("LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX")
-"""What QGIS sets for itself and would mislead another Python's GDAL, PROJ and libraries (rasterio#2291, pyproj#1414)."""
+"""What QGIS sets for itself and misleads another Python's GDAL, PROJ and libraries (rasterio#2291, pyproj#1414)."""
 
 START = 60
 """Seconds that the engine has to say hello."""
@@ -31,7 +31,7 @@ class EngineCancelledError(Exception):
 def clean_environment():
     """The environment of this process without what belongs to QGIS."""
     environment = QProcessEnvironment.systemEnvironment()
-    for name in environment.keys():
+    for name in environment.keys():  # noqa: SIM118 (it is Qt's, not a dict)
         if name.upper().startswith(DROPPED) or name.upper() in DROPPED_NAMES:
             environment.remove(name)
     return environment

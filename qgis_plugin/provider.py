@@ -28,11 +28,11 @@ class Provider(QgsProcessingProvider):
         """The plugin's icon."""
         return QIcon(ICON)
 
-    def svgIconPath(self):  # noqa: N802 (QGIS's name)
+    def svgIconPath(self):
         """The plugin's icon."""
         return ICON
 
-    def supportedOutputRasterLayerExtensions(self):  # noqa: N802 (QGIS's name)
+    def supportedOutputRasterLayerExtensions(self):
         """The engine writes GeoTIFF."""
         return ["tif"]
 
@@ -49,6 +49,6 @@ class Provider(QgsProcessingProvider):
         """Takes the setting away again."""
         ProcessingConfig.removeSetting(KEY)
 
-    def loadAlgorithms(self):  # noqa: N802 (QGIS's name)
+    def loadAlgorithms(self):
         """One class an algorithm."""
         self.addAlgorithm(Segment())

@@ -32,12 +32,15 @@ DEVICES = ("auto", "cpu", "cuda")
 class _Styler(QgsProcessingLayerPostProcessorInterface):
     """Gives a class map the style that the engine wrote beside it; Processing does not look for one."""
 
-    def postProcessLayer(self, layer, context, feedback):  # noqa: N802 (QGIS's name)
+    def postProcessLayer(self, layer, context, feedback):
         layer.loadNamedStyle(os.path.splitext(layer.source())[0] + ".qml")
 
 
 STYLER = _Styler()
 """QGIS does not keep it alive: it must stay referenced."""
+
+_metadata_of = {}
+"""Of each model by (path, time of its change): asked for by every check of the parameters."""
 
 
 class Segment(QgsProcessingAlgorithm):
@@ -54,9 +57,7 @@ class Segment(QgsProcessingAlgorithm):
     SCENARIO = "SCENARIO"
     DEVICE_USED = "DEVICE_USED"
 
-    _described = {}  # (path, time of change) of a model: its metadata
-
-    def createInstance(self):  # noqa: N802 (QGIS's name)
+    def createInstance(self):
         """A fresh one for a run."""
         return Segment()
 
@@ -64,7 +65,7 @@ class Segment(QgsProcessingAlgorithm):
         """Fixed for ever: scripts and models name it."""
         return "segment"
 
-    def displayName(self):  # noqa: N802 (QGIS's name)
+    def displayName(self):
         """As the toolbox shows it."""
         return _tr("Robust land-cover segmentation")
 
@@ -72,7 +73,7 @@ class Segment(QgsProcessingAlgorithm):
         """As the toolbox shows it."""
         return _tr("Mapping")
 
-    def groupId(self):  # noqa: N802 (QGIS's name)
+    def groupId(self):
         """Fixed for ever."""
         return "mapping"
 
@@ -84,15 +85,15 @@ class Segment(QgsProcessingAlgorithm):
         """The plugin's icon."""
         return QIcon(os.path.join(os.path.dirname(__file__), "icon.svg"))
 
-    def shortDescription(self):  # noqa: N802 (QGIS's name)
+    def shortDescription(self):
         """One sentence."""
         return _tr("Maps land cover with a model, from whichever of its sensors are loaded.")
 
-    def shortHelpString(self):  # noqa: N802 (QGIS's name)
+    def shortHelpString(self):
         """What stands beside the parameters."""
         return _tr(
-            "Maps land cover with one model from whatever subset of its sensors is there, pixel by pixel: where a layer "
-            "has no data, the pixel is mapped by the others.\n\n"
+            "Maps land cover with one model from whatever subset of its sensors is there, pixel by pixel: where a "
+            "layer has no data, the pixel is mapped by the others.\n\n"
             "<b>Model</b>: an .onnx file of the engine (engine export).\n"
             "<b>Layers</b>: the rasters to map from; none chosen means all rasters of the project that fit. They may "
             "differ in coordinate reference system, resolution and extent.\n"
@@ -105,11 +106,11 @@ class Segment(QgsProcessingAlgorithm):
             "has data.\n"
             "<b>Confidence</b>: probability of the class in percent.\n"
             "<b>Availability</b>: which sensors each pixel had, as bits in the model's order.\n\n"
-            "The log says which layer was taken for which sensor and why, the engine's command line, and which share of "
-            "the map was made by which sensors."
+            "The log says which layer was taken for which sensor and why, the engine's command line, and which share "
+            "of the map was made by which sensors."
         )
 
-    def canExecute(self):  # noqa: N802 (QGIS's name)
+    def canExecute(self):
         """Whether there is an engine; if not, what to do."""
         try:
             find_interpreter()
@@ -117,7 +118,7 @@ class Segment(QgsProcessingAlgorithm):
             return False, str(error)
         return True, ""
 
-    def initAlgorithm(self, configuration=None):  # noqa: N802 (QGIS's name)
+    def initAlgorithm(self, configuration=None):
         """Parameters and outputs."""
         self.addParameter(QgsProcessingParameterFile(self.MODEL, _tr("Model"), extension="onnx"))
         self.addParameter(
@@ -129,9 +130,7 @@ class Segment(QgsProcessingAlgorithm):
             )
         )
         self.addParameter(
-            QgsProcessingParameterString(
-                self.ASSIGNMENT, _tr("Assignment (modality=layer[@bands];...)"), optional=True
-            )
+            QgsProcessingParameterString(self.ASSIGNMENT, _tr("Assignment (modality=layer[@bands];...)"), optional=True)
         )
         self.addParameter(QgsProcessingParameterExtent(self.EXTENT, _tr("Extent"), optional=True))
         device = QgsProcessingParameterEnum(
@@ -141,13 +140,11 @@ class Segment(QgsProcessingAlgorithm):
         self.addParameter(device)
         self.addParameter(QgsProcessingParameterRasterDestination(self.OUTPUT, _tr("Class map")))
         for name, text in ((self.CONFIDENCE, _tr("Confidence")), (self.AVAILABILITY, _tr("Availability"))):
-            self.addParameter(
-                QgsProcessingParameterRasterDestination(name, text, optional=True, createByDefault=False)
-            )
+            self.addParameter(QgsProcessingParameterRasterDestination(name, text, optional=True, createByDefault=False))
         self.addOutput(QgsProcessingOutputString(self.SCENARIO, _tr("Sensors mapped from")))
         self.addOutput(QgsProcessingOutputString(self.DEVICE_USED, _tr("Device used")))
 
-    def checkParameterValues(self, parameters, context):  # noqa: N802 (QGIS's name)
+    def checkParameterValues(self, parameters, context):
         """Also reads the model's metadata, and the assignment with it."""
         good, message = super().checkParameterValues(parameters, context)
         if not good:
@@ -169,11 +166,11 @@ class Segment(QgsProcessingAlgorithm):
 
     def _metadata(self, path):
         key = (path, os.path.getmtime(path) if os.path.exists(path) else None)
-        if key not in self._described:
-            self._described[key] = run_job(find_interpreter(), {"task": "describe", "model": path})["metadata"]
-        return self._described[key]
+        if key not in _metadata_of:
+            _metadata_of[key] = run_job(find_interpreter(), {"task": "describe", "model": path})["metadata"]
+        return _metadata_of[key]
 
-    def prepareAlgorithm(self, parameters, context, feedback):  # noqa: N802 (QGIS's name)
+    def prepareAlgorithm(self, parameters, context, feedback):
         """Looks at the layers, which belong to the main thread."""
         self.assignment = self.parameterAsString(parameters, self.ASSIGNMENT, context)
         layers = self.parameterAsLayerList(parameters, self.LAYERS, context)
@@ -190,7 +187,9 @@ class Segment(QgsProcessingAlgorithm):
             self.layers.append(UsedLayer(layer, name))
         if not self.layers and not self.assignment.strip():
             raise QgsProcessingException(
-                _tr("There is no layer to map from: load some of the model's sensors into the project, or choose layers")
+                _tr(
+                    "There is no layer to map from: load some of the model's sensors into the project, or choose layers"
+                )
             )
         rectangle = self.parameterAsExtent(parameters, self.EXTENT, context)
         self.extent = None
@@ -199,7 +198,7 @@ class Segment(QgsProcessingAlgorithm):
             self.extent = QgsReferencedRectangle(rectangle, crs)
         return True
 
-    def processAlgorithm(self, parameters, context, feedback):  # noqa: N802 (QGIS's name)
+    def processAlgorithm(self, parameters, context, feedback):
         """Runs the engine; see :meth:`shortHelpString`."""
         model = self.parameterAsFile(parameters, self.MODEL, context)
         outputs = {self.OUTPUT: self.parameterAsOutputLayer(parameters, self.OUTPUT, context)}

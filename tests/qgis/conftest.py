@@ -25,7 +25,7 @@ def engine() -> str:
 
 @pytest.fixture(scope="session")
 def material(tmp_path_factory: pytest.TempPathFactory, engine: str) -> Path:
-    """Folder with scenes ``first`` and ``second`` and the model ``synthetic.onnx``; ``zion.onnx`` where there is data."""
+    """Folder with scenes ``first`` and ``second``, ``synthetic.onnx``, and ``zion.onnx`` where there is data."""
     if "ROBUST_LANDCOVER_MATERIAL" in os.environ:
         return Path(os.environ["ROBUST_LANDCOVER_MATERIAL"])
     folder = tmp_path_factory.mktemp("material")
@@ -106,15 +106,15 @@ class Feedback:
                 if self.on_progress:
                     self.on_progress(share)
 
-            def pushInfo(self, text):  # noqa: N802
+            def pushInfo(self, text):
                 self.lines.append(text)
 
             pushCommandInfo = pushDebugInfo = pushConsoleInfo = pushInfo  # noqa: N815
 
-            def pushWarning(self, text):  # noqa: N802
+            def pushWarning(self, text):
                 self.warnings.append(text)
 
-            def reportError(self, text, fatalError=False):  # noqa: N802, N803
+            def reportError(self, text, fatalError=False):
                 self.warnings.append(text)
 
         return Recorder()

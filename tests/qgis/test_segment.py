@@ -155,8 +155,24 @@ def test_subdatasets_and_virtual_files_serve_as_they_are(project, load, material
     gdal.UseExceptions()
     second = material / "second"
     gdal.BuildVRT(str(tmp_path / "heights.vrt"), [str(second / "dem.tif")]).FlushCache()
-    gdal.Translate(str(tmp_path / "two.gpkg"), str(second / "optical.tif"), format="GPKG", bandList=[1], outputType=gdal.GDT_Byte, creationOptions=["RASTER_TABLE=one"])
-    subprocess.run(["python3", "-c", "import sys, zipfile; zipfile.ZipFile(sys.argv[1], 'w').write(sys.argv[2], 'sar.tif')", str(tmp_path / "sar.zip"), str(second / "sar.tif")], check=True)
+    gdal.Translate(
+        str(tmp_path / "two.gpkg"),
+        str(second / "optical.tif"),
+        format="GPKG",
+        bandList=[1],
+        outputType=gdal.GDT_Byte,
+        creationOptions=["RASTER_TABLE=one"],
+    )
+    subprocess.run(
+        [
+            "python3",
+            "-c",
+            "import sys, zipfile; zipfile.ZipFile(sys.argv[1], 'w').write(sys.argv[2], 'sar.tif')",
+            str(tmp_path / "sar.zip"),
+            str(second / "sar.tif"),
+        ],
+        check=True,
+    )
     layers = [load(tmp_path / "heights.vrt"), load(f"/vsizip/{tmp_path}/sar.zip/sar.tif", "radar")]
     model = str(material / "synthetic.onnx")
     result = run({"MODEL": model, "LAYERS": layers, "OUTPUT": str(tmp_path / "map.tif")}, feedback)
@@ -259,8 +275,16 @@ def test_a_cancel_ends_the_engine_and_leaves_no_map(wide, material, tmp_path, fe
 
 def engines():
     """Processes of the engine that are children of this one."""
-    found = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True)
-    return [int(line.split()[0]) for line in found.stdout.splitlines() if "engine.cli job" in line]
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            words = (path / "cmdline").read_bytes()
+        except (OSError, ProcessLookupError):
+            continue
+        if parent == os.getpid() and b"engine.cli" in words:
+            found.append(int(path.name))
+    return found
 
 
 def test_an_engine_that_is_killed_is_reported(wide, material, tmp_path, feedback):
@@ -278,7 +302,13 @@ def test_an_engine_that_is_killed_is_reported(wide, material, tmp_path, feedback
 def test_qgis_itself_is_untouched(project, load, material, tmp_path, feedback):
     def state():
         variables = {key: value for key, value in os.environ.items() if key.startswith(("PROJ_", "GDAL_"))}
-        foreign = {name.partition(".")[0] for name in sys.modules} & {"rasterio", "onnx", "onnxruntime", "pydantic", "engine"}
+        foreign = {name.partition(".")[0] for name in sys.modules} & {
+            "rasterio",
+            "onnx",
+            "onnxruntime",
+            "pydantic",
+            "engine",
+        }
         return list(sys.path), variables, foreign
 
     before = state()
@@ -303,7 +333,10 @@ def test_it_runs_inside_a_model(project, load, material, tmp_path, feedback):
     model.addModelParameter(QgsProcessingParameterRasterLayer("heights"), QgsProcessingModelParameter("heights"))
     child = QgsProcessingModelChildAlgorithm(ALGORITHM)
     child.setChildId("segment")
-    static, given = QgsProcessingModelChildParameterSource.fromStaticValue, QgsProcessingModelChildParameterSource.fromModelParameter
+    static, given = (
+        QgsProcessingModelChildParameterSource.fromStaticValue,
+        QgsProcessingModelChildParameterSource.fromModelParameter,
+    )
     child.addParameterSources("MODEL", [static(str(material / "synthetic.onnx"))])
     child.addParameterSources("LAYERS", [given("heights")])
     child.addParameterSources("DEVICE", [static("cpu")])
@@ -384,13 +417,16 @@ def script(path: Path, text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("#!/bin/sh\nexec /usr/bin/python3 \"$@\"\n", "does not have the engine"),
+        ('#!/bin/sh\nexec /usr/bin/python3 "$@"\n', "does not have the engine"),
         ("#!/bin/sh\necho 'Error: No such command '\"'job'.\" >&2\nexit 2\n", "is too old for this plugin"),
         (
             '#!/bin/sh\necho \'{"event": "hello", "protocol": 0, "engine": "0.0.1", "providers": []}\'\nsleep 5\n',
             "do not speak the same protocol (0 and 1)",
         ),
-        ("#!/bin/sh\necho 'cannot open shared object file' >&2\nexit 127\n", "ended without an answer (exit status 127)"),
+        (
+            "#!/bin/sh\necho 'cannot open shared object file' >&2\nexit 127\n",
+            "ended without an answer (exit status 127)",
+        ),
         ("#!/bin/sh\nkill -SEGV $$\n", "was killed or crashed"),
         ("\x7fELF is no program", "cannot be started"),
     ],
