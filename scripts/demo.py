@@ -1,7 +1,7 @@
 """The main job from end to end, on a synthetic scene or, with --data, on your own.
 
 Makes a scene, trains a small network, scores it in every scenario, exports it as one ONNX file, and maps a second
-scene that lacks one sensor and has another on half of its area.
+scene that lacks one sensor and has another on half of its area: in QGIS where it is found, else on the command line.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import real_qgis
 from environment import ROOT, python, run
 
 RECIPE = ROOT / "recipes" / "synthetic.yaml"
@@ -62,10 +63,16 @@ def main() -> None:
     run(*engine, "evaluate", out / "run")
     run(*engine, "export", out / "run", "-o", model)
     run(*engine, "inspect", model)
-    run(
-        *(*engine, "predict", model, *sources, "-o", result),
-        *("--confidence", out / "confidence.tif", "--availability", out / "availability.tif"),
-    )
+    beside = {"CONFIDENCE": out / "confidence.tif", "AVAILABILITY": out / "availability.tif"}
+    version = real_qgis.process_version()
+    if version:
+        parameters = {"MODEL": model, "ASSIGNMENT": ";".join(sources), "OUTPUT": result, **beside}
+        real_qgis.process(python(), out / "plugins", "robustlandcover:segment", parameters)
+        where = f"in QGIS {version}"
+    else:
+        options = [word for name, path in beside.items() for word in (f"--{name.lower()}", path)]
+        run(*engine, "predict", model, *sources, "-o", result, *options)
+        where = "on the command line (no qgis_process was found)"
     run(
         python(),
         PICTURE,
@@ -77,7 +84,7 @@ def main() -> None:
         "-o",
         out / "demo.png",
     )
-    print(f"\ndone in {time.monotonic() - started:.0f} s on the command line; the files:")
+    print(f"\ndone in {time.monotonic() - started:.0f} s, mapped {where}; the files:")
     for name in (
         "run",
         "run/evaluation/validation/scenarios.csv",

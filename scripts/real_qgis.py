@@ -1,4 +1,4 @@
-"""A real QGIS for the tests: the system's own, and newer ones in root folders made by debootstrap."""
+"""A real QGIS for demo and tests: the system's own, and newer ones in root folders made by debootstrap."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from environment import ROOT, run
+from package_plugin import NAME, build
 
 ROOTS = {"3.40": "trixie", "3.44": "sid"}
 """QGIS versions beyond the system's, and the Debian release that has each."""
@@ -60,6 +61,38 @@ def _clean(engine: str | Path, material: str | Path, home: str) -> dict[str, str
         "ROBUST_LANDCOVER_PYTHON": str(engine),
         "ROBUST_LANDCOVER_MATERIAL": str(material),
     }
+
+
+def _process() -> str | None:
+    """Debian's wrapper passes an option that its own binary refuses: the binary comes first."""
+    return shutil.which("qgis_process.bin") or shutil.which("qgis_process")
+
+
+def process_version() -> str | None:
+    """Version of the QGIS that ``qgis_process`` belongs to; None where there is none that works."""
+    binary = _process()
+    if binary is None:
+        return None
+    with tempfile.TemporaryDirectory() as home:
+        done = subprocess.run(
+            [binary, "--version"], env=_clean("", "", home), capture_output=True, text=True, check=False
+        )
+    words = done.stdout.split()
+    return words[1] if done.returncode == 0 and words[:1] == ["QGIS"] else None
+
+
+def process(engine: Path, plugins: Path, algorithm: str, parameters: dict[str, object]) -> None:
+    """Runs an algorithm of the plugin with ``qgis_process``, the plugin packaged into ``plugins``."""
+    build(plugins)
+    with tempfile.TemporaryDirectory() as home:
+        environment = _clean(engine, "", home) | {"QGIS_PLUGINPATH": str(plugins), "QGIS_CUSTOM_CONFIG_PATH": home}
+        command = [str(_process()), "plugins", "enable", NAME]
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+        command = [str(_process()), "run", algorithm, *(f"--{key}={value}" for key, value in parameters.items())]
+        print("$", *command, flush=True)
+        done = subprocess.run(command, env=environment, check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
 
 
 def make_material(engine: Path, folder: Path) -> None:

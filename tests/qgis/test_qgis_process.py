@@ -106,3 +106,15 @@ def test_layers_and_outputs_are_named_on_the_command_line(qgis_process, material
         *(f"--ASSIGNMENT=dem={second / 'dem.tif'}@1", f"--OUTPUT={tmp_path / 'dem.tif'}"),
     )
     assert "SCENARIO:\tdem" in done.stdout, done.stderr + done.stdout
+
+
+def test_it_speaks_the_users_language(plugins, tmp_path):
+    if not (plugins / "robust_landcover" / "i18n" / "robust_landcover_de.qm").exists():
+        pytest.skip("lrelease was not found when the plugin was packaged")
+    binary = shutil.which("qgis_process.bin") or shutil.which("qgis_process")
+    (tmp_path / "profiles" / "default" / "QGIS").mkdir(parents=True)
+    settings = "[locale]\nuserLocale=de\noverrideFlag=true\n[PythonPlugins]\nrobust_landcover=true\n"
+    (tmp_path / "profiles" / "default" / "QGIS" / "QGIS3.ini").write_text(settings, encoding="utf-8")
+    environment = {**os.environ, "QGIS_PLUGINPATH": str(plugins), "QGIS_CUSTOM_CONFIG_PATH": str(tmp_path)}
+    done = subprocess.run([binary, "list"], capture_output=True, text=True, env=environment, timeout=300)
+    assert "Robuste Landbedeckungssegmentierung" in done.stdout

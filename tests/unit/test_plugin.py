@@ -3,6 +3,7 @@
 import ast
 import importlib
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -119,3 +120,16 @@ def test_no_enum_of_qgis_is_unscoped(path: Path) -> None:
         if chain[0].startswith("Qgs") and len(chain) == 2 and chain[1][0].isupper()
     ]
     assert unscoped == []
+
+
+def test_translations_are_up_to_date_and_keep_their_places() -> None:
+    sys.path.insert(0, str(ROOT / "scripts"))
+    translations = importlib.import_module("translations")
+    texts = set(translations.texts())
+    assert len(texts) > 30
+    for path in (ROOT / "qgis_plugin" / "i18n").glob("*.ts"):
+        found = translations.read(path)
+        assert set(found) == texts, f"{path.name} is out of date: python3 scripts/translations.py"
+        for (_, source), translated in found.items():
+            places = sorted(re.findall(r"\{[^}]*\}", source))
+            assert translated == "" or sorted(re.findall(r"\{[^}]*\}", translated)) == places, translated
