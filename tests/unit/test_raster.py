@@ -200,7 +200,7 @@ def test_a_class_map_says_what_its_values_mean(tmp_path: Path, grid: Grid) -> No
     assert (values[valid] == 7).all()
     sidecar = (tmp_path / "map.tif.aux.xml").read_text()
     assert sidecar.index("wood") < sidecar.index("town")
-    assert sorted(item.name for item in tmp_path.iterdir()) == ["map.tif", "map.tif.aux.xml"]
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["map.qml", "map.tif", "map.tif.aux.xml"]
 
 
 def test_an_interrupted_map_leaves_nothing(tmp_path: Path, grid: Grid) -> None:
