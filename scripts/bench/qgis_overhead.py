@@ -1,4 +1,4 @@
-"""What a run inside a started QGIS costs over the same run on the command line; in turns, in one session.
+"""What a run inside a started QGIS costs over the same run on the command line, in turns; and how fast a cancel is.
 
 Run by QGIS's own Python, with a model and the rasters to map:
 ``ROBUST_LANDCOVER_PYTHON=.venv/bin/python QT_QPA_PLATFORM=offscreen /usr/bin/python3 scripts/bench/qgis_overhead.py
@@ -17,6 +17,27 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = 7
+
+
+def cancelled(parameters: dict[str, object], output: str) -> float:
+    """Cancels a run when its first tiles are done; gives the seconds until the engine has ended."""
+    import processing
+    from qgis.core import QgsProcessingFeedback
+
+    feedback = QgsProcessingFeedback(False)
+    asked: list[float] = []
+
+    def cancel(share: float) -> None:
+        if share > 0 and not asked:
+            asked.append(time.perf_counter())
+            feedback.cancel()
+
+    feedback.progressChanged.connect(cancel)
+    processing.run("robustlandcover:segment", {**parameters, "OUTPUT": output}, feedback=feedback)
+    ended = time.perf_counter()
+    if Path(output).exists():
+        raise RuntimeError("the map was done before it could be cancelled; take a larger one")
+    return ended - asked[0]
 
 
 def main() -> None:
@@ -56,7 +77,9 @@ def main() -> None:
             ended = time.perf_counter()
             rows.append((middle - started, ended - middle))
             print(f"in QGIS {rows[-1][0]:.2f} s, command line {rows[-1][1]:.2f} s")
+        waits = [cancelled(parameters, f"{folder}/cancelled.tif") for _ in range(ROUNDS)]
         plugin.unload()
+    print(f"from a cancel to the end of the engine: at most {max(waits):.2f} s")
     print(f"median of the differences {statistics.median(one - other for one, other in rows):+.2f} s")
     os._exit(0)  # QGIS's own end may crash without windows
 
