@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 from affine import Affine
+from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from engine.errors import GridError
@@ -144,3 +146,31 @@ class Grid:
             if abs(here[0] - there[0]) > tolerance or abs(here[1] - there[1]) > tolerance:
                 return None
         return row, col
+
+    def pixel_areas(self) -> NDArray[np.float64] | None:
+        """Area in square metres of a pixel of each row ``[h]``; None without CRS.
+
+        Geodesic where the CRS is geographic (of the WGS 84 ellipsoid; a zone's area is J. P. Snyder, "Map Projections:
+        A Working Manual", 1987, equation 3-12 times the authalic sphere's radius squared), planar elsewhere.
+        """
+        if self.crs is None:
+            return None
+        if not self.crs.is_geographic:
+            return np.full(self.height, abs(self.transform.determinant) * self.crs.linear_units_factor[1] ** 2)
+        width, height = self.pixel_size
+        rows = np.arange(self.height) + 0.5
+        middle = self.transform.f + self.transform.e * rows + self.transform.d * self.width / 2
+        north, south = (_zone(np.clip(middle + side * height / 2, -90, 90)) for side in (1, -1))
+        areas: NDArray[np.float64] = (north - south) * math.radians(width)
+        return areas
+
+
+def _zone(latitude: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Area in square metres between the equator and a latitude in degrees, for one radian of longitude."""
+    semi_major, flattening = 6_378_137.0, 1 / 298.257223563
+    eccentricity = math.sqrt(flattening * (2 - flattening))
+    sine = np.sin(np.radians(latitude))
+    scaled = eccentricity * sine
+    part = sine / (1 - scaled**2) + np.arctanh(scaled) / eccentricity
+    area: NDArray[np.float64] = semi_major**2 * (1 - eccentricity**2) / 2 * part
+    return area

@@ -211,6 +211,7 @@ class Segment(QgsProcessingAlgorithm):
                 "model": model,
                 "layers": self._described_layers(model, context, feedback),
                 "assignment": self.assignment,
+                "keep": not outputs[self.OUTPUT].startswith(QgsProcessingUtils.tempFolder()),
                 "device": self.parameterAsString(parameters, self.DEVICE, context) or DEVICES[0],
                 **{name.lower(): path for name, path in outputs.items()},
             }

@@ -2,7 +2,7 @@
 
 Events: ``hello`` (versions), ``progress`` (``share`` 0-1), ``info`` and ``warning`` (``text``), and at the end
 ``result`` or ``error`` (``kind``, ``text``). The job is given up when stdin ends, the cancel file appears, or a signal
-asks for it: within a second the process is gone, and no map is left.
+asks for it: within a second the process is gone, and nothing stands under the map's name.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import signal
 import sys
 import threading
@@ -52,6 +53,7 @@ class Job(BaseModel):
         layers: Rasters to choose from; matched with the model's modalities where there is no assignment.
         assignment: ``modality=layer[@bands];...``.
         bounds: Left, bottom, right, top of the part to map, in ``bounds_crs``.
+        keep: Whether a cancel keeps what is finished of the map, in ``<output>.part/``; a job like it goes on there.
         cancel: A file whose appearance cancels the job.
     """
 
@@ -68,6 +70,7 @@ class Job(BaseModel):
     output: Path | None = None
     confidence: Path | None = None
     availability: Path | None = None
+    keep: bool = True
     cancel: Path | None = None
 
 
@@ -90,7 +93,7 @@ class Channel:
 class Stop:
     """Watches for what cancels a job; ends the process where the job itself does not."""
 
-    parts: list[Path] = field(default_factory=list)
+    leavings: list[Path] = field(default_factory=list)
     asked: threading.Event = field(default_factory=threading.Event)
 
     def watch(self, cancel: Path | None) -> None:
@@ -115,8 +118,11 @@ class Stop:
     def _end(self) -> None:
         self.asked.wait()
         time.sleep(PATIENCE)
-        for part in self.parts:
-            part.unlink(missing_ok=True)
+        for path in self.leavings:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
         os._exit(130)
 
 
@@ -212,7 +218,7 @@ def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
     from engine.cli.match import described
     from engine.inference.matching import Layer, assign, match
     from engine.inference.model import Model
-    from engine.inference.predict import predict
+    from engine.inference.predict import part_folder, predict
     from engine.raster.sources import SourceSpec
     from engine.raster.writing import part_of
 
@@ -228,7 +234,9 @@ def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
             channel.send("info", text=line)
         sources = found.sources
     channel.send("command", text=_command_line(job, sources))
-    stop.parts += [part_of(path) for path in (job.output, job.confidence, job.availability) if path is not None]
+    stop.leavings += [part_of(path) for path in (job.output, job.confidence, job.availability) if path is not None]
+    if not job.keep:
+        stop.leavings.append(part_folder(job.output))
     summary = predict(
         job.model,
         sources,
@@ -238,6 +246,8 @@ def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
         bounds=job.bounds,
         bounds_crs=job.bounds_crs,
         device=job.device,
+        leftover="replace",
+        keep=job.keep,
         progress=_throttled(lambda share: channel.send("progress", share=share)),
         cancelled=stop.asked.is_set,
     )
@@ -249,6 +259,7 @@ def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
         "shares": summary.shares,
         "device": summary.device,
         "seconds": summary.seconds,
+        "resumed": summary.resumed,
         "width": summary.grid.width,
         "height": summary.grid.height,
         "model": model.metadata.name,

@@ -17,6 +17,7 @@ COMMANDS = {
     "export": "Write a run as one ONNX model.",
     "predict": "Map rasters with a model.",
     "match": "Find which raster is which of a model's modalities.",
+    "verify": "Check that a map holds what was mapped.",
     "inspect": "Show a model, raster or run.",
     "synthesize": "Make a synthetic scene.",
     "job": "Do a job for another program (JSON lines).",

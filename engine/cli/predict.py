@@ -42,6 +42,7 @@ def parse_sources(arguments: tuple[str, ...]) -> dict[str, list[SourceSpec]]:
 @click.option("--pixel-size", type=float, help="Size of a pixel in the map's CRS [default: the model's].")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--threads", type=click.IntRange(1), help="Threads [default: the processors this process may use].")
+@click.option("--overwrite", is_flag=True, help="Start anew where an unfinished map lies at the output.")
 def command(
     model: Path,
     sources: tuple[str, ...],
@@ -53,8 +54,11 @@ def command(
     pixel_size: float | None,
     device: str,
     threads: int | None,
+    overwrite: bool,
 ) -> None:
     """Map rasters with MODEL, whichever of its sensors they are.
+
+    What is finished lies in OUTPUT.part/ until all is: the same command goes on there after a crash or Ctrl-C.
 
     \b
     Examples:
@@ -75,11 +79,14 @@ def command(
             pixel_size=pixel_size,
             device=device,
             threads=threads,
+            leftover="discard" if overwrite else "refuse",
             progress=lambda share: bar.update(task, completed=share),
         )
     for warning in summary.warnings:
         click.echo(f"Warning: {warning}", err=True)
     grid = summary.grid
+    if summary.resumed:
+        click.echo(f"went on from {summary.resumed:.0%}, which a run before had finished")
     click.echo(f"{output}: {grid.width} x {grid.height} pixels, {summary.device}, {summary.seconds:.1f} s")
     for label, share in summary.shares.items():
         click.echo(f"  {share:6.2%}  {label}")

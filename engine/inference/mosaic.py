@@ -150,12 +150,13 @@ def map_blocks(
     predict: Predictor,
     threads: int = 1,
     seam: Seam = "crossfade",
+    done_rows: int = 0,
     progress: Callable[[float], None] = lambda _share: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[MapBlock]:
-    """Maps ``window``, block by block; blocks do not overlap and together cover it.
+    """Maps ``window``, block by block, row of tiles by row; blocks do not overlap and together cover it.
 
-    The result does not depend on ``threads``, nor on ``window`` where two windows overlap.
+    The result does not depend on ``threads`` and ``done_rows``, nor on ``window`` where two windows overlap.
 
     Args:
         modalities: All of the model's, with statistics.
@@ -166,6 +167,8 @@ def map_blocks(
         predict: Gives the probabilities of a tile; called from ``threads`` threads.
         threads: Tiles that run at the same time.
         seam: ``crossfade`` neighbours over their overlap, or ``crop`` each to its core.
+        done_rows: Rows of ``window`` that were given before, up to the end of a row of tiles. The last row of tiles
+            among them runs again, for what it owes to the next.
         progress: Told the share of the tiles that is done.
         cancelled: Asked before each tile whether to stop.
 
@@ -174,13 +177,16 @@ def map_blocks(
     """
     run = _TileRunner(modalities, readers, plan, window, classes, predict, seam)
     rows, cols = plan.over(window)
-    places = [(row, col) for row in rows for col in cols]
+    first = next((row for row in rows if plan.final(row, 0).end_row > window.row + done_rows), rows.stop)
+    rest = range(max(rows.start, first - 1), rows.stop) if first < rows.stop else range(0)
+    places = [(row, col) for row in rest for col in cols]
+    total, before = len(rows) * len(cols), len(rows) * len(cols) - len(places)
     carry = _Carry(plan, classes)
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[_Tile]] = deque()
         queue = iter(places)
         try:
-            for done, (_, col) in enumerate(places):
+            for done, (row, col) in enumerate(places, start=before + 1):
                 while len(waiting) <= 2 * threads and (place := next(queue, None)) is not None:
                     waiting.append(pool.submit(run, *place))
                 if cancelled():
@@ -189,9 +195,9 @@ def map_blocks(
                     carry.start_row()
                 tile = waiting.popleft().result()
                 block = _finished(tile, carry.add(tile), plan, window)
-                if block is not None:
+                if block is not None and row >= first:
                     yield block
-                progress((done + 1) / len(places))
+                progress(done / total)
         finally:
             for future in waiting:
                 future.cancel()

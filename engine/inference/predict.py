@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
-
+import engine
 from engine.availability import from_bits
-from engine.errors import BandError, ModalityError
-from engine.grid import Bounds, Grid, Window
+from engine.errors import BandError, Cancelled, ModalityError, OutputError
+from engine.grid import Bounds, Grid
 from engine.inference.gridding import Sources, choose_grid, window_of_bounds
 from engine.inference.model import Model
-from engine.inference.mosaic import MapBlock, Seam, map_blocks
+from engine.inference.mosaic import Seam, map_blocks
+from engine.inference.outputs import MapOutputs, Provenance, file_digest, source_identity
 from engine.inference.session import Sessions
 from engine.inference.shifts import shift_warnings
+from engine.inference.spool import Spool, job_hash
 from engine.inference.tiles import TilePlan
 from engine.raster.alignment import AlignedReader
-from engine.raster.writing import ClassMapWriter, LayerWriter
 
-CONFIDENCE_NODATA = 255
+Leftover = Literal["refuse", "replace", "discard"]
+"""What to do where an unfinished map lies at the output. One of the same job is gone on with, unless it is to be
+discarded; one of another job is refused or replaced."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Summary:
         shares: Share of the pixels that were mapped in each scenario, by its name; ``no sensor`` are nodata.
         device: The device that was used.
         seconds: Wall time.
+        resumed: Share of the map that a run before had finished.
         warnings: What the user should know.
     """
 
@@ -42,6 +47,7 @@ class Summary:
     shares: dict[str, float]
     device: str
     seconds: float
+    resumed: float
     warnings: tuple[str, ...]
 
 
@@ -83,6 +89,11 @@ def check_modalities(model: Model, sources: Sources) -> None:
         raise ModalityError(f"{model.path}: the model's modalities are {', '.join(model.names)}; {what}")
 
 
+def part_folder(output: Path) -> Path:
+    """Where a map lies until it is finished."""
+    return output.with_name(f"{output.name}.part")
+
+
 def predict(
     model_path: Path,
     sources: Sources,
@@ -96,15 +107,20 @@ def predict(
     device: str = "auto",
     threads: int | None = None,
     seam: Seam = "crossfade",
+    leftover: Leftover = "refuse",
+    keep: bool = True,
     progress: Callable[[float], None] = lambda _share: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Summary:
     """Maps rasters with a model, whichever of its modalities they are.
 
+    What is finished lies in ``<output>.part/`` until all is; a run that was killed goes on from there, to the same
+    bytes. The outputs are cloud-optimised GeoTIFFs with what :class:`~engine.inference.outputs.MapOutputs` puts beside.
+
     Args:
         model_path: The ``.onnx`` file.
         sources: For each modality that there is, its sources; their bands are stacked in order.
-        output: The class map, a GeoTIFF.
+        output: The class map.
         confidence: Also write the probability of each pixel's class in percent (nodata 255).
         availability: Also write the modalities of each pixel as a bit mask (nodata 0).
         bounds: Left, bottom, right, top of the part to map.
@@ -113,8 +129,10 @@ def predict(
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: Tiles at a time; as many as there are processors where None.
         seam: How neighbouring tiles are joined.
+        leftover: What to do with an unfinished map.
+        keep: Whether a cancel keeps what is finished.
         progress: Told the share that is done.
-        cancelled: Asked whether to stop; then nothing is left behind.
+        cancelled: Asked whether to stop.
 
     Raises:
         ModelError: If the file is no model.
@@ -123,7 +141,7 @@ def predict(
         BandError: If bands are missing, too many or of another data type.
         GridError: If the sources do not go together, or the bounds lie outside.
         DeviceError: If the device cannot be used.
-        OutputError: If a result cannot be written.
+        OutputError: If a result cannot be written, or an unfinished map of another job is in its place.
         Cancelled: If ``cancelled`` said so.
     """
     started = time.monotonic()
@@ -135,10 +153,24 @@ def predict(
     sessions = Sessions(model, device)
     metadata = model.metadata
     plan = TilePlan(gridding.grid.height, gridding.grid.width, metadata.tile, metadata.halo)
+    outputs = MapOutputs(model, grid, output, confidence, availability)
     with ExitStack() as stack:
         readers = open_readers(model, sources, gridding.grid, stack)
         shifts = shift_warnings(readers, gridding.grid)
-        writers = stack.enter_context(_Writers(model, grid, window, output, confidence, availability))
+        job = {
+            "engine": engine.__version__,
+            "model": file_digest(model_path),
+            "sources": {name: [source_identity(spec) for spec in specs] for name, specs in sources.items()},
+            "grid": [grid.crs.to_wkt() if grid.crs else None, *grid.transform, grid.height, grid.width],
+            "origin": [window.row, window.col, gridding.grid.height, gridding.grid.width],
+            "tile": [metadata.tile, metadata.halo, seam],
+            "device": sessions.device,
+            "layers": outputs.layers,
+        }
+        folder = part_folder(output)
+        _make_way(folder, job_hash(job), leftover)
+        spool = stack.enter_context(Spool(folder, job, outputs.layers, grid.height, grid.width))
+        resumed = spool.end_row / grid.height
         blocks = map_blocks(
             modalities=model.modalities,
             readers=readers,
@@ -148,68 +180,39 @@ def predict(
             predict=sessions.probabilities,
             threads=threads or usable_processors(),
             seam=seam,
+            done_rows=spool.end_row,
             progress=progress,
             cancelled=cancelled,
         )
-        counts = writers.write(blocks)
-    return Summary(
-        grid,
-        _shares(counts, model.names, grid.height * grid.width),
-        sessions.device,
-        time.monotonic() - started,
-        (*gridding.warnings, *shifts),
-    )
+        try:
+            outputs.collect(blocks, window, spool)
+        except BaseException as error:
+            if not spool.lines or (isinstance(error, Cancelled) and not keep):
+                spool.remove()
+            raise
+        shares = _shares(spool.tally("availability"), model.names, grid.height * grid.width)
+        seconds = time.monotonic() - started
+        warnings = (*gridding.warnings, *shifts)
+        outputs.publish(
+            spool, Provenance(sessions.device, seconds, resumed, shares, job["sources"], str(job["model"]), warnings)
+        )
+        spool.remove()
+    return Summary(grid, shares, sessions.device, time.monotonic() - started, resumed, warnings)
 
 
-def _shares(counts: Mapping[int, int], names: tuple[str, ...], pixels: int) -> dict[str, float]:
-    ordered = sorted(counts, key=lambda bits: -counts[bits])
+def _make_way(folder: Path, wanted: str, leftover: Leftover) -> None:
+    """Removes an unfinished map where it is not to be gone on with; the spool refuses one of another job."""
+    found = Spool.hash_of(folder)
+    if leftover == "discard" or (leftover == "replace" and found != wanted):
+        try:
+            if folder.exists():
+                shutil.rmtree(folder)
+        except OSError as error:
+            raise OutputError(f"{folder}: cannot be removed: {error}") from error
+
+
+def _shares(counts: Mapping[int, float], names: tuple[str, ...], pixels: int) -> dict[str, float]:
+    ordered = sorted(counts, key=lambda bits: (-counts[bits], bits))
     return {
         from_bits(bits, len(names)).label(names) if bits else "no sensor": counts[bits] / pixels for bits in ordered
     }
-
-
-class _Writers:
-    """The class map and what was asked for beside it; all are renamed at the end, or none."""
-
-    def __init__(
-        self,
-        model: Model,
-        grid: Grid,
-        window: Window,
-        output: Path,
-        confidence: Path | None,
-        availability: Path | None,
-    ) -> None:
-        self._window = window
-        self._stack = ExitStack()
-        with ExitStack() as stack:
-            self._classes = stack.enter_context(ClassMapWriter(output, grid, model.classes))
-            self._confidence = confidence and stack.enter_context(
-                LayerWriter(confidence, grid, "uint8", CONFIDENCE_NODATA, ["confidence in percent"])
-            )
-            kind = "uint8" if len(model.names) <= 8 else "uint32"
-            self._availability = availability and stack.enter_context(
-                LayerWriter(availability, grid, kind, 0, ["availability: " + ", ".join(model.names)])
-            )
-            self._stack = stack.pop_all()
-
-    def __enter__(self) -> _Writers:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stack.__exit__(*error)  # type: ignore[arg-type]
-
-    def write(self, blocks: Iterator[MapBlock]) -> dict[int, int]:
-        """Writes all blocks and counts the pixels of each availability."""
-        counts: dict[int, int] = {}
-        for block in blocks:
-            area = block.window.shifted(-self._window.row, -self._window.col)
-            valid = block.availability > 0
-            self._classes.write_classes(area, block.classes, valid)
-            if self._confidence:
-                self._confidence.write(area, np.where(valid, block.confidence, np.uint8(CONFIDENCE_NODATA)))
-            if self._availability:
-                self._availability.write(area, block.availability)
-            for bits, count in zip(*np.unique(block.availability, return_counts=True), strict=True):
-                counts[int(bits)] = counts.get(int(bits), 0) + int(count)
-        return counts

@@ -6,7 +6,6 @@ import os
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from html import escape
 from pathlib import Path
 from types import TracebackType
 
@@ -20,11 +19,44 @@ from typing_extensions import Self
 from engine.errors import OutputError
 from engine.grid import Grid, Window
 from engine.modality import LandClass, map_dtype
+from engine.raster.legend import pam, style
 
 
 def part_of(path: Path) -> Path:
     """The temporary name of a raster that is being written."""
     return path.with_name(f".{path.name}.part.tif")
+
+
+def publish(aside: Path, path: Path) -> None:
+    """Gives a complete file its final name, once it is on the disk.
+
+    Raises:
+        OutputError: If that fails; ``path`` is as it was then.
+    """
+    try:
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be completed: {error}") from error
+
+
+def write_beside(path: Path, content: str) -> None:
+    """Writes a small text file, whole or not at all.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    aside = path.with_name(f".{path.name}.part")
+    try:
+        try:
+            aside.write_text(content, encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written: {error}") from error
+        publish(aside, path)
+    finally:
+        with suppress(FileNotFoundError):
+            aside.unlink()
 
 
 class LayerWriter:
@@ -118,16 +150,7 @@ class LayerWriter:
             raise OutputError(f"{self.path}: cannot be completed: {error}; is the disk full?") from error
 
     def _publish(self) -> None:
-        self._rename(self._aside, self.path)
-
-    @staticmethod
-    def _rename(aside: Path, path: Path) -> None:
-        try:
-            with aside.open("rb") as file:
-                os.fsync(file.fileno())
-            os.replace(aside, path)
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be completed: {error}") from error
+        publish(self._aside, self.path)
 
 
 class ClassMapWriter(LayerWriter):
@@ -153,40 +176,6 @@ class ClassMapWriter(LayerWriter):
         self.write(window, np.where(valid, self._values[indices], self._values.dtype.type(self.nodata)))
 
     def _publish(self) -> None:
-        for sidecar, content in (
-            (self.path.with_name(f"{self.path.name}.aux.xml"), self._categories()),
-            (self.path.with_suffix(".qml"), self._style()),
-        ):
-            aside = sidecar.with_name(f".{sidecar.name}.part")
-            try:
-                try:
-                    aside.write_text(content, encoding="utf-8")
-                except OSError as error:
-                    raise OutputError(f"{sidecar}: cannot be written: {error}") from error
-                self._rename(aside, sidecar)
-            finally:
-                with suppress(FileNotFoundError):
-                    aside.unlink()
+        write_beside(self.path.with_name(f"{self.path.name}.aux.xml"), pam(self.classes))
+        write_beside(self.path.with_suffix(".qml"), style(self.classes))
         super()._publish()
-
-    def _categories(self) -> str:
-        names = {land_class.value: land_class.name for land_class in self.classes}
-        rows = "".join(f"<Category>{escape(names.get(value, ''))}</Category>" for value in range(max(names) + 1))
-        band = f'<PAMRasterBand band="1"><CategoryNames>{rows}</CategoryNames></PAMRasterBand>'
-        return f"<PAMDataset>{band}</PAMDataset>"
-
-    def _style(self) -> str:
-        """A QGIS style: a legend entry for each class."""
-        entries = "".join(
-            f'<paletteEntry value="{land_class.value}" color="{escape(land_class.color)}" alpha="255" '
-            f'label="{escape(land_class.name)}"/>'
-            for land_class in self.classes
-        )
-        renderer = (
-            '<rasterrenderer type="paletted" band="1" opacity="1" alphaBand="-1" nodataColor="">'
-            f"<colorPalette>{entries}</colorPalette></rasterrenderer>"
-        )
-        return (
-            "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>"
-            f'<qgis version="3.22" styleCategories="Symbology"><pipe>{renderer}</pipe></qgis>'
-        )

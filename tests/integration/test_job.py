@@ -133,18 +133,18 @@ def test_describe_and_match(model_path: Path, scenes: Path) -> None:
     assert (events[-1]["assignment"], events[-1]["scenario"]) == ("sar=a@1,2", "sar")
 
 
-@pytest.mark.parametrize("how", ["stdin", "file", "signal"])
-def test_a_cancel_ends_the_process_and_leaves_nothing(model_path: Path, wide: Path, how: str) -> None:
+@pytest.mark.parametrize(("how", "keep"), [("stdin", True), ("file", False), ("signal", True)])
+def test_a_cancel_ends_the_process_and_leaves_no_map(model_path: Path, wide: Path, how: str, keep: bool) -> None:
     target = wide / "maps"
     target.mkdir()
     cancel = wide / "cancel"
-    job = segment(model_path, wide, target / "map.tif", cancel=str(cancel))
+    job = segment(model_path, wide, target / "map.tif", cancel=str(cancel), keep=keep)
     process = start(job | {"layers": [{"name": "dem", "path": str(wide / "dem.tif")}]})
     assert process.stdin is not None
     assert process.stdout is not None
-    while json.loads(process.stdout.readline())["event"] != "progress":
-        pass
-    assert list(target.iterdir())
+    share = 0.0
+    while share < 0.1:
+        share = json.loads(process.stdout.readline()).get("share", 0)
     if how == "stdin":
         process.stdin.close()
     elif how == "file":
@@ -153,7 +153,7 @@ def test_a_cancel_ends_the_process_and_leaves_nothing(model_path: Path, wide: Pa
         process.send_signal(signal.SIGTERM)
     status = process.wait(timeout=30)
     assert status == 130
-    assert list(target.iterdir()) == []
+    assert [path.name for path in target.iterdir()] == (["map.tif.part"] if keep else [])
     process.stdout.close()
     if process.stderr:
         process.stderr.close()

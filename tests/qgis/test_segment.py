@@ -261,7 +261,7 @@ def test_a_cancel_ends_the_engine_and_leaves_no_map(wide, material, tmp_path, fe
     cancelled = []
 
     def cancel(share):
-        if share > 0 and not cancelled:
+        if share > 10 and not cancelled:
             cancelled.append(time.monotonic())
             feedback.cancel()
 
@@ -269,7 +269,7 @@ def test_a_cancel_ends_the_engine_and_leaves_no_map(wide, material, tmp_path, fe
     parameters = {"MODEL": str(material / "synthetic.onnx"), "LAYERS": [wide], "OUTPUT": str(target / "map.tif")}
     run(parameters, feedback)
     assert cancelled
-    assert list(target.iterdir()) == []
+    assert [path.name for path in target.iterdir()] == ["map.tif.part"], "what is finished waits for the next run"
     assert engines() == []
 
 

@@ -1,0 +1,231 @@
+"""What a map leaves: class map, confidence and availability as cloud-optimised GeoTIFFs, and what stands beside them.
+
+Beside a class map ``map.tif`` stand ``map.tif.aux.xml`` (category names, attribute table with pixels, hectares and mean
+confidence), ``map.qml`` (QGIS's style), ``map.tif.hashes.json`` (for ``engine verify``) and ``map.tif.provenance.json``
+(how and when it was made). The rasters themselves hold no dates: equal jobs give equal bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import rasterio
+from numpy.typing import NDArray
+
+import engine
+from engine.errors import OutputError
+from engine.grid import Grid, Window
+from engine.inference.model import Model
+from engine.inference.mosaic import MapBlock
+from engine.inference.spool import Spool
+from engine.modality import map_dtype
+from engine.raster.cog import RawLayer, write_cog
+from engine.raster.legend import ClassRow, pam, style
+from engine.raster.sources import SourceSpec
+from engine.raster.writing import part_of, publish, write_beside
+
+CONFIDENCE_NODATA = 255
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How a map was made.
+
+    Args:
+        device: The device that was used.
+        seconds: Of this run until the rasters were written.
+        resumed: Share of the map that a run before had finished.
+        shares: Share of the pixels in each scenario.
+        sources: For each modality, its sources with size and time of change.
+        model: SHA-256 of the model file.
+        warnings: What the user was told.
+    """
+
+    device: str
+    seconds: float
+    resumed: float
+    shares: Mapping[str, float]
+    sources: object
+    model: str
+    warnings: Sequence[str]
+
+
+class MapOutputs:
+    """The rasters of one map.
+
+    Args:
+        model: Its model.
+        grid: The map's.
+        output: The class map.
+        confidence: The confidence, where it is wanted.
+        availability: The availability, where it is wanted.
+
+    Raises:
+        OutputError: If one of them cannot be written there.
+    """
+
+    def __init__(
+        self, model: Model, grid: Grid, output: Path, confidence: Path | None, availability: Path | None
+    ) -> None:
+        self.model, self.grid = model, grid
+        wanted = {"classes": output, "confidence": confidence, "availability": availability}
+        self.paths = {name: Path(path) for name, path in wanted.items() if path is not None}
+        if len(set(self.paths.values())) < len(self.paths):
+            raise OutputError(f"{output}: class map, confidence and availability need files of their own")
+        for path in self.paths.values():
+            if path.is_dir():
+                raise OutputError(f"{path}: is a folder; name a file in it")
+            if not path.parent.is_dir():
+                raise OutputError(f"{path}: cannot be written: there is no folder {path.parent}")
+        dtype, self.nodata = map_dtype(model.classes)
+        self._values = np.array([item.value for item in model.classes], dtype=dtype)
+        kinds = {
+            "classes": dtype,
+            "confidence": "uint8",
+            "availability": "uint8" if len(model.names) <= 8 else "uint16" if len(model.names) <= 16 else "uint32",
+        }
+        self.layers = {name: kinds[name] for name in self.paths}
+        self._areas = grid.pixel_areas()
+
+    def collect(self, blocks: Iterator[MapBlock], window: Window, spool: Spool) -> None:
+        """Puts all blocks of ``window`` into the spool, row of tiles by row.
+
+        Raises:
+            OutputError: If the disk is full, for instance.
+        """
+        tallies: dict[str, dict[str, float]] = {}
+        for block in blocks:
+            area = block.window.shifted(-window.row, -window.col)
+            valid = block.availability > 0
+            for name, values in self._layers_of(block, valid).items():
+                spool.write(name, area, values)
+            self._count(block, area, valid, tallies)
+            if area.end_col == self.grid.width:
+                spool.commit(area.end_row, tallies)
+                tallies = {}
+
+    def _layers_of(self, block: MapBlock, valid: NDArray[np.bool_]) -> dict[str, NDArray[np.generic]]:
+        found: dict[str, NDArray[np.generic]] = {
+            "classes": np.where(valid, self._values[block.classes], self._values.dtype.type(self.nodata))
+        }
+        if "confidence" in self.layers:
+            found["confidence"] = np.where(valid, block.confidence, np.uint8(CONFIDENCE_NODATA))
+        if "availability" in self.layers:
+            found["availability"] = block.availability
+        return found
+
+    def _count(
+        self, block: MapBlock, area: Window, valid: NDArray[np.bool_], tallies: dict[str, dict[str, float]]
+    ) -> None:
+        count = len(self.model.classes)
+        classes = block.classes[valid].astype(np.int64)
+        rows = np.nonzero(valid)[0]
+        counted = {
+            "pixels": np.bincount(classes, minlength=count),
+            "confidence": np.bincount(classes, weights=block.confidence[valid], minlength=count),
+        }
+        if self._areas is not None:
+            areas = self._areas[area.row : area.end_row][rows]
+            counted["area"] = np.bincount(classes, weights=areas, minlength=count)
+        found = {name: dict(enumerate(numbers.tolist())) for name, numbers in counted.items()}
+        masks, numbers = np.unique(block.availability, return_counts=True)
+        found["availability"] = dict(zip(masks.tolist(), numbers.tolist(), strict=True))
+        for name, by_key in found.items():
+            sums = tallies.setdefault(name, {})
+            for key, number in by_key.items():
+                sums[str(key)] = sums.get(str(key), 0) + number
+
+    def publish(self, spool: Spool, provenance: Provenance) -> None:
+        """Writes the rasters, then what stands beside them, and renames them, the class map last.
+
+        Raises:
+            OutputError: If something cannot be written; the spool stays.
+        """
+        asides = {name: part_of(path) for name, path in self.paths.items()}
+        try:
+            for name, aside in asides.items():
+                write_cog(self._raw(name, spool, provenance), self.grid, aside)
+                aside.with_name(f"{aside.name}.aux.xml").unlink(missing_ok=True)  # GDAL's; ours says more
+            digests = {name: file_digest(aside) for name, aside in asides.items()}
+            self._write_sidecars(spool, provenance, digests)
+            for name in reversed(list(asides)):
+                publish(asides[name], self.paths[name])
+        finally:
+            for aside in asides.values():
+                with suppress(OSError):
+                    aside.unlink(missing_ok=True)
+
+    def _raw(self, name: str, spool: Spool, provenance: Provenance) -> RawLayer:
+        metadata = self.model.metadata
+        tags = {
+            "ENGINE": engine.__version__,
+            "MODEL": metadata.name,
+            "MODEL_SHA256": provenance.model,
+            "SCENARIO_SHARES": json.dumps(dict(provenance.shares)),
+        }
+        path, kind = spool.raw(name), self.layers[name]
+        if name == "classes":
+            return RawLayer(path, kind, self.nodata, "class", "mode", self.model.classes, tags)
+        if name == "confidence":
+            return RawLayer(path, kind, CONFIDENCE_NODATA, "confidence in percent", "average", (), tags)
+        return RawLayer(path, kind, 0, "availability: " + ", ".join(self.model.names), "mode", (), tags)
+
+    def _write_sidecars(self, spool: Spool, provenance: Provenance, digests: Mapping[str, str]) -> None:
+        path = self.paths["classes"]
+        write_beside(path.with_name(f"{path.name}.aux.xml"), pam(self.model.classes, self._rows(spool)))
+        write_beside(path.with_suffix(".qml"), style(self.model.classes))
+        for name, raster in self.paths.items():
+            hashes = {
+                "sha256": digests[name],
+                "rows": [[line.first_row, line.end_row, line.hashes[name]] for line in spool.lines],
+            }
+            write_beside(raster.with_name(f"{raster.name}.hashes.json"), json.dumps(hashes))
+        facts = {
+            "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "engine": engine.__version__,
+            "gdal": rasterio.__gdal_version__,
+            "onnxruntime": onnxruntime.__version__,
+            "model_name": self.model.metadata.name,
+            "model_path": str(self.model.path),
+            **asdict(provenance),
+        }
+        write_beside(path.with_name(f"{path.name}.provenance.json"), json.dumps(facts, indent=1))
+
+    def _rows(self, spool: Spool) -> list[ClassRow]:
+        pixels, confidence = spool.tally("pixels"), spool.tally("confidence")
+        areas = None if self._areas is None else spool.tally("area")
+        return [
+            ClassRow(
+                item,
+                int(pixels[index]),
+                None if areas is None else areas[index] / 10_000,
+                confidence[index] / pixels[index] if pixels[index] else None,
+            )
+            for index, item in enumerate(self.model.classes)
+        ]
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def source_identity(spec: SourceSpec) -> list[object]:
+    """A source's name and, where it is a file, size and time of change: what tells a job from another."""
+    try:
+        status = Path(spec.path).stat()
+    except OSError:  # a URI or subdataset
+        return [str(spec)]
+    return [str(spec), status.st_size, status.st_mtime_ns]

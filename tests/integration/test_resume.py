@@ -1,0 +1,310 @@
+"""Maps that are killed go on to the same bytes; what lies beside a map is right; damage is found."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+
+from engine.errors import Cancelled, OutputError, RasterReadError
+from engine.grid import Grid, Window
+from engine.inference.outputs import file_digest
+from engine.inference.predict import Summary, part_folder, predict
+from engine.inference.spool import Spool
+from engine.inference.verify import verify
+from engine.raster.sources import SourceSpec
+
+PLAN = {"model": "m"}
+
+
+@pytest.fixture(scope="module")
+def tall(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scene of many rows of tiles: the second one, twelve times below itself and twice beside."""
+    folder = tmp_path_factory.mktemp("tall")
+    for name in ("dem", "sar"):
+        with rasterio.open(scenes / "second" / f"{name}.tif") as source:
+            values = np.tile(source.read(), (1, 12, 2))
+            profile = source.profile | {"height": values.shape[1], "width": values.shape[2]}
+        with rasterio.open(folder / f"{name}.tif", "w", **profile) as target:
+            target.write(values)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(model_path: Path, tall: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a map that nothing disturbed, with confidence and availability."""
+    folder = tmp_path_factory.mktemp("whole")
+    run(model_path, tall, folder)
+    return folder
+
+
+def sources(tall: Path) -> dict[str, list[SourceSpec]]:
+    return {name: [SourceSpec(str(tall / f"{name}.tif"))] for name in ("sar", "dem")}
+
+
+def run(model: Path, tall: Path, folder: Path, **options: object) -> Summary:
+    return predict(
+        model,
+        sources(tall),
+        folder / "map.tif",
+        confidence=folder / "confidence.tif",
+        availability=folder / "availability.tif",
+        device="cpu",
+        **{"threads": 2, **options},  # type: ignore[arg-type]
+    )
+
+
+def rasters(folder: Path) -> dict[str, str]:
+    return {path.name: file_digest(path) for path in folder.glob("*.tif")}
+
+
+def stop_at(share: float) -> dict[str, object]:
+    """Options that cancel a map once so much is done."""
+    reached = [0.0]
+    return {"progress": lambda now: reached.__setitem__(0, now), "cancelled": lambda: reached[0] >= share}
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_cancelled_map_goes_on_to_the_same_bytes(
+    model_path: Path, tall: Path, whole: Path, tmp_path: Path, threads: int
+) -> None:
+    for share in (0.2, 0.5, 0.8):
+        with pytest.raises(Cancelled):
+            run(model_path, tall, tmp_path, threads=threads, **stop_at(share))
+        assert [path.name for path in tmp_path.iterdir()] == ["map.tif.part"]
+    summary = run(model_path, tall, tmp_path, threads=threads)
+    assert 0.4 < summary.resumed < 1
+    assert rasters(tmp_path) == rasters(whole)
+    assert not part_folder(tmp_path / "map.tif").exists()
+    assert sum(summary.shares.values()) == pytest.approx(1)
+
+
+def test_a_map_killed_at_random_moments_goes_on_to_the_same_bytes(
+    model_path: Path, tall: Path, whole: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "engine.cli", "predict", str(model_path), "--threads", "2", "--device", "cpu"]
+    command += [f"{name}={tall / f'{name}.tif'}" for name in ("sar", "dem")]
+    command += ["-o", str(tmp_path / "map.tif"), "--confidence", str(tmp_path / "confidence.tif")]
+    command += ["--availability", str(tmp_path / "availability.tif")]
+    rng = np.random.default_rng(0)
+    killed = 0
+    for _ in range(40):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(0.4 + rng.exponential(0.2))
+        process.send_signal(signal.SIGKILL)
+        if process.wait() == 0:
+            break
+        killed += 1
+        finished = (tmp_path / "map.tif").exists()
+        assert not finished or rasters(tmp_path)["map.tif"] == rasters(whole)["map.tif"]
+    subprocess.run(command, check=True, capture_output=True)
+    assert killed > 0
+    assert {name: digest for name, digest in rasters(tmp_path).items() if not name.startswith(".")} == rasters(whole)
+
+
+def test_values_that_were_damaged_on_the_disk_are_mapped_again(
+    model_path: Path, tall: Path, whole: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(Cancelled):
+        run(model_path, tall, tmp_path, **stop_at(0.6))
+    raw = part_folder(tmp_path / "map.tif") / "classes.raw"
+    content = bytearray(raw.read_bytes())
+    content[352 * 300] ^= 0xFF
+    raw.write_bytes(content)
+    summary = run(model_path, tall, tmp_path)
+    assert 0 < summary.resumed <= 300 / 2400
+    assert rasters(tmp_path) == rasters(whole)
+
+
+def test_an_unfinished_map_of_another_job_is_refused_or_replaced(
+    model_path: Path, tall: Path, whole: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(Cancelled):
+        run(model_path, tall, tmp_path, seam="crop", **stop_at(0.3))
+    with pytest.raises(OutputError, match=r"unfinished map of another job .* --overwrite"):
+        run(model_path, tall, tmp_path)
+    summary = run(model_path, tall, tmp_path, leftover="replace")
+    assert summary.resumed == 0
+    assert rasters(tmp_path) == rasters(whole)
+
+
+def test_an_unfinished_map_can_be_discarded(model_path: Path, tall: Path, whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(Cancelled):
+        run(model_path, tall, tmp_path, **stop_at(0.5))
+    assert run(model_path, tall, tmp_path, leftover="discard").resumed == 0
+
+
+def test_a_cancel_that_keeps_nothing_leaves_nothing(model_path: Path, tall: Path, tmp_path: Path) -> None:
+    with pytest.raises(Cancelled):
+        run(model_path, tall, tmp_path, keep=False, **stop_at(0.5))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_rasters_are_cloud_optimised_with_overviews_of_classes(whole: Path, tall: Path) -> None:
+    with rasterio.open(whole / "map.tif") as dataset:
+        assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert dataset.overviews(1)
+        assert dataset.nodata == 255
+        values = set(np.unique(dataset.read(1)))
+        smaller = dataset.read(1, out_shape=(dataset.height // 2, dataset.width // 2))
+        assert set(np.unique(smaller)) <= values, "overviews hold classes, not averages of their numbers"
+        assert dataset.tags()["MODEL"] == "synthetic"
+        assert json.loads(dataset.tags()["SCENARIO_SHARES"]).keys() <= {"sar+dem", "dem", "sar", "no sensor"}
+        with rasterio.open(tall / "dem.tif") as source:
+            assert (dataset.crs, dataset.transform, dataset.shape) == (source.crs, source.transform, source.shape)
+    with rasterio.open(whole / "availability.tif") as dataset:
+        assert set(np.unique(dataset.read(1))) <= {0, 2, 4, 6}
+
+
+def test_the_attribute_table_counts_what_is_there(whole: Path) -> None:
+    table = (whole / "map.tif.aux.xml").read_text(encoding="utf-8")
+    rows = [re.findall("<F>(.*?)</F>", row) for row in re.findall("<Row .*?</Row>", table)]
+    with rasterio.open(whole / "map.tif") as dataset, rasterio.open(whole / "confidence.tif") as confidence:
+        values, sure = dataset.read(1), confidence.read(1)
+    assert [row[1] for row in rows] == ["water", "forest", "cropland", "grassland", "built-up", "bare"]
+    for value, _, red, *_, pixels, hectares, mean in rows:
+        here = values == int(value)
+        assert int(pixels) == here.sum()
+        assert float(hectares) == pytest.approx(here.sum() * 100 / 10_000, abs=1e-3)
+        if here.any():
+            assert float(mean) == pytest.approx(sure[here].mean(), abs=0.01)
+        assert 0 <= int(red) <= 255
+
+
+def test_the_provenance_says_how_the_map_was_made(whole: Path, model_path: Path) -> None:
+    facts = json.loads((whole / "map.tif.provenance.json").read_text())
+    assert facts["model"] == file_digest(model_path)
+    assert facts["device"] == "cpu"
+    assert set(facts["sources"]) == {"sar", "dem"}
+    assert facts["made"].endswith("+00:00")
+
+
+@pytest.fixture
+def copy(whole: Path, tmp_path: Path) -> Path:
+    shutil.copytree(whole, tmp_path / "copy")
+    return tmp_path / "copy" / "map.tif"
+
+
+def test_a_map_that_nobody_touched_is_unchanged(copy: Path) -> None:
+    for path in copy.parent.glob("*.tif"):
+        assert verify(path) == "unchanged"
+
+
+def test_a_map_that_was_recompressed_keeps_its_values(copy: Path) -> None:
+    with rasterio.open(copy) as dataset:
+        profile, values = dataset.profile | {"compress": "lzw"}, dataset.read()
+    with rasterio.open(copy, "w", **profile) as dataset:
+        dataset.write(values)
+    assert "values are unchanged" in verify(copy)
+
+
+def test_a_changed_pixel_is_found_with_its_rows(copy: Path) -> None:
+    with rasterio.open(copy) as dataset:
+        profile, values = dataset.profile, dataset.read()
+    values[0, 700, 5] = 99
+    with rasterio.open(copy, "w", **profile) as dataset:
+        dataset.write(values)
+    with pytest.raises(
+        RasterReadError, match=r"map\.tif: values are not those that were mapped, in rows (\d+)-(\d+);"
+    ) as caught:
+        verify(copy)
+    first, end = (int(number) for number in str(caught.value).split("rows ")[1].split(";")[0].split("-"))
+    assert first <= 700 <= end < first + 200, "no more rows are blamed than a row of tiles has"
+
+
+def test_every_flipped_bit_is_found(copy: Path) -> None:
+    content = copy.read_bytes()
+    rng = np.random.default_rng(1)
+    for place in rng.integers(0, len(content), 40):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        copy.write_bytes(damaged)
+        with suppress(RasterReadError):
+            assert verify(copy) != "unchanged"
+    copy.write_bytes(content[: len(content) // 2])
+    with pytest.raises(RasterReadError):
+        verify(copy)
+
+
+def test_a_map_without_hashes_is_not_called_good(copy: Path) -> None:
+    copy.with_name("map.tif.hashes.json").unlink()
+    with pytest.raises(RasterReadError, match=r"no hashes to compare with in map\.tif\.hashes\.json"):
+        verify(copy)
+
+
+def fill(spool: Spool, values: NDArray[np.uint8], ends: list[int]) -> None:
+    for end in ends:
+        first = spool.end_row
+        spool.write("classes", Window(first, 0, end - first, values.shape[1]), values[first:end])
+        spool.commit(end, {"pixels": {"1": float(end - first)}})
+
+
+@given(cut=st.integers(0, 2000))
+def test_a_journal_torn_anywhere_never_promises_too_much(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+    folder = tmp_path_factory.mktemp("spool") / "map.part"
+    values = np.random.default_rng(0).integers(0, 255, (40, 30), dtype=np.uint8)
+    with Spool(folder, PLAN, {"classes": "uint8"}, 40, 30) as spool:
+        fill(spool, values, [8, 16, 24, 32])
+    journal = folder / "journal.jsonl"
+    content = journal.read_bytes()
+    journal.write_bytes(content[:cut])
+    with Spool(folder, PLAN, {"classes": "uint8"}, 40, 30) as spool:
+        assert spool.end_row == 8 * content[:cut].count(b"\n")
+        fill(spool, values, list(range(spool.end_row + 8, 41, 8)))
+        assert spool.tally("pixels") == {1: 40}
+    assert np.fromfile(folder / "classes.raw", dtype=np.uint8).tobytes() == values.tobytes()
+
+
+def test_a_folder_without_a_plan_promised_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "map.part"
+    folder.mkdir()
+    (folder / "journal.jsonl").write_text("nonsense")
+    with Spool(folder, PLAN, {"classes": "uint8"}, 4, 4) as spool:
+        assert spool.end_row == 0
+
+
+def test_a_full_disk_is_said_and_what_was_finished_stays(tmp_path: Path) -> None:
+    code = """
+import resource, sys
+import numpy as np
+from pathlib import Path
+from engine.inference.spool import Spool
+from engine.grid import Window
+spool = Spool(Path(sys.argv[1]), {}, {"classes": "uint8"}, 100, 100)
+spool.write("classes", Window(0, 0, 10, 100), np.ones((10, 100), "uint8")); spool.commit(10, {})
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+spool.write("classes", Window(60, 0, 10, 100), np.ones((10, 100), "uint8"))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "p")], capture_output=True, text=True, check=False
+    )
+    assert "OutputError" in done.stderr
+    assert "is the disk full?" in done.stderr
+    with Spool(tmp_path / "p", {}, {"classes": "uint8"}, 100, 100) as spool:
+        assert spool.end_row == 10
+
+
+def test_pixel_areas_are_geodesic_where_the_crs_is_geographic() -> None:
+    world = Grid(CRS.from_epsg(4326), Affine(1, 0, -180, 0, -1, 90), 180, 360)
+    areas = world.pixel_areas()
+    assert areas is not None
+    assert areas.sum() * 360 == pytest.approx(510_065_621_724_089, rel=1e-9)  # the ellipsoid's surface
+    assert areas[89] > areas[45] > areas[0] > 0
+    feet = Grid(CRS.from_epsg(2263), Affine(10, 0, 0, 0, -10, 0), 2, 2).pixel_areas()
+    assert feet is not None
+    assert feet[0] == pytest.approx((10 * 1200 / 3937) ** 2)
+    assert Grid(None, Affine(1, 0, 0, 0, 1, 0), 2, 2).pixel_areas() is None
