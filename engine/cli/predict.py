@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from engine.errors import ModalityError
 from engine.inference.predict import predict
+from engine.raster.masks import MaskSpec
 from engine.raster.sources import SourceSpec
 
 
@@ -27,6 +28,22 @@ def parse_sources(arguments: tuple[str, ...]) -> dict[str, list[SourceSpec]]:
     return sources
 
 
+def parse_masks(arguments: tuple[str, ...]) -> dict[str, list[MaskSpec]]:
+    """``NAME=MASK`` each.
+
+    Raises:
+        ModalityError: If one is not of that form.
+        BandError: If a rule is unknown.
+    """
+    masks: dict[str, list[MaskSpec]] = {}
+    for argument in arguments:
+        name, equals, mask = argument.partition("=")
+        if not (name and equals and mask):
+            raise ModalityError(f"--mask {argument}: expected NAME=MASK, as in optical=scl.tif:values=3,8,9")
+        masks.setdefault(name, []).append(MaskSpec.parse(mask))
+    return masks
+
+
 @click.command("predict")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("sources", nargs=-1, required=True, metavar="NAME=PATH[@BANDS]...")
@@ -39,6 +56,16 @@ def parse_sources(arguments: tuple[str, ...]) -> dict[str, list[SourceSpec]]:
 )
 @click.option("--bounds", type=float, nargs=4, metavar="LEFT BOTTOM RIGHT TOP", help="Map this part.")
 @click.option("--bounds-crs", help="CRS of the bounds, as in EPSG:4326 [default: the map's].")
+@click.option("--area", type=click.Path(path_type=Path), help="Map within the polygons of this file only.")
+@click.option("--like", metavar="RASTER", help="Map on the grid of this raster.")
+@click.option(
+    "--mask",
+    "masks",
+    multiple=True,
+    metavar="NAME=MASK",
+    help="Leave out pixels of a modality: NAME=PATH[@BAND]:values=3,8,9, NAME=PATH[@BAND]:bits=1,3, "
+    "NAME=PATH:scl (Sentinel-2), NAME=PATH:qa_pixel (Landsat), or NAME=POLYGONS.",
+)
 @click.option("--pixel-size", type=float, help="Size of a pixel in the map's CRS [default: the model's].")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--threads", type=click.IntRange(1), help="Threads [default: the processors this process may use].")
@@ -51,6 +78,9 @@ def command(
     availability: Path | None,
     bounds: tuple[float, float, float, float] | None,
     bounds_crs: str | None,
+    area: Path | None,
+    like: str | None,
+    masks: tuple[str, ...],
     pixel_size: float | None,
     device: str,
     threads: int | None,
@@ -76,6 +106,9 @@ def command(
             availability=availability,
             bounds=bounds,
             bounds_crs=bounds_crs,
+            area=None if area is None else str(area),
+            like=None if like is None else SourceSpec.parse(like),
+            masks=parse_masks(masks),
             pixel_size=pixel_size,
             device=device,
             threads=threads,

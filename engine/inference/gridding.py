@@ -65,7 +65,9 @@ def model_metres(model: Model) -> float:
     return mean
 
 
-def choose_grid(model: Model, sources: Sources, pixel_size: float | None = None) -> Gridding:
+def choose_grid(
+    model: Model, sources: Sources, pixel_size: float | None = None, like: SourceSpec | None = None
+) -> Gridding:
     """The grid that a model's sources are brought onto.
 
     It has the model's pixel size, and CRS and origin of the source whose pixels match that best (ties: the model's
@@ -76,16 +78,24 @@ def choose_grid(model: Model, sources: Sources, pixel_size: float | None = None)
         model: The model.
         sources: For each modality given, its sources.
         pixel_size: Size of a pixel in the grid's CRS, instead of the model's.
+        like: A raster whose grid is taken as it is.
 
     Raises:
         RasterReadError: If a source cannot be opened.
-        GridError: If only some sources have a CRS.
+        GridError: If only some sources have a CRS, or a pixel size is given beside ``like``.
     """
     grids: dict[str, Grid] = {}
     for name in model.names:
         for spec in sources.get(name, ()):
             with open_source(spec) as source:
                 grids[str(spec)] = source.grid
+    if like is not None:
+        if pixel_size is not None:
+            raise GridError(f"the grid of {like} has a pixel size of its own; leave out the one given ({pixel_size})")
+        with open_source(like) as source:
+            grid = source.grid
+        _check_crs({**grids, str(like): grid})
+        return Gridding(grid, tuple(_warnings(grid, grids)))
     _check_crs(grids)
     wanted = model_metres(model)
     best = min(grids, key=lambda name: round(abs(math.log(grid_metres(grids[name]) / wanted)), 3))

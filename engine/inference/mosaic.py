@@ -78,18 +78,24 @@ class _TileRunner:
         classes: int,
         predict: Predictor,
         seam: Seam,
+        outside: Callable[[Window], NDArray[np.bool_]] | None,
     ) -> None:
         self.modalities, self.readers, self.plan, self.window = modalities, readers, plan, window
-        self.classes, self.predict, self.seam = classes, predict, seam
+        self.classes, self.predict, self.seam, self.outside = classes, predict, seam, outside
 
     def __call__(self, row: int, col: int) -> _Tile:
         area = self.plan.window(row, col)
         bits = np.zeros((area.height, area.width), dtype=np.int64)
+        outside = None if self.outside is None else self.outside(area)
+        if outside is not None and outside.all():
+            return _Tile(row, col, bits, None)
         blocks: dict[str, Block] = {}
         for number, modality in enumerate(self.modalities):
             if modality.name in self.readers:
                 blocks[modality.name] = self.readers[modality.name].read(area)
                 bits |= blocks[modality.name].valid.astype(np.int64) << number
+        if outside is not None:
+            bits[outside] = 0
         weights = _kept(self.plan, row, col, self.seam)
         wanted = np.zeros(bits.shape, dtype=bool)
         wanted[(self.window & area).within(area)] = True
@@ -150,6 +156,7 @@ def map_blocks(
     predict: Predictor,
     threads: int = 1,
     seam: Seam = "crossfade",
+    outside: Callable[[Window], NDArray[np.bool_]] | None = None,
     done_rows: int = 0,
     progress: Callable[[float], None] = lambda _share: None,
     cancelled: Callable[[], bool] = lambda: False,
@@ -167,6 +174,7 @@ def map_blocks(
         predict: Gives the probabilities of a tile; called from ``threads`` threads.
         threads: Tiles that run at the same time.
         seam: ``crossfade`` neighbours over their overlap, or ``crop`` each to its core.
+        outside: Gives ``[h, w]`` of a tile, true where nothing is to be mapped; what lies outside wholly is not read.
         done_rows: Rows of ``window`` that were given before, up to the end of a row of tiles. The last row of tiles
             among them runs again, for what it owes to the next.
         progress: Told the share of the tiles that is done.
@@ -175,9 +183,10 @@ def map_blocks(
     Raises:
         Cancelled: If ``cancelled`` said so.
     """
-    run = _TileRunner(modalities, readers, plan, window, classes, predict, seam)
+    run = _TileRunner(modalities, readers, plan, window, classes, predict, seam, outside)
     rows, cols = plan.over(window)
-    first = next((row for row in rows if plan.final(row, 0).end_row > window.row + done_rows), rows.stop)
+    done_end = window.row + done_rows
+    first = next((row for row in rows if min(plan.final(row, 0).end_row, window.end_row) > done_end), rows.stop)
     rest = range(max(rows.start, first - 1), rows.stop) if first < rows.stop else range(0)
     places = [(row, col) for row in rest for col in cols]
     total, before = len(rows) * len(cols), len(rows) * len(cols) - len(places)

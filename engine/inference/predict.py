@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import engine
 from engine.availability import from_bits
-from engine.errors import BandError, Cancelled, ModalityError, OutputError
-from engine.grid import Bounds, Grid
+from engine.errors import BandError, Cancelled, GridError, ModalityError, OutputError
+from engine.grid import Bounds, Grid, Window
 from engine.inference.gridding import Sources, choose_grid, window_of_bounds
 from engine.inference.model import Model
 from engine.inference.mosaic import Seam, map_blocks
@@ -24,6 +24,10 @@ from engine.inference.shifts import shift_warnings
 from engine.inference.spool import Spool, job_hash
 from engine.inference.tiles import TilePlan
 from engine.raster.alignment import AlignedReader
+from engine.raster.masks import MaskedReader, MaskSpec, PolygonMask, open_mask
+from engine.raster.sources import SourceSpec
+
+Masks = Mapping[str, Sequence[MaskSpec]]
 
 Leftover = Literal["refuse", "replace", "discard"]
 """What to do where an unfinished map lies at the output. One of the same job is gone on with, unless it is to be
@@ -56,13 +60,16 @@ def usable_processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def open_readers(model: Model, sources: Sources, grid: Grid, stack: ExitStack) -> dict[str, AlignedReader]:
+def open_readers(
+    model: Model, sources: Sources, masks: Masks, grid: Grid, stack: ExitStack
+) -> dict[str, AlignedReader | MaskedReader]:
     """A reader of each modality given, on ``grid``.
 
     Raises:
+        RasterReadError: If a source or mask cannot be read.
         BandError: If a modality's sources have another number of bands than the model takes.
     """
-    readers = {}
+    readers: dict[str, AlignedReader | MaskedReader] = {}
     for modality in model.modalities:
         if modality.name not in sources:
             continue
@@ -73,11 +80,12 @@ def open_readers(model: Model, sources: Sources, grid: Grid, stack: ExitStack) -
                 f"{', '.join(map(str, sources[modality.name]))} gives {len(reader.band_names)}; "
                 "choose bands with PATH@1,2"
             )
-        readers[modality.name] = reader
+        opened = [stack.enter_context(closing(open_mask(spec, grid))) for spec in masks.get(modality.name, ())]
+        readers[modality.name] = MaskedReader(reader, opened) if opened else reader
     return readers
 
 
-def check_modalities(model: Model, sources: Sources) -> None:
+def check_modalities(model: Model, sources: Mapping[str, object]) -> None:
     """Refuses names that the model does not know, and no name at all.
 
     Raises:
@@ -104,6 +112,9 @@ def predict(
     bounds: Bounds | None = None,
     bounds_crs: str | None = None,
     pixel_size: float | None = None,
+    like: SourceSpec | None = None,
+    area: str | None = None,
+    masks: Masks | None = None,
     device: str = "auto",
     threads: int | None = None,
     seam: Seam = "crossfade",
@@ -126,6 +137,9 @@ def predict(
         bounds: Left, bottom, right, top of the part to map.
         bounds_crs: Their CRS (``EPSG:...`` or WKT), the map's where None.
         pixel_size: Size of a pixel in the CRS of the map, instead of the model's.
+        like: A raster whose grid the map gets.
+        area: A vector file; what lies outside of its polygons is nodata, and neither read nor run.
+        masks: For each modality, what makes pixels of it invalid.
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: Tiles at a time; as many as there are processors where None.
         seam: How neighbouring tiles are joined.
@@ -147,15 +161,20 @@ def predict(
     started = time.monotonic()
     model = Model(model_path)
     check_modalities(model, sources)
-    gridding = choose_grid(model, sources, pixel_size)
+    if masks:
+        check_modalities(model, masks)
+    gridding = choose_grid(model, sources, pixel_size, like)
     window = window_of_bounds(gridding.grid, bounds, bounds_crs)
+    interest = None if area is None else PolygonMask(area, gridding.grid)
+    if interest is not None:
+        window = _within(interest, window, str(area))
     grid = gridding.grid.part(window)
     sessions = Sessions(model, device)
     metadata = model.metadata
     plan = TilePlan(gridding.grid.height, gridding.grid.width, metadata.tile, metadata.halo)
     outputs = MapOutputs(model, grid, output, confidence, availability)
     with ExitStack() as stack:
-        readers = open_readers(model, sources, gridding.grid, stack)
+        readers = open_readers(model, sources, masks or {}, gridding.grid, stack)
         shifts = shift_warnings(readers, gridding.grid)
         job = {
             "engine": engine.__version__,
@@ -163,6 +182,11 @@ def predict(
             "sources": {name: [source_identity(spec) for spec in specs] for name, specs in sources.items()},
             "grid": [grid.crs.to_wkt() if grid.crs else None, *grid.transform, grid.height, grid.width],
             "origin": [window.row, window.col, gridding.grid.height, gridding.grid.width],
+            "masks": {
+                name: [[str(spec), source_identity(spec.source)] for spec in specs]
+                for name, specs in (masks or {}).items()
+            },
+            "area": None if area is None else source_identity(SourceSpec(area)),
             "tile": [metadata.tile, metadata.halo, seam],
             "device": sessions.device,
             "layers": outputs.layers,
@@ -180,6 +204,7 @@ def predict(
             predict=sessions.probabilities,
             threads=threads or usable_processors(),
             seam=seam,
+            outside=None if interest is None else lambda place: ~interest.read(place),
             done_rows=spool.end_row,
             progress=progress,
             cancelled=cancelled,
@@ -198,6 +223,14 @@ def predict(
         )
         spool.remove()
     return Summary(grid, shares, sessions.device, time.monotonic() - started, resumed, warnings)
+
+
+def _within(interest: PolygonMask, window: Window, path: str) -> Window:
+    around = interest.window
+    part = Window(0, 0, 0, 0) if around is None else around & window
+    if part.empty:
+        raise GridError(f"{path}: none of its polygons meets what is to be mapped")
+    return part
 
 
 def _make_way(folder: Path, wanted: str, leftover: Leftover) -> None:

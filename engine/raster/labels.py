@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.features import rasterize
-from rasterio.warp import transform_bounds
 
-from engine.errors import GridError, LabelError, RasterReadError
+from engine.errors import LabelError
 from engine.grid import Grid, Window
 from engine.modality import LandClass
 from engine.raster.alignment import AlignedReader
+from engine.raster.polygons import Burner, read_polygons
 from engine.raster.sources import SourceSpec
-
-if TYPE_CHECKING:
-    from geopandas import GeoDataFrame
 
 IGNORED = -1
 """Class index of a pixel that is not learned and not scored."""
@@ -116,48 +112,19 @@ class VectorLabels:
     """
 
     def __init__(self, path: str, field: str, grid: Grid, mapping: LabelMapping, layer: str | None = None) -> None:
-        import geopandas
-
-        try:
-            frame = geopandas.read_file(path, layer=layer) if layer else geopandas.read_file(path)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise RasterReadError(f"{path}: cannot be read as a vector file: {error}") from error
+        frame = read_polygons(path, grid, layer)
         if field not in frame.columns:
             fields = ", ".join(str(name) for name in frame.columns if name != "geometry")
             raise LabelError(f"{path}: there is no field {field!r}; it has {fields}")
-        if (frame.crs is None) != (grid.crs is None):
-            raise GridError(f"{path}: of the polygons and the grid only one has a coordinate reference system")
-        if grid.crs is not None and frame.crs != grid.crs.to_wkt():
-            frame = _near(frame, grid).to_crs(grid.crs.to_wkt())
-        frame = frame[~frame.geometry.is_empty & frame.geometry.notna()]
         indices = [_class_of(value, mapping, f"{path}, field {field}") for value in frame[field]]
-        self._grid = grid
-        self._shapes = list(zip(frame.geometry, indices, strict=True))
-        self._bounds = [grid.window_of(tuple(shape.bounds)) for shape, _ in self._shapes]
+        self._burner = Burner(frame, indices, grid)
 
     def read(self, window: Window) -> NDArray[np.int16]:
         """See :class:`LabelReader`. A pixel belongs to the polygon that holds its centre."""
-
-        near = [item for item, bounds in zip(self._shapes, self._bounds, strict=True) if not (bounds & window).empty]
-        shape = (window.height, window.width)
-        if not near:
-            return np.full(shape, IGNORED, dtype=np.int16)
-        burnt: NDArray[np.int16] = rasterize(
-            near, out_shape=shape, fill=IGNORED, transform=self._grid.part(window).transform, dtype="int16"
-        )
-        return burnt
+        return self._burner.read(window, IGNORED)
 
     def close(self) -> None:
         """Nothing is open: the polygons are in memory."""
-
-
-def _near(frame: GeoDataFrame, grid: Grid) -> GeoDataFrame:
-    """The parts of polygons around a grid: what lies on the other side of the world has no image in its CRS."""
-    left, bottom, right, top = transform_bounds(grid.crs, frame.crs.to_wkt(), *grid.bounds)
-    if not (np.isfinite([left, bottom, right, top]).all() and left < right):
-        return frame
-    across, up = (right - left) / 10, (top - bottom) / 10
-    return frame.clip((left - across, bottom - up, right + across, top + up), sort=True)
 
 
 def _class_of(value: object, mapping: LabelMapping, where: str) -> int:

@@ -12,6 +12,7 @@ from rasterio.warp import Resampling, calculate_default_transform, reproject
 
 from engine.errors import BandError, Cancelled, GridError, ModalityError, RasterReadError
 from engine.inference.predict import Summary, predict
+from engine.raster.masks import MaskSpec
 from engine.raster.sources import SourceSpec
 
 
@@ -170,3 +171,73 @@ def test_mapping_imports_no_torch(model_path: Path, second: Path, tmp_path: Path
     words = [sys.executable, "-c", code, "predict", model_path, f"dem={second / 'dem.tif'}", "-o", tmp_path / "m.tif"]
     subprocess.run(list(map(str, words)), check=True, capture_output=True)
     assert (tmp_path / "m.tif").exists()
+
+
+def test_under_masked_clouds_the_map_is_that_of_the_other_sensors(
+    model_path: Path, second: Path, tmp_path: Path
+) -> None:
+    with rasterio.open(second / "optical.tif") as source:
+        profile = source.profile | {"count": 1, "dtype": "uint8", "nodata": None}
+        scene = np.full(source.shape, 4, "uint8")
+    scene[30:90, 20:110] = 9  # Sentinel-2's high clouds
+    with rasterio.open(tmp_path / "scl.tif", "w", **profile) as target:
+        target.write(scene, 1)
+    both = {"optical": second / "optical.tif", "dem": second / "dem.tif"}
+    masks = {"optical": [MaskSpec.parse(f"{tmp_path / 'scl.tif'}:scl")]}
+    summary = run(model_path, tmp_path / "masked.tif", both, masks=masks, availability=tmp_path / "bits.tif")
+    run(model_path, tmp_path / "dem.tif", {"dem": second / "dem.tif"})
+    masked, dem, bits = read(tmp_path / "masked.tif"), read(tmp_path / "dem.tif"), read(tmp_path / "bits.tif")
+    assert (bits[scene == 9] == 4).all()
+    np.testing.assert_array_equal(masked[scene == 9], dem[scene == 9])
+    assert summary.shares["dem"] >= (scene == 9).mean()
+
+
+def test_outside_of_the_area_of_interest_is_nodata(model_path: Path, second: Path, tmp_path: Path) -> None:
+    geopandas = pytest.importorskip("geopandas")
+    from shapely.geometry import Point
+
+    with rasterio.open(second / "dem.tif") as source:
+        transform, crs = source.transform, source.crs
+    x, y = transform @ (90.0, 110.0)
+    geopandas.GeoDataFrame(geometry=[Point(x, y).buffer(400)], crs=crs.to_wkt()).to_file(tmp_path / "area.gpkg")
+    sources = {"dem": second / "dem.tif"}
+    run(model_path, tmp_path / "whole.tif", sources)
+    summary = run(model_path, tmp_path / "part.tif", sources, area=str(tmp_path / "area.gpkg"))
+    whole, part = read(tmp_path / "whole.tif"), read(tmp_path / "part.tif")
+    assert part.shape == (80, 80)
+    rows, cols = np.mgrid[70:150, 50:130] + 0.5
+    inside = np.hypot(rows - 110, cols - 90) < 39  # a buffer is a polygon: a pixel less
+    outside = np.hypot(rows - 110, cols - 90) > 41
+    np.testing.assert_array_equal(part[inside], whole[70:150, 50:130][inside])
+    assert (part[outside] == 255).all()
+    assert summary.shares["no sensor"] == pytest.approx(1 - np.pi / 4, abs=0.02)
+    geopandas.GeoDataFrame(geometry=[Point(0, 0).buffer(1)], crs=crs.to_wkt()).to_file(tmp_path / "far.gpkg")
+    with pytest.raises(GridError, match=r"far\.gpkg: none of its polygons meets"):
+        run(model_path, tmp_path / "none.tif", sources, area=str(tmp_path / "far.gpkg"))
+
+
+def test_the_grid_of_another_raster_is_taken_as_it_is(model_path: Path, second: Path, tmp_path: Path) -> None:
+    with rasterio.open(second / "dem.tif") as source:
+        transform = source.transform @ Affine.translation(10.5, 20.25)
+        profile = source.profile | {"transform": transform, "width": 60, "height": 50, "dtype": "uint8", "nodata": 0}
+    with rasterio.open(tmp_path / "like.tif", "w", **profile) as target:
+        target.write(np.ones((1, 50, 60), "uint8"))
+    like = SourceSpec(str(tmp_path / "like.tif"))
+    run(model_path, tmp_path / "map.tif", {"dem": second / "dem.tif"}, like=like)
+    with rasterio.open(tmp_path / "map.tif") as dataset:
+        assert (dataset.shape, dataset.transform) == ((50, 60), transform)
+    with pytest.raises(GridError, match="has a pixel size of its own"):
+        run(model_path, tmp_path / "map.tif", {"dem": second / "dem.tif"}, like=like, pixel_size=20)
+
+
+def test_masks_are_named_on_the_command_line(model_path: Path, second: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "engine.cli", "predict", str(model_path), f"dem={second / 'dem.tif'}"]
+    command += [f"sar={second / 'sar.tif'}", "-o", str(tmp_path / "map.tif")]
+    done = subprocess.run(
+        [*command, "--mask", f"sar={second / 'labels.tif'}:values=1,2"], capture_output=True, text=True, check=True
+    )
+    assert "dem" in done.stdout
+    for mask, message in (("sar", "expected NAME=MASK"), ("thermal=x.gpkg", "it does not know thermal")):
+        done = subprocess.run([*command, "--mask", mask], capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert message in done.stderr

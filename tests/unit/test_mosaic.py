@@ -184,3 +184,55 @@ def test_a_cancel_stops_between_tiles() -> None:
     with pytest.raises(Cancelled):
         next(block for block in blocks if done.append(block))  # type: ignore[func-returns-value]
     assert len(done) == 2
+
+
+@pytest.mark.parametrize(("tile", "halo"), [(32, 8), (32, 0), (48, 12), (256, 64)])
+@pytest.mark.parametrize("window", [Window(0, 0, HEIGHT, WIDTH), Window(11, 20, 70, 60)])
+def test_a_map_that_goes_on_after_any_row_of_tiles_is_the_same(tile: int, halo: int, window: Window) -> None:
+    plan = TilePlan(HEIGHT, WIDTH, tile, halo)
+    whole = mapped(tile, halo, window, predict=with_context)
+    ends = {min((plan.final(row, 0) & window).end_row, window.end_row) - window.row for row in plan.over(window)[0]}
+    for done in {0, *ends}:
+        blocks = list(
+            map_blocks(
+                modalities=MODALITIES, readers=readers(), plan=plan, window=window, classes=CLASSES,
+                predict=with_context, done_rows=done,
+            )
+        )  # fmt: skip
+        covered = np.zeros((window.height, window.width), dtype=bool)
+        for block in blocks:
+            part = block.window.within(window)
+            covered[part] = True
+            np.testing.assert_array_equal(
+                block.classes[block.availability > 0], whole["classes"][part][block.availability > 0]
+            )
+            np.testing.assert_array_equal(block.confidence, whole["confidence"][part])
+        assert not covered[:done].any()
+        assert covered[done:].all()
+
+
+def test_tiles_outside_of_the_area_of_interest_are_neither_read_nor_run() -> None:
+    area = np.zeros((HEIGHT, WIDTH), dtype=bool)
+    area[40:50, 50:70] = True
+    asked: list[Window] = []
+    sources = readers()
+
+    class Counting(Memory):
+        def read(self, window: Window) -> Block:
+            asked.append(window)
+            return super().read(window)
+
+    def outside(window: Window) -> NDArray[np.bool_]:
+        found = np.ones((window.height, window.width), dtype=bool)
+        part = window & Window(0, 0, HEIGHT, WIDTH)
+        found[part.within(window)] = ~area[part.within(Window(0, 0, HEIGHT, WIDTH))]
+        return found
+
+    counting = {name: Counting(source.values, source.valid) for name, source in sources.items()}
+    found = mapped(32, 4, readers=counting, outside=outside)
+    classes, bits = expected()
+    np.testing.assert_array_equal(found["bits"], np.where(area, bits, 0))
+    np.testing.assert_array_equal(found["classes"][area], classes[area])
+    assert asked
+    touched = Window(40, 50, 10, 20)
+    assert all(not (window & touched).empty for window in asked)
