@@ -14,9 +14,9 @@ from engine.data.survey import SceneCollection
 from engine.errors import RecipeError
 from engine.evaluation.predictors import torch_predictor
 from engine.evaluation.scenarios import SUMMARY, Evaluation, evaluate, write_report
+from engine.inference.machine import usable_processors
 from engine.inference.model import Model
 from engine.inference.mosaic import Predictor
-from engine.inference.predict import usable_processors
 from engine.inference.session import Sessions
 from engine.modality import Modality
 from engine.training.recipe import Recipe, read_recipe

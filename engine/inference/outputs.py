@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -96,21 +97,26 @@ class MapOutputs:
         self._areas = grid.pixel_areas()
 
     def collect(self, blocks: Iterator[MapBlock], window: Window, spool: Spool) -> None:
-        """Puts all blocks of ``window`` into the spool, row of tiles by row.
+        """Puts all blocks of ``window`` into the spool, a row of tiles at a time.
 
         Raises:
             OutputError: If the disk is full, for instance.
         """
-        tallies: dict[str, dict[str, float]] = {}
+        strips: dict[str, NDArray[np.generic]] = {}
+        tally = _Tally(self.model, self._areas)
         for block in blocks:
             area = block.window.shifted(-window.row, -window.col)
+            if not strips:
+                strips = {
+                    name: np.empty((area.height, self.grid.width), dtype=kind) for name, kind in self.layers.items()
+                }
             valid = block.availability > 0
             for name, values in self._layers_of(block, valid).items():
-                spool.write(name, area, values)
-            self._count(block, area, valid, tallies)
+                strips[name][:, area.col : area.end_col] = values
+            tally.add(block, valid, area)
             if area.end_col == self.grid.width:
-                spool.commit(area.end_row, tallies)
-                tallies = {}
+                spool.commit(area.end_row, strips, tally.taken())
+                strips = {}
 
     def _layers_of(self, block: MapBlock, valid: NDArray[np.bool_]) -> dict[str, NDArray[np.generic]]:
         found: dict[str, NDArray[np.generic]] = {
@@ -121,27 +127,6 @@ class MapOutputs:
         if "availability" in self.layers:
             found["availability"] = block.availability
         return found
-
-    def _count(
-        self, block: MapBlock, area: Window, valid: NDArray[np.bool_], tallies: dict[str, dict[str, float]]
-    ) -> None:
-        count = len(self.model.classes)
-        classes = block.classes[valid].astype(np.int64)
-        rows = np.nonzero(valid)[0]
-        counted = {
-            "pixels": np.bincount(classes, minlength=count),
-            "confidence": np.bincount(classes, weights=block.confidence[valid], minlength=count),
-        }
-        if self._areas is not None:
-            areas = self._areas[area.row : area.end_row][rows]
-            counted["area"] = np.bincount(classes, weights=areas, minlength=count)
-        found = {name: dict(enumerate(numbers.tolist())) for name, numbers in counted.items()}
-        masks, numbers = np.unique(block.availability, return_counts=True)
-        found["availability"] = dict(zip(masks.tolist(), numbers.tolist(), strict=True))
-        for name, by_key in found.items():
-            sums = tallies.setdefault(name, {})
-            for key, number in by_key.items():
-                sums[str(key)] = sums.get(str(key), 0) + number
 
     def publish(self, spool: Spool, provenance: Provenance) -> None:
         """Writes the rasters, then what stands beside them, and renames them, the class map last.
@@ -211,6 +196,50 @@ class MapOutputs:
             )
             for index, item in enumerate(self.model.classes)
         ]
+
+
+class _Tally:
+    """Counts a row of tiles: pixels, confidence and area of each class, and pixels of each availability."""
+
+    def __init__(self, model: Model, areas: NDArray[np.float64] | None) -> None:
+        self.count, self.areas = len(model.classes), areas
+        self.joint = np.zeros((self.count + 1) * 101, dtype=np.int64)
+        self.area = np.zeros(self.count)
+        self.masks: Counter[int] = Counter()
+
+    def add(self, block: MapBlock, valid: NDArray[np.bool_], area: Window) -> None:
+        """Adds a block that lies at ``area`` of the map."""
+        classes = np.where(valid, block.classes, self.count).astype(np.int32)
+        joint = np.bincount((classes * 101 + block.confidence).ravel(), minlength=len(self.joint))
+        self.joint += joint
+        if self.areas is not None:
+            areas = self.areas[area.row : area.end_row]
+            if areas[0] == areas[-1]:
+                self.area += joint.reshape(-1, 101).sum(axis=1)[: self.count] * areas[0]
+            else:
+                places = classes + np.arange(len(classes), dtype=np.int32)[:, None] * (self.count + 1)
+                by_row = np.bincount(places.ravel(), minlength=len(classes) * (self.count + 1))
+                self.area += areas @ by_row.reshape(len(classes), -1)[:, : self.count]
+        first = int(block.availability.flat[0])
+        if (block.availability == first).all():
+            self.masks[first] += block.availability.size
+        else:
+            masks, numbers = np.unique(block.availability, return_counts=True)
+            self.masks.update(dict(zip(masks.tolist(), numbers.tolist(), strict=True)))
+
+    def taken(self) -> dict[str, dict[str, float]]:
+        """The sums, by name and key; counts anew from here."""
+        by_class = self.joint.reshape(-1, 101)[: self.count]
+        found = {
+            "pixels": by_class.sum(axis=1).tolist(),
+            "confidence": (by_class @ np.arange(101)).tolist(),
+            "area": self.area.tolist(),
+        }
+        tallies = {name: {str(key): number for key, number in enumerate(sums)} for name, sums in found.items()}
+        tallies["availability"] = {str(bits): number for bits, number in self.masks.items()}
+        self.joint[:], self.area[:] = 0, 0
+        self.masks.clear()
+        return tallies
 
 
 def file_digest(path: Path) -> str:

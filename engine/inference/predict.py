@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,11 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import rasterio
+
 import engine
 from engine.availability import from_bits
 from engine.errors import BandError, Cancelled, GridError, ModalityError, OutputError
 from engine.grid import Bounds, Grid, Window
 from engine.inference.gridding import Sources, choose_grid, window_of_bounds
+from engine.inference.machine import usable_processors
 from engine.inference.model import Model
 from engine.inference.mosaic import Seam, map_blocks
 from engine.inference.outputs import MapOutputs, Provenance, file_digest, source_identity
@@ -26,6 +29,9 @@ from engine.inference.tiles import TilePlan
 from engine.raster.alignment import AlignedReader
 from engine.raster.masks import MaskedReader, MaskSpec, PolygonMask, open_mask
 from engine.raster.sources import SourceSpec
+
+SMALLEST_CACHE, LARGEST_CACHE = 64 * 1024**2, 512 * 1024**2
+"""Bounds of GDAL's cache in bytes."""
 
 Masks = Mapping[str, Sequence[MaskSpec]]
 
@@ -53,11 +59,6 @@ class Summary:
     seconds: float
     resumed: float
     warnings: tuple[str, ...]
-
-
-def usable_processors() -> int:
-    """Processors that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def open_readers(
@@ -174,6 +175,7 @@ def predict(
     plan = TilePlan(gridding.grid.height, gridding.grid.width, metadata.tile, metadata.halo)
     outputs = MapOutputs(model, grid, output, confidence, availability)
     with ExitStack() as stack:
+        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_cache(model, sources, plan)))
         readers = open_readers(model, sources, masks or {}, gridding.grid, stack)
         shifts = shift_warnings(readers, gridding.grid)
         job = {
@@ -223,6 +225,16 @@ def predict(
         )
         spool.remove()
     return Summary(grid, shares, sessions.device, time.monotonic() - started, resumed, warnings)
+
+
+def _cache(model: Model, sources: Sources, plan: TilePlan) -> int:
+    """Bytes of GDAL's cache: two rows of tiles, so that a block is decoded once. Its default grows with the machine."""
+    values = sum(
+        len(modality.bands) * np.dtype(modality.dtype).itemsize
+        for modality in model.modalities
+        if modality.name in sources
+    )
+    return min(max(2 * plan.tile * plan.width * values, SMALLEST_CACHE), LARGEST_CACHE)
 
 
 def _within(interest: PolygonMask, window: Window, path: str) -> Window:

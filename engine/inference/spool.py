@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import OutputError
-from engine.grid import Window
 
 PLAN, JOURNAL = "plan.json", "journal.jsonl"
 
@@ -68,7 +67,6 @@ class Spool:
         self.layers = {name: np.dtype(dtype).newbyteorder("<") for name, dtype in layers.items()}
         self.lines: list[Line] = []
         self._files: dict[str, FileIO] = {}
-        self._journal: FileIO | None = None
         try:
             self._open(plan)
         except OSError as error:
@@ -109,7 +107,7 @@ class Spool:
             self._files[name] = FileIO(self.raw(name), "r+")
             self._files[name].truncate(self.height * self.width * dtype.itemsize)
         self._recover()
-        self._journal = FileIO(self.folder / JOURNAL, "a")
+        self._journal = self._files[JOURNAL] = FileIO(self.folder / JOURNAL, "a")
 
     def _recover(self) -> None:
         """Keeps the journal's lines up to the first that is torn, or whose values are not on the disk."""
@@ -132,36 +130,32 @@ class Spool:
         """One past the last row that is finished."""
         return self.lines[-1].end_row if self.lines else 0
 
-    def write(self, name: str, window: Window, values: NDArray[np.generic]) -> None:
-        """Writes ``[h, w]`` values of a layer; they count once :meth:`commit` has named their rows.
+    def commit(
+        self,
+        end_row: int,
+        strips: Mapping[str, NDArray[np.generic]],
+        tallies: Mapping[str, Mapping[str, float]],
+    ) -> None:
+        """Brings the rows up to ``end_row`` to the disk and names them as finished.
 
-        Raises:
-            OutputError: If the disk is full, for instance.
-        """
-        dtype = self.layers[name]
-        content = np.ascontiguousarray(values, dtype=dtype)
-        try:
-            for row in range(window.height):
-                place = ((window.row + row) * self.width + window.col) * dtype.itemsize
-                self._files[name].seek(place)
-                _write_all(self._files[name], content[row].tobytes())
-        except OSError as error:
-            raise OutputError(f"{self.folder}: cannot be written: {error.strerror}; is the disk full?") from error
-
-    def commit(self, end_row: int, tallies: Mapping[str, Mapping[str, float]]) -> None:
-        """Names the rows up to ``end_row`` as finished.
+        Args:
+            end_row: One past the last of them; they start at :attr:`end_row`.
+            strips: Each layer's values ``[rows, width]``.
+            tallies: See :class:`Line`.
 
         Raises:
             OutputError: If they cannot be brought to the disk.
         """
-        first = self.end_row
+        first, hashes = self.end_row, {}
         try:
-            for file in self._files.values():
+            for name, dtype in self.layers.items():
+                content = np.ascontiguousarray(strips[name], dtype=dtype).tobytes()
+                hashes[name] = hashlib.sha256(content).hexdigest()
+                file = self._files[name]
+                file.seek(first * self.width * dtype.itemsize)
+                _write_all(file, content)
                 os.fsync(file.fileno())
-            hashes = {name: self._hash(name, first, end_row) for name in self.layers}
             line = Line(first, end_row, hashes, {name: dict(counts) for name, counts in tallies.items()})
-            if self._journal is None:
-                raise ValueError("the spool is closed")
             _write_all(self._journal, json.dumps(asdict(line)).encode() + b"\n")
             os.fsync(self._journal.fileno())
         except OSError as error:
@@ -190,9 +184,8 @@ class Spool:
 
     def close(self) -> None:
         """Closes the files; what was committed stays."""
-        for file in (*self._files.values(), self._journal):
-            if file is not None:
-                file.close()
+        for file in self._files.values():
+            file.close()
 
     def remove(self) -> None:
         """Closes and removes the folder."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from engine.errors import Cancelled, OutputError, RasterReadError
-from engine.grid import Grid, Window
+from engine.grid import Grid
 from engine.inference.outputs import file_digest
 from engine.inference.predict import Summary, part_folder, predict
 from engine.inference.spool import Spool
@@ -248,8 +248,7 @@ def test_a_map_without_hashes_is_not_called_good(copy: Path) -> None:
 def fill(spool: Spool, values: NDArray[np.uint8], ends: list[int]) -> None:
     for end in ends:
         first = spool.end_row
-        spool.write("classes", Window(first, 0, end - first, values.shape[1]), values[first:end])
-        spool.commit(end, {"pixels": {"1": float(end - first)}})
+        spool.commit(end, {"classes": values[first:end]}, {"pixels": {"1": float(end - first)}})
 
 
 @given(cut=st.integers(0, 2000))
@@ -282,12 +281,11 @@ import resource, sys
 import numpy as np
 from pathlib import Path
 from engine.inference.spool import Spool
-from engine.grid import Window
 spool = Spool(Path(sys.argv[1]), {}, {"classes": "uint8"}, 100, 100)
-spool.write("classes", Window(0, 0, 10, 100), np.ones((10, 100), "uint8")); spool.commit(10, {})
+spool.commit(10, {"classes": np.ones((10, 100), "uint8")}, {})
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-spool.write("classes", Window(60, 0, 10, 100), np.ones((10, 100), "uint8"))
+spool.commit(70, {"classes": np.ones((60, 100), "uint8")}, {})
 """
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "p")], capture_output=True, text=True, check=False

@@ -1,0 +1,214 @@
+"""How near mapping comes to its bound, what it takes of memory, and whether tiles show; as ratios in one run.
+
+``python scripts/bench/mapping.py MODEL.onnx NAME=RASTER[@BANDS]... [--repeat 4] [--large 36]`` with an interpreter that
+has the engine. The rasters are repeated side by side as VRTs, since large real ones are rarely at hand.
+
+* bound: CPU seconds of the network alone on all tiles, of reading all tiles, and of writing, over the cores
+* naive: what the field does, in one process: each window read, scaled and run in turn, half-overlapping Hann windows
+  summed up in a float array of the whole scene
+* memory: peak resident size on the scene repeated ``--repeat`` and ``--large`` times each way
+* seams: changes of class across tile borders over those across other lines
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import rasterio
+
+from engine.availability import Scenario
+from engine.inference.gridding import choose_grid
+from engine.inference.machine import usable_processors
+from engine.inference.model import Model
+from engine.inference.predict import open_readers, predict
+from engine.inference.session import Sessions
+from engine.inference.tiles import TilePlan
+from engine.raster.sources import SourceSpec, open_source
+
+
+def repeated(spec: SourceSpec, times: int, folder: Path) -> SourceSpec:
+    """A VRT of ``times`` x ``times`` copies of a raster."""
+    path = folder / f"{Path(spec.path).stem}-{times}.vrt"
+    with open_source(SourceSpec(spec.path)) as source:
+        dataset, grid = source.dataset, source.grid
+        kinds = {"uint8": "Byte", "uint16": "UInt16", "int16": "Int16", "float32": "Float32", "float64": "Float64"}
+        bands = []
+        for band in dataset.indexes:
+            nodata = dataset.nodatavals[band - 1]
+            pieces = "".join(
+                f"<SimpleSource><SourceFilename>{Path(spec.path).resolve()}</SourceFilename><SourceBand>{band}</SourceBand>"
+                f'<SrcRect xOff="0" yOff="0" xSize="{grid.width}" ySize="{grid.height}"/>'
+                f'<DstRect xOff="{col * grid.width}" yOff="{row * grid.height}" xSize="{grid.width}" '
+                f'ySize="{grid.height}"/></SimpleSource>'
+                for row in range(times)
+                for col in range(times)
+            )
+            bands.append(
+                f'<VRTRasterBand dataType="{kinds[dataset.dtypes[band - 1]]}" band="{band}">'
+                f"<Description>{dataset.descriptions[band - 1] or ''}</Description>"
+                + (f"<NoDataValue>{nodata}</NoDataValue>" if nodata is not None else "")
+                + f"{pieces}</VRTRasterBand>"
+            )
+        crs = grid.crs.to_wkt().replace("<", "&lt;") if grid.crs else ""
+        transform = ", ".join(repr(value) for value in grid.transform.to_gdal())
+    path.write_text(
+        f'<VRTDataset rasterXSize="{grid.width * times}" rasterYSize="{grid.height * times}"><SRS>{crs}</SRS>'
+        f"<GeoTransform>{transform}</GeoTransform>{''.join(bands)}</VRTDataset>",
+        encoding="utf-8",
+    )
+    return SourceSpec(str(path), spec.bands)
+
+
+def cpu() -> float:
+    """CPU seconds of this process so far."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def in_process(task: dict[str, object]) -> dict[str, float]:
+    """Runs a task of :func:`work` in a process of its own; gives what it measured, with the peak memory in MB."""
+    done = subprocess.run([sys.executable, __file__, "--task", json.dumps(task)], capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(done.stderr)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def work(task: dict[str, object]) -> dict[str, float]:
+    """Measures one thing."""
+    model = Model(Path(str(task["model"])))
+    sources = {name: [SourceSpec.parse(text)] for name, text in dict(task["sources"]).items()}  # type: ignore[call-overload]
+    started, before = time.perf_counter(), cpu()
+    if task["kind"] == "map":
+        predict(model.path, sources, Path(str(task["output"])), device="cpu", threads=int(str(task["threads"])))
+    elif task["kind"] == "naive":
+        naive(model, sources)
+    else:
+        bound(str(task["kind"]), model, sources, int(str(task["threads"])))
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"wall": time.perf_counter() - started, "cpu": cpu() - before, "memory": memory}
+
+
+def bound(kind: str, model: Model, sources: dict[str, list[SourceSpec]], threads: int) -> None:
+    """The network alone on as many tiles as there are, or the reading of all tiles alone."""
+    from contextlib import ExitStack
+
+    grid = choose_grid(model, sources).grid
+    plan = TilePlan(grid.height, grid.width, model.metadata.tile, model.metadata.halo)
+    places = [plan.window(row, col) for row, col in plan]
+    with ExitStack() as stack, ThreadPoolExecutor(threads) as pool:
+        readers = open_readers(model, sources, {}, grid, stack)
+        if kind == "read":
+            list(pool.map(lambda place: [reader.read(place).valid.any() for reader in readers.values()], places))
+            return
+        scenario = Scenario(tuple(name in readers for name in model.names))
+        sessions = Sessions(model, "cpu")
+        first = {name: reader.read(places[len(places) // 2]).values[None] for name, reader in readers.items()}
+        list(pool.map(lambda _place: sessions.probabilities(scenario, first).shape, places))
+
+
+def naive(model: Model, sources: dict[str, list[SourceSpec]]) -> None:
+    """Windows one after another, half overlapping, Hann weights, the whole scene in floats."""
+    from contextlib import ExitStack
+
+    grid = choose_grid(model, sources).grid
+    tile = model.metadata.tile
+    sessions = Sessions(model, "cpu", threads=usable_processors())
+    scenario = Scenario(tuple(name in sources for name in model.names))
+    sums = np.zeros((len(model.classes), grid.height + tile, grid.width + tile), dtype=np.float32)
+    weights = np.zeros(sums.shape[1:], dtype=np.float32)
+    hann = np.outer(np.hanning(tile + 2)[1:-1], np.hanning(tile + 2)[1:-1]).astype(np.float32)
+    plan = TilePlan(grid.height, grid.width, tile, tile // 4)
+    with ExitStack() as stack:
+        readers = open_readers(model, sources, {}, grid, stack)
+        for row, col in plan:
+            place = plan.window(row, col)
+            inputs = {name: reader.read(place).values[None] for name, reader in readers.items()}
+            part = (slice(place.row, place.end_row), slice(place.col, place.end_col))
+            sums[(slice(None), *part)] += sessions.probabilities(scenario, inputs)[0] * hann
+            weights[part] += hann
+    (sums / np.maximum(weights, 1e-6)).argmax(axis=0).astype(np.uint8)
+
+
+def seams(path: Path, model: Model) -> float:
+    """Share of class changes across the middles of the tiles' overlaps, over that across all other lines."""
+    with rasterio.open(path) as dataset:
+        classes = dataset.read(1)
+    plan = TilePlan(*classes.shape, model.metadata.tile, model.metadata.halo)
+    on, off = [], []
+    for axis, length, count in ((0, classes.shape[0], plan.rows), (1, classes.shape[1], plan.cols)):
+        one, other = np.take(classes, range(length - 1), axis), np.take(classes, range(1, length), axis)
+        known = (one != 255) & (other != 255)
+        changes = (((one != other) & known).sum(axis=1 - axis) / np.maximum(known.sum(axis=1 - axis), 1)).astype(float)
+        lines = {place * plan.stride + plan.halo + side for place in range(1, count) for side in (-1, 0)}
+        border = np.array([line in lines for line in range(length - 1)])
+        on.append(changes[border])
+        off.append(changes[~border])
+    return float(np.concatenate(on).mean() / np.concatenate(off).mean())
+
+
+def main() -> None:
+    """Prints a table of what was measured."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?")
+    parser.add_argument("sources", nargs="*", metavar="NAME=RASTER")
+    parser.add_argument("--repeat", type=int, default=4)
+    parser.add_argument("--large", type=int, default=0, help="also map the scene repeated so often, for the memory")
+    parser.add_argument("--task", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.task:
+        print(json.dumps(work(json.loads(arguments.task))))
+        return
+    model, cores = Model(Path(arguments.model)), usable_processors()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        specs = dict(text.split("=", 1) for text in arguments.sources)
+
+        def task(kind: str, times: int, threads: int = cores) -> dict[str, float]:
+            sources = {key: str(repeated(SourceSpec.parse(text), times, folder)) for key, text in specs.items()}
+            output = str(folder / f"map-{times}.tif")
+            described = {"kind": kind, "model": arguments.model, "sources": sources, "output": output}
+            return in_process({**described, "threads": threads})
+
+        network, reading = task("network", arguments.repeat), task("read", arguments.repeat)
+        mapping = task("map", arguments.repeat)
+        with rasterio.open(folder / f"map-{arguments.repeat}.tif") as dataset:
+            pixels = dataset.width * dataset.height
+        least = (network["cpu"] + reading["cpu"]) / cores
+        print(
+            f"{pixels / 1e6:.1f} million pixels, {cores} cores, tile {model.metadata.tile}, halo {model.metadata.halo}"
+        )
+        print(f"network alone {network['wall']:.1f} s ({network['cpu']:.1f} s CPU), reading {reading['cpu']:.1f} s CPU")
+        speed = pixels / mapping["wall"] / 1e6
+        print(
+            f"mapping {mapping['wall']:.1f} s ({mapping['cpu']:.1f} s CPU), {speed:.2f} MPix/s, "
+            f"{mapping['memory']:.0f} MB; of the bound {least / mapping['wall']:.2f}"
+        )
+        shown = seams(folder / f"map-{arguments.repeat}.tif", model)
+        print(f"changes of class on tile borders over elsewhere {shown:.2f}")
+        slow = task("naive", arguments.repeat)
+        print(
+            f"naive {slow['wall']:.1f} s, {slow['memory']:.0f} MB: {slow['wall'] / mapping['wall']:.1f} times slower, "
+            f"{slow['memory'] / mapping['memory']:.1f} times the memory"
+        )
+        if arguments.large:
+            large = task("map", arguments.large)
+            print(
+                f"repeated {arguments.large} times: {large['wall']:.0f} s, {large['memory']:.0f} MB, "
+                f"{large['memory'] / mapping['memory']:.2f} times the memory"
+            )
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
