@@ -45,7 +45,9 @@ def command(source: Path, output: Path, checkpoint: Kind, host: str | None, moda
         source,
         output,
         checkpoint,
-        lambda tile, halo, score: console.print(f"tile {tile}, halo {halo}: validation mIoU {score:.4f}"),
+        lambda tile, halo, score, seam: console.print(
+            f"tile {tile}, halo {halo}: validation mIoU {score:.4f}, seams {seam:.2f}"
+        ),
     )
     click.echo(f"{output}: tile {metadata.tile}, halo {metadata.halo}, {output.stat().st_size / 1e6:.1f} MB")
     click.echo(f"largest difference to the network in any scenario: {metadata.parity:.1e}")

@@ -19,6 +19,7 @@ from engine.errors import SplitError
 from engine.evaluation.metrics import Confusion, Scores, confusion, scores
 from engine.grid import Window
 from engine.inference.mosaic import Predictor, map_blocks
+from engine.inference.seams import PERIOD, SeamCounter, seam_ratio
 from engine.inference.tiles import TilePlan
 from engine.modality import LandClass, Modality
 from engine.raster.labels import IGNORED
@@ -28,12 +29,21 @@ SUMMARY = ("miou", "mf1", "overall_accuracy", "average_accuracy", "kappa")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of one model on one split in every scenario that the data have, in the papers' order."""
+    """Scores of one model on one split in every scenario that the data have, in the papers' order.
+
+    Args:
+        names: The modalities.
+        classes: The classes.
+        scenarios: The scenarios.
+        confusions: Of each scenario.
+        seam_ratio: Changes of class where tiles meet over those elsewhere, over all maps; NaN where none has two tiles.
+    """
 
     names: tuple[str, ...]
     classes: tuple[LandClass, ...]
     scenarios: tuple[Scenario, ...]
     confusions: tuple[Confusion, ...]
+    seam_ratio: float
 
     @property
     def scores(self) -> tuple[Scores, ...]:
@@ -89,6 +99,7 @@ def evaluate(
     wanted = tuple(only) if only is not None else scenarios(len(modalities))
     classes = len(collection.classes)
     matrices = [np.zeros((classes, classes), dtype=np.int64) for _ in wanted]
+    seams = np.zeros((2, PERIOD, 2), dtype=np.int64)
     for number in range(len(collection)):
         scene = collection[number]
         if collection.specs[number].split not in (None, split) or not _has_labels(scene, split):
@@ -99,9 +110,12 @@ def evaluate(
                     f"{scene.name}, {scenario.label([modality.name for modality in modalities])}",
                     (number + index / len(wanted)) / len(collection),
                 )
+                plan = TilePlan(scene.grid.height, scene.grid.width, tile, halo)
+                counter = SeamCounter(plan)
                 matrices[index] += _scene_confusion(
-                    scene, scenario, modalities, predict, split, tile, halo, classes, threads
+                    scene, scenario, modalities, predict, split, plan, classes, threads, counter
                 )
+                seams += counter.counts
     found = [index for index, matrix in enumerate(matrices) if matrix.sum()]
     if not found:
         raise SplitError(f"data.split.{split}: no labelled pixel lies in it; check the split and the labels")
@@ -110,6 +124,7 @@ def evaluate(
         collection.classes,
         tuple(wanted[index] for index in found),
         tuple(matrices[index] for index in found),
+        seam_ratio(seams),
     )
 
 
@@ -129,14 +144,13 @@ def _scene_confusion(
     modalities: Sequence[Modality],
     predict: Predictor,
     split: SplitName,
-    tile: int,
-    halo: int,
+    plan: TilePlan,
     classes: int,
     threads: int,
+    seams: SeamCounter,
 ) -> Confusion:
     matrix: Confusion = np.zeros((classes, classes), dtype=np.int64)
     readers = {modalities[index].name: scene.readers[modalities[index].name] for index in scenario.indices}
-    plan = TilePlan(scene.grid.height, scene.grid.width, tile, halo)
     for block in map_blocks(
         modalities=modalities,
         readers=readers,
@@ -146,6 +160,7 @@ def _scene_confusion(
         predict=predict,
         threads=threads,
     ):
+        seams.add(block)
         labels = scene.labels(block.window, split)
         counted = (labels != IGNORED) & (block.availability == scenario.bits)
         matrix += confusion(labels[counted], block.classes[counted], classes)
@@ -172,6 +187,7 @@ def write_report(evaluation: Evaluation, folder: Path, facts: Mapping[str, Any])
             for row, matrix in zip(rows, evaluation.confusions, strict=False)
         ],
         "mean": {figure: _finite(evaluation.mean(figure)) for figure in SUMMARY},
+        "seam_ratio": _finite(evaluation.seam_ratio),
     }
     (folder / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
 

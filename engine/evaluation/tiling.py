@@ -21,6 +21,9 @@ HALO_SHARES = (16, 8, 4)
 GAIN = 0.001
 """A wider halo must raise the mean mIoU by more than this to be worth its overlap."""
 
+SEAM = 1.1
+"""Changes of class where tiles meet over those elsewhere, beyond which a wider halo is taken all the same."""
+
 
 @dataclass(frozen=True)
 class Tiling:
@@ -29,30 +32,30 @@ class Tiling:
     tile: int
     halo: int
     evaluation: Evaluation
-    tried: tuple[tuple[int, int, float], ...]
+    tried: tuple[tuple[int, int, float, float], ...]
 
 
 def choose_tiling(
     collection: SceneCollection,
     modalities: Sequence[Modality],
     predict: Predictor,
-    report: Callable[[int, int, float], None] = lambda _tile, _halo, _score: None,
+    report: Callable[[int, int, float, float], None] = lambda _tile, _halo, _score, _seam: None,
 ) -> Tiling:
-    """The tile with the best mean mIoU over the scenarios, then the smallest halo beyond which little improves.
+    """The tile with the best mean mIoU over the scenarios, then the smallest halo that neither costs mIoU nor shows.
 
     Args:
         collection: The scenes with their labels.
         modalities: With their training statistics.
         predict: Gives the probabilities of a tile of any size.
-        report: Told each tile, halo and mean mIoU that was tried.
+        report: Told each tile, halo, mean mIoU and seam ratio that was tried.
     """
-    tried: list[tuple[int, int, float]] = []
+    tried: list[tuple[int, int, float, float]] = []
 
     def score(tile: int, halo: int) -> tuple[float, Evaluation]:
         evaluation = evaluate(collection, modalities, predict, "validation", tile, halo)
         mean = evaluation.mean("miou")
-        tried.append((tile, halo, mean))
-        report(tile, halo, mean)
+        tried.append((tile, halo, mean, evaluation.seam_ratio))
+        report(tile, halo, mean, evaluation.seam_ratio)
         return mean, evaluation
 
     chip = collection.data.chip
@@ -62,5 +65,7 @@ def choose_tiling(
     tile = max(tiles, key=lambda size: by_tile[size][0])
     by_halo = {share: by_tile[tile] if share == middle else score(tile, tile // share) for share in HALO_SHARES}
     best = max(mean for mean, _ in by_halo.values())
-    chosen = next(share for share in HALO_SHARES if by_halo[share][0] >= best - GAIN)
+    good = [share for share in HALO_SHARES if by_halo[share][0] >= best - GAIN]
+    seams = {share: by_halo[share][1].seam_ratio for share in good}
+    chosen = next((share for share in good if not seams[share] > SEAM), min(good, key=lambda share: seams[share]))
     return Tiling(tile, tile // chosen, by_halo[chosen][1], tuple(tried))

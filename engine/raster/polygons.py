@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ from engine.grid import Grid, Window
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame
+
+_RASTERIZE = threading.Lock()
+"""rasterio silences a warning of its own while it burns, and that is not safe in several threads at a time."""
 
 
 def read_polygons(path: str, grid: Grid, layer: str | None = None) -> GeoDataFrame:
@@ -79,7 +83,8 @@ class Burner:
         shape = (window.height, window.width)
         if not near:
             return np.full(shape, fill, dtype=np.int16)
-        burnt: NDArray[np.int16] = rasterize(
-            near, out_shape=shape, fill=fill, transform=self._grid.part(window).transform, dtype="int16"
-        )
+        with _RASTERIZE:
+            burnt: NDArray[np.int16] = rasterize(
+                near, out_shape=shape, fill=fill, transform=self._grid.part(window).transform, dtype="int16"
+            )
         return burnt

@@ -62,7 +62,7 @@ def release(
     run: Path,
     output: Path,
     kind: Kind,
-    report: Callable[[int, int, float], None] = lambda _tile, _halo, _score: None,
+    report: Callable[[int, int, float, float], None] = lambda _tile, _halo, _score, _seam: None,
 ) -> ModelMetadata:
     """Writes the model of a run.
 
@@ -70,7 +70,7 @@ def release(
         run: Run folder.
         output: The ``.onnx`` file.
         kind: Which checkpoint.
-        report: Told each tile, halo and validation mIoU that is tried.
+        report: Told each tile, halo, validation mIoU and seam ratio that is tried.
 
     Raises:
         RunError: If the folder is no run, or has no such checkpoint.

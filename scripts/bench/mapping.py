@@ -7,7 +7,7 @@ has the engine. The rasters are repeated side by side as VRTs, since large real 
 * naive: what the field does, in one process: each window read, scaled and run in turn, half-overlapping Hann windows
   summed up in a float array of the whole scene
 * memory: peak resident size on the scene repeated ``--repeat`` and ``--large`` times each way
-* seams: changes of class across tile borders over those across other lines
+* seams: changes of class where tiles meet over those elsewhere (`engine/inference/seams.py`)
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ import numpy as np
 import rasterio
 
 from engine.availability import Scenario
+from engine.grid import Window
 from engine.inference.gridding import choose_grid
 from engine.inference.machine import usable_processors
 from engine.inference.model import Model
+from engine.inference.mosaic import MapBlock
 from engine.inference.predict import open_readers, predict
+from engine.inference.seams import SeamCounter, seam_ratio
 from engine.inference.session import Sessions
 from engine.inference.tiles import TilePlan
 from engine.raster.sources import SourceSpec, open_source
@@ -140,21 +143,15 @@ def naive(model: Model, sources: dict[str, list[SourceSpec]]) -> None:
     (sums / np.maximum(weights, 1e-6)).argmax(axis=0).astype(np.uint8)
 
 
-def seams(path: Path, model: Model) -> float:
-    """Share of class changes across the middles of the tiles' overlaps, over that across all other lines."""
+def seams(path: Path, model: Model) -> tuple[float, float]:
+    """How much the tiles show in a map: over all other lines, and over those that lie alike."""
     with rasterio.open(path) as dataset:
-        classes = dataset.read(1)
-    plan = TilePlan(*classes.shape, model.metadata.tile, model.metadata.halo)
-    on, off = [], []
-    for axis, length, count in ((0, classes.shape[0], plan.rows), (1, classes.shape[1], plan.cols)):
-        one, other = np.take(classes, range(length - 1), axis), np.take(classes, range(1, length), axis)
-        known = (one != 255) & (other != 255)
-        changes = (((one != other) & known).sum(axis=1 - axis) / np.maximum(known.sum(axis=1 - axis), 1)).astype(float)
-        lines = {place * plan.stride + plan.halo + side for place in range(1, count) for side in (-1, 0)}
-        border = np.array([line in lines for line in range(length - 1)])
-        on.append(changes[border])
-        off.append(changes[~border])
-    return float(np.concatenate(on).mean() / np.concatenate(off).mean())
+        classes, nodata = dataset.read(1), dataset.nodata
+    counter = SeamCounter(TilePlan(*classes.shape, model.metadata.tile, model.metadata.halo))
+    nothing = np.zeros((1, 1), dtype=np.uint8)
+    counter.add(MapBlock(Window(0, 0, *classes.shape), classes, nothing, (classes != nodata).astype(np.int32)))
+    (pairs, changes), (seam_pairs, seam_changes) = counter.counts.sum(axis=1)
+    return float(seam_changes / seam_pairs / (changes / pairs)), seam_ratio(counter.counts)
 
 
 def main() -> None:
@@ -194,8 +191,10 @@ def main() -> None:
             f"mapping {mapping['wall']:.1f} s ({mapping['cpu']:.1f} s CPU), {speed:.2f} MPix/s, "
             f"{mapping['memory']:.0f} MB; of the bound {least / mapping['wall']:.2f}"
         )
-        shown = seams(folder / f"map-{arguments.repeat}.tif", model)
-        print(f"changes of class on tile borders over elsewhere {shown:.2f}")
+        plain, alike = seams(folder / f"map-{arguments.repeat}.tif", model)
+        print(
+            f"changes of class where tiles meet over all other lines {plain:.2f}, over lines that lie alike {alike:.2f}"
+        )
         slow = task("naive", arguments.repeat)
         print(
             f"naive {slow['wall']:.1f} s, {slow['memory']:.0f} MB: {slow['wall'] / mapping['wall']:.1f} times slower, "
