@@ -26,7 +26,7 @@ from .interpreter import EngineNotFoundError, find_interpreter
 from .layers import LayerError, UsedLayer, gone, project_layers, unique_names
 from .process import EngineCancelledError, EngineError, run_job
 
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "tensorrt", "directml", "coreml")
 
 
 class _Styler(QgsProcessingLayerPostProcessorInterface):

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from engine.errors import ModalityError
 from engine.inference.predict import predict
+from engine.inference.session import DEVICES
 from engine.raster.masks import MaskSpec
 from engine.raster.sources import SourceSpec
 
@@ -67,7 +68,7 @@ def parse_masks(arguments: tuple[str, ...]) -> dict[str, list[MaskSpec]]:
     "NAME=PATH:scl (Sentinel-2), NAME=PATH:qa_pixel (Landsat), or NAME=POLYGONS.",
 )
 @click.option("--pixel-size", type=float, help="Size of a pixel in the map's CRS [default: the model's].")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--device", default="auto", show_default=True, help=f"One of {', '.join(DEVICES)}.")
 @click.option("--threads", type=click.IntRange(1), help="Threads [default: the processors this process may use].")
 @click.option("--overwrite", is_flag=True, help="Start anew where an unfinished map lies at the output.")
 def command(

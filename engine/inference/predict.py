@@ -141,7 +141,7 @@ def predict(
         like: A raster whose grid the map gets.
         area: A vector file; what lies outside of its polygons is nodata, and neither read nor run.
         masks: For each modality, what makes pixels of it invalid.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: One of :data:`~engine.inference.session.DEVICES`.
         threads: Tiles at a time; as many as there are processors where None.
         seam: How neighbouring tiles are joined.
         leftover: What to do with an unfinished map.

@@ -15,14 +15,23 @@ from engine.errors import DeviceError
 from engine.inference.model import Model
 from engine.inference.specialise import specialise
 
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+}
+
+DEVICES = ("auto", *_PROVIDERS)
+"""Devices by name; which of them can be used depends on the build of ONNX Runtime and on the machine."""
 
 KEPT = 8
 """Sessions kept at a time."""
 
 
 def choose_device(device: str) -> str:
-    """``cpu`` or ``cuda``: the one asked for, or for ``auto`` CUDA where ONNX Runtime has it.
+    """The device asked for, or for ``auto`` CUDA where ONNX Runtime has it, else the CPU.
 
     Raises:
         DeviceError: If the device is unknown or ONNX Runtime lacks it.
@@ -31,11 +40,11 @@ def choose_device(device: str) -> str:
     if device == "auto":
         return "cuda" if _PROVIDERS["cuda"] in available else "cpu"
     if device not in _PROVIDERS:
-        raise DeviceError(f"device {device!r} is none of auto, {', '.join(_PROVIDERS)}")
+        raise DeviceError(f"device {device!r} is none of {', '.join(DEVICES)}")
     if _PROVIDERS[device] not in available:
         raise DeviceError(
-            f"device {device} cannot be used: ONNX Runtime has {', '.join(available)}; "
-            "install robust-landcover[gpu], or use --device cpu"
+            f"device {device} cannot be used: this build of ONNX Runtime has {', '.join(available)}; "
+            "install one that has it (robust-landcover[gpu] for cuda and tensorrt), or use --device cpu"
         )
     return device
 
@@ -45,7 +54,7 @@ class Sessions:
 
     Args:
         model: The model.
-        device: ``auto``, ``cpu`` or ``cuda``. With ``auto``, :attr:`device` is settled by the first session: a machine
+        device: One of :data:`DEVICES`. With ``auto``, :attr:`device` is settled by the first session: a machine
             can have ONNX Runtime's CUDA part and no GPU that works.
         outputs: What :meth:`run` gives.
         threads: Threads of a single run; 1 where several threads call :meth:`run`.
@@ -64,6 +73,8 @@ class Sessions:
         self.model, self.outputs, self.threads = model, tuple(outputs), threads
         self.device = choose_device(device)
         self._settled = device != "auto"
+        if self.device in ("cuda", "tensorrt") and hasattr(onnxruntime, "preload_dlls"):
+            onnxruntime.preload_dlls()  # CUDA's libraries from pip's packages, which no loader finds by itself
         self._lock = threading.Lock()
         self._sessions: OrderedDict[Scenario, onnxruntime.InferenceSession] = OrderedDict()
 

@@ -230,3 +230,11 @@ def test_cuda_asked_for_that_does_not_work_is_an_error(toy_path: Path, monkeypat
     cuda_that_does_not_work(monkeypatch)
     with pytest.raises(DeviceError, match="fell back to"):
         Sessions(Model(toy_path), "cuda").session(scenarios(3)[0])
+
+
+@pytest.mark.parametrize("device", ["cuda", "tensorrt", "directml", "coreml", "abacus"])
+def test_a_device_that_this_runtime_lacks_is_refused_by_name(toy_path: Path, device: str) -> None:
+    if any(device[:4] in name.lower() for name in onnxruntime.get_available_providers()):
+        pytest.skip(f"this ONNX Runtime has {device}")
+    with pytest.raises(DeviceError, match=device):
+        Sessions(Model(toy_path), device)
