@@ -33,6 +33,14 @@ from engine.raster.sources import SourceSpec
 SMALLEST_CACHE, LARGEST_CACHE = 64 * 1024**2, 512 * 1024**2
 """Bounds of GDAL's cache in bytes."""
 
+NETWORK = {
+    "GDAL_HTTP_CONNECTTIMEOUT": 20,
+    "GDAL_HTTP_TIMEOUT": 60,
+    "GDAL_HTTP_MAX_RETRY": 3,
+    "GDAL_HTTP_RETRY_DELAY": 1,
+}
+"""GDAL's options for sources on the network: a server that stalls or fails is asked again thrice, then given up."""
+
 Masks = Mapping[str, Sequence[MaskSpec]]
 
 Leftover = Literal["refuse", "replace", "discard"]
@@ -164,17 +172,18 @@ def predict(
     check_modalities(model, sources)
     if masks:
         check_modalities(model, masks)
-    gridding = choose_grid(model, sources, pixel_size, like)
-    window = window_of_bounds(gridding.grid, bounds, bounds_crs)
-    interest = None if area is None else PolygonMask(area, gridding.grid)
-    if interest is not None:
-        window = _within(interest, window, str(area))
-    grid = gridding.grid.part(window)
-    sessions = Sessions(model, device)
-    metadata = model.metadata
-    plan = TilePlan(gridding.grid.height, gridding.grid.width, metadata.tile, metadata.halo)
-    outputs = MapOutputs(model, grid, output, confidence, availability)
     with ExitStack() as stack:
+        stack.enter_context(rasterio.Env(**NETWORK))
+        gridding = choose_grid(model, sources, pixel_size, like)
+        window = window_of_bounds(gridding.grid, bounds, bounds_crs)
+        interest = None if area is None else PolygonMask(area, gridding.grid)
+        if interest is not None:
+            window = _within(interest, window, str(area))
+        grid = gridding.grid.part(window)
+        sessions = Sessions(model, device)
+        metadata = model.metadata
+        plan = TilePlan(gridding.grid.height, gridding.grid.width, metadata.tile, metadata.halo)
+        outputs = MapOutputs(model, grid, output, confidence, availability)
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_cache(model, sources, plan)))
         readers = open_readers(model, sources, masks or {}, gridding.grid, stack)
         shifts = shift_warnings(readers, gridding.grid)
