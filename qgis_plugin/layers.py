@@ -86,7 +86,7 @@ class UsedLayer:
                 )
             )
         feedback.pushInfo(_tr("layer {} is copied to a temporary GeoTIFF").format(self.name))
-        path = os.path.join(folder, f"{''.join(c if c.isalnum() else '_' for c in self.name)}.tif")
+        path = os.path.join(folder, f"layer{len(os.listdir(folder))}.tif")  # names may differ in signs only
         pipe = QgsRasterPipe()
         if not pipe.set(self.provider) or (drawn and self.renderer is not None and not pipe.set(self.renderer)):
             raise LayerError(_tr("layer {} cannot be read").format(self.name))

@@ -174,10 +174,11 @@ class Segment(QgsProcessingAlgorithm):
         """Looks at the layers, which belong to the main thread."""
         self.assignment = self.parameterAsString(parameters, self.ASSIGNMENT, context)
         layers = self.parameterAsLayerList(parameters, self.LAYERS, context)
+        self.chosen = bool(layers)
+        self.wanted = {part.partition("=")[2].strip() for part in _parts(self.assignment)}
+        self.wanted |= {name.rpartition("@")[0] for name in self.wanted}
         if not layers:
-            wanted = {part.partition("=")[2].strip() for part in _parts(self.assignment)}
-            wanted |= {name.rpartition("@")[0] for name in wanted}
-            layers = project_layers(context.project() or QgsProject.instance(), wanted, feedback)
+            layers = project_layers(context.project() or QgsProject.instance(), self.wanted, feedback)
         self.layers = []
         for layer, name in zip(layers, unique_names(layers)):
             if not layer.isValid() or gone(layer):
@@ -223,7 +224,7 @@ class Segment(QgsProcessingAlgorithm):
                     self.extent.xMaximum(),
                     self.extent.yMaximum(),
                 ]
-                job["bounds_crs"] = (crs.authid() or crs.toWkt()) if crs.isValid() else None
+                job["bounds_crs"] = _known(crs) if crs.isValid() else None
             result = run_job(find_interpreter(), job, feedback)
         except EngineCancelledError:
             return {}
@@ -241,7 +242,17 @@ class Segment(QgsProcessingAlgorithm):
         pixel = self._metadata(model)["pixel_size"]["x"]
         folder = QgsProcessingUtils.generateTempFilename("layers")
         os.makedirs(folder, exist_ok=True)
-        return [layer.described(self.extent, pixel, folder, context, feedback) for layer in self.layers]
+        described = []
+        for layer in self.layers:
+            if layer.path is None and self.wanted and layer.name not in self.wanted:
+                continue  # it would be copied for nothing
+            try:
+                described.append(layer.described(self.extent, pixel, folder, context, feedback))
+            except LayerError as error:
+                if self.chosen or layer.name in self.wanted:
+                    raise
+                feedback.pushWarning(_tr("{}; it is left out").format(error))
+        return described
 
     def _tell(self, result, feedback):
         feedback.pushInfo(
@@ -251,6 +262,11 @@ class Segment(QgsProcessingAlgorithm):
         )
         for scenario, share in result["shares"].items():
             feedback.pushInfo(f"  {share:7.2%}  {scenario}")
+
+
+def _known(crs):
+    """A CRS as PROJ knows it: the user's own have numbers that only QGIS knows."""
+    return crs.authid() if crs.authid().startswith("EPSG:") else crs.toWkt()
 
 
 def _parts(assignment):

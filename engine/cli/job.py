@@ -234,7 +234,9 @@ def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
             channel.send("info", text=line)
         sources = found.sources
     channel.send("command", text=_command_line(job, sources))
-    stop.leavings += [part_of(path) for path in (job.output, job.confidence, job.availability) if path is not None]
+    asides = [part_of(path) for path in (job.output, job.confidence, job.availability) if path is not None]
+    # GDAL's own temporary files beside a COG in the making
+    stop.leavings += [path.with_name(path.name + end) for path in asides for end in ("", ".ovr.tmp", ".msk.ovr.tmp")]
     if not job.keep:
         stop.leavings.append(part_folder(job.output))
     summary = predict(

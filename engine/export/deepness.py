@@ -21,7 +21,7 @@ from engine.inference.model import Model, PixelSize
 from engine.inference.specialise import specialise
 from engine.modality import Modality
 
-INPUT = "image"
+INPUT = "deepness_image"
 _METRES_PER_DEGREE = 111_320.0
 
 

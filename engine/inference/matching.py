@@ -43,6 +43,9 @@ SAMPLES = 16
 
 SIDE = 64
 
+OVERVIEW = 512
+"""Rows and columns to which a raster is thinned where no square has data."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -127,14 +130,16 @@ def match(model: Model, layers: Sequence[Layer]) -> Matching:
         model: The model.
         layers: Rasters; one of which no band is chosen may serve several modalities with different bands.
 
-    Raises:
-        RasterReadError: If a raster cannot be read.
+    A raster that cannot be read is not used, and it is said why.
     """
     candidates: list[Candidate] = []
     refused: dict[str, dict[str, str]] = {name: {} for name in model.names}
     for layer in layers:
-        with open_source(layer.spec) as source:
-            found = _candidates(model, layer, source)
+        try:
+            with open_source(layer.spec) as source:
+                found = _candidates(model, layer, source)
+        except (RasterReadError, BandError) as error:  # one that cannot be read must not keep the others from serving
+            found = dict.fromkeys(model.names, str(error))
         for name, outcome in found.items():
             if isinstance(outcome, Candidate):
                 candidates.append(outcome)
@@ -177,7 +182,7 @@ def _assigned(
         rivals = [
             one
             for one in rest[1:]
-            if one.score > best.score - TIED and one.modality == best.modality and one.layer != best.layer
+            if one.score > best.score - TIED and one.modality == best.modality and one.spec != best.spec
         ]
         if rivals:
             tied[best.modality] = (best, *rivals)
@@ -331,7 +336,20 @@ def _sample(source: RasterSource, bands: Sequence[int]) -> NDArray[np.float64]:
         values = area.data.astype(np.float64)
         valid = ~np.ma.getmaskarray(area).any(axis=0) & np.isfinite(values).all(axis=0)
         found.append(values[:, valid])
-    return np.concatenate(found, axis=1)
+    values = np.concatenate(found, axis=1)
+    return values if values.shape[1] else _overview(source, bands)
+
+
+def _overview(source: RasterSource, bands: Sequence[int]) -> NDArray[np.float64]:
+    """Valid values ``[C, n]`` of the whole raster, thinned: for one whose data lie between the squares."""
+    shape = (len(bands), min(OVERVIEW, source.grid.height), min(OVERVIEW, source.grid.width))
+    try:
+        area = source.dataset.read(list(bands), out_shape=shape, masked=True)
+    except (RasterioError, ValueError) as error:
+        raise RasterReadError(f"{source.spec.path}: cannot be read: {error}") from error
+    values = area.data.astype(np.float64)
+    valid = ~np.ma.getmaskarray(area).any(axis=0) & np.isfinite(values).all(axis=0)
+    return values[:, valid]
 
 
 def _spread(grid: Grid) -> Iterable[RasterioWindow]:

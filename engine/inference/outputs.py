@@ -96,6 +96,20 @@ class MapOutputs:
         self.layers = {name: kinds[name] for name in self.paths}
         self._areas = grid.pixel_areas()
 
+    def spare(self, inputs: Sequence[str]) -> None:
+        """Refuses to write over what is read.
+
+        Args:
+            inputs: Paths of all that the map is made from.
+
+        Raises:
+            OutputError: If an output is one of them.
+        """
+        taken = {Path(path).resolve() for path in inputs}
+        for path in self.paths.values():
+            if path.resolve() in taken:
+                raise OutputError(f"{path}: the map is made from this file; name another output")
+
     def collect(self, blocks: Iterator[MapBlock], window: Window, spool: Spool) -> None:
         """Puts all blocks of ``window`` into the spool, a row of tiles at a time.
 

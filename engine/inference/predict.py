@@ -184,6 +184,9 @@ def predict(
         metadata = model.metadata
         plan = TilePlan(gridding.grid.height, gridding.grid.width, metadata.tile, metadata.halo)
         outputs = MapOutputs(model, grid, output, confidence, availability)
+        read = [spec.path for specs in sources.values() for spec in specs]
+        read += [spec.source.path for specs in (masks or {}).values() for spec in specs]
+        outputs.spare([*read, str(model_path), *([area] if area else []), *([like.path] if like else [])])
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_cache(model, sources, plan)))
         readers = open_readers(model, sources, masks or {}, gridding.grid, stack)
         shifts = shift_warnings(readers, gridding.grid)
@@ -257,7 +260,7 @@ def _within(interest: PolygonMask, window: Window, path: str) -> Window:
 def _make_way(folder: Path, wanted: str, leftover: Leftover) -> None:
     """Removes an unfinished map where it is not to be gone on with; the spool refuses one of another job."""
     found = Spool.hash_of(folder)
-    if leftover == "discard" or (leftover == "replace" and found != wanted):
+    if found is not None and (leftover == "discard" or (leftover == "replace" and found != wanted)):
         try:
             if folder.exists():
                 shutil.rmtree(folder)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from engine.errors import OutputError
 
+_LAYERS = ("classes", "confidence", "availability")
 PLAN, JOURNAL = "plan.json", "journal.jsonl"
 
 
@@ -94,8 +95,7 @@ class Spool:
                     "finish that one, or start anew with --overwrite"
                 )
         else:
-            # without a plan nothing in it was promised
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self._clear()
             self.folder.mkdir()
             aside = path.with_suffix(".part")
             aside.write_text(json.dumps({"hash": wanted, "plan": plan}, indent=1), encoding="utf-8")
@@ -108,6 +108,24 @@ class Spool:
             self._files[name].truncate(self.height * self.width * dtype.itemsize)
         self._recover()
         self._journal = self._files[JOURNAL] = FileIO(self.folder / JOURNAL, "a")
+
+    def _clear(self) -> None:
+        """Removes what lies in the folder: without a plan nothing was promised. What is not a spool's own stays."""
+        own = {
+            PLAN,
+            JOURNAL,
+            f"{Path(PLAN).stem}.part",
+            *(f"{name}{end}" for name in _LAYERS for end in (".raw", ".vrt")),
+        }
+        foreign = (
+            sorted(path.name for path in self.folder.iterdir() if path.name not in own) if self.folder.exists() else []
+        )
+        if foreign:
+            raise OutputError(
+                f"{self.folder}: is where the map is put together, but holds other things ({', '.join(foreign[:3])}); "
+                "move them, or name another output"
+            )
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _recover(self) -> None:
         """Keeps the journal's lines up to the first that is torn, or whose values are not on the disk."""

@@ -210,6 +210,10 @@ Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, 
       <translation>Landbedeckung ({model}: {scenario})</translation>
     </message>
     <message>
+      <source>{}; it is left out</source>
+      <translation>{}; er wird ausgelassen</translation>
+    </message>
+    <message>
       <source>{width} x {height} pixels in {seconds:.1f} s on {device}</source>
       <translation>{width} x {height} Pixel in {seconds:.1f} s auf {device}</translation>
     </message>

@@ -144,3 +144,26 @@ def test_the_command_line_ends_with_the_next_command(model_path: Path, scenes: P
     done = subprocess.run([*command, str(scenes / "second/labels.tif")], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "no layer serves" in done.stderr
+
+
+def test_one_file_under_two_names_is_no_tie(model: Model, scenes: Path, tmp_path: Path) -> None:
+    dem = anonymous(scenes / "second/dem.tif", tmp_path / "dem.tif")
+    matching = found(model, layer(dem, "grey"), layer(dem, "coloured"))
+    assert matching.sources == {"dem": [SourceSpec(str(dem), ("1",))]}
+
+
+def test_a_layer_that_cannot_be_read_keeps_no_other_from_serving(model: Model, scenes: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.tif").write_bytes(b"II*\x00 broken")
+    matching = found(model, layer(tmp_path / "broken.tif"), layer(scenes / "second/dem.tif"))
+    assert set(matching.chosen) == {"dem"}
+    assert "cannot be opened" in matching.unused["broken.tif"]
+
+
+def test_data_between_the_squares_that_are_looked_at_are_found(
+    model: Model, tmp_path: Path, write_raster: Write
+) -> None:
+    values = np.full((1, 2000, 2000), -9999, "float32")
+    statistics = model.modalities[2].statistics[0]
+    values[0, 100:600, 100:600] = np.random.default_rng(0).normal(statistics.mean, statistics.std / 4, (500, 500))
+    path = write_raster("clip.tif", values, nodata=-9999, names=["elevation"])
+    assert set(found(model, layer(path)).chosen) == {"dem"}

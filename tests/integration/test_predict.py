@@ -10,7 +10,7 @@ import rasterio
 from affine import Affine
 from rasterio.warp import Resampling, calculate_default_transform, reproject
 
-from engine.errors import BandError, Cancelled, GridError, ModalityError, RasterReadError
+from engine.errors import BandError, Cancelled, GridError, ModalityError, OutputError, RasterReadError
 from engine.inference.predict import Summary, predict
 from engine.raster.masks import MaskSpec
 from engine.raster.sources import SourceSpec
@@ -241,3 +241,23 @@ def test_masks_are_named_on_the_command_line(model_path: Path, second: Path, tmp
         done = subprocess.run([*command, "--mask", mask], capture_output=True, text=True, check=False)
         assert done.returncode == 2
         assert message in done.stderr
+
+
+@pytest.mark.parametrize("output", ["output", "confidence"])
+def test_what_is_read_is_not_written_over(model_path: Path, second: Path, tmp_path: Path, output: str) -> None:
+    dem = tmp_path / "dem.tif"
+    dem.write_bytes((second / "dem.tif").read_bytes())
+    outputs = {"output": tmp_path / "map.tif"} | {output: tmp_path / ".." / tmp_path.name / "dem.tif"}
+    with pytest.raises(OutputError, match="the map is made from this file"):
+        predict(model_path, {"dem": [SourceSpec(str(dem))]}, device="cpu", **outputs)  # type: ignore[arg-type]
+    assert dem.read_bytes() == (second / "dem.tif").read_bytes()
+
+
+def test_a_folder_of_the_users_is_not_removed(model_path: Path, second: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "map.tif.part"
+    folder.mkdir()
+    (folder / "mine.txt").write_text("mine")
+    for leftover in ("refuse", "replace", "discard"):
+        with pytest.raises(OutputError, match=r"holds other things \(mine\.txt\)"):
+            run(model_path, tmp_path / "map.tif", {"dem": second / "dem.tif"}, leftover=leftover)
+    assert (folder / "mine.txt").read_text() == "mine"

@@ -58,7 +58,7 @@ def test_the_map_is_that_of_the_command_line(project, load, material, engine, tm
     said = "\n".join(feedback.lines)
     assert "engine predict" in said
     assert "optical+dem" in said, "the share of each scenario is said"
-    assert "240" in said
+    assert "200 x 240 pixels" in said
 
 
 def test_none_chosen_takes_what_fits_of_the_project(project, load, material, tmp_path, feedback):
@@ -155,14 +155,13 @@ def test_subdatasets_and_virtual_files_serve_as_they_are(project, load, material
     gdal.UseExceptions()
     second = material / "second"
     gdal.BuildVRT(str(tmp_path / "heights.vrt"), [str(second / "dem.tif")]).FlushCache()
-    gdal.Translate(
-        str(tmp_path / "two.gpkg"),
-        str(second / "optical.tif"),
-        format="GPKG",
-        bandList=[1],
-        outputType=gdal.GDT_Byte,
-        creationOptions=["RASTER_TABLE=one"],
-    )
+    for table in ("first", "heights"):  # a file of two rasters
+        gdal.Translate(
+            str(tmp_path / "two.gpkg"),
+            str(second / "dem.tif"),
+            format="GPKG",
+            creationOptions=[f"RASTER_TABLE={table}", "APPEND_SUBDATASET=YES", "TILE_FORMAT=TIFF"],
+        )
     subprocess.run(
         [
             "python3",
@@ -177,6 +176,9 @@ def test_subdatasets_and_virtual_files_serve_as_they_are(project, load, material
     model = str(material / "synthetic.onnx")
     result = run({"MODEL": model, "LAYERS": layers, "OUTPUT": str(tmp_path / "map.tif")}, feedback)
     assert result["SCENARIO"] == "sar+dem"
+    part = load(f"GPKG:{tmp_path}/two.gpkg:heights", "elevation")
+    result = run({"MODEL": model, "LAYERS": [part], "OUTPUT": str(tmp_path / "part.tif")}, feedback)
+    assert result["SCENARIO"] == "dem"
 
 
 def test_a_layer_that_gdal_does_not_read_is_copied_for_the_extent(project, load, material, tmp_path, feedback):
@@ -198,6 +200,28 @@ def test_a_layer_that_gdal_does_not_read_is_copied_for_the_extent(project, load,
     assert result["SCENARIO"] == "dem"
     assert any("computed is copied" in line for line in feedback.lines)
     run({"MODEL": model, "LAYERS": [source], "OUTPUT": str(tmp_path / "expected.tif")}, feedback)
+    assert classes(tmp_path / "map.tif")[:2] == classes(tmp_path / "expected.tif")[:2]
+
+
+def virtual(source, formula, name):
+    from qgis.core import QgsRasterLayer
+
+    extent = source.extent()
+    uri = (
+        f"?crs=EPSG:32631&extent={extent.xMinimum()},{extent.yMinimum()},{extent.xMaximum()},{extent.yMaximum()}"
+        f"&width={source.width()}&height={source.height()}&formula={formula}"
+        f"&heights:uri={source.source()}&heights:provider=gdal"
+    )
+    return QgsRasterLayer(uri, name, "virtualraster")
+
+
+def test_copies_of_layers_with_like_names_are_kept_apart(project, load, material, tmp_path, feedback):
+    source = load(material / "second/dem.tif", "heights")
+    one = virtual(source, "%22heights@1%22%20%2B%200", "s 1")
+    other = virtual(source, "%22heights@1%22%20*%200", "s-1")
+    parameters = {"MODEL": str(material / "synthetic.onnx"), "LAYERS": [one, other], "ASSIGNMENT": "dem=s 1"}
+    run({**parameters, "OUTPUT": str(tmp_path / "map.tif")}, feedback)
+    run({**parameters, "LAYERS": [source], "ASSIGNMENT": "", "OUTPUT": str(tmp_path / "expected.tif")}, feedback)
     assert classes(tmp_path / "map.tif")[:2] == classes(tmp_path / "expected.tif")[:2]
 
 
