@@ -152,6 +152,13 @@ def gone(layer):
     )
 
 
+def set_in_qgis(layer):
+    """Whether the user gave a layer another coordinate reference system or more nodata than its file has."""
+    provider = layer.dataProvider()
+    nodata = any(provider.userNoDataValues(band) for band in range(1, provider.bandCount() + 1))
+    return nodata or layer.crs() != provider.crs()
+
+
 def unique_names(layers):
     """A name for each layer; one that comes again gets a number."""
     names = []

@@ -23,7 +23,7 @@ from qgis.PyQt.QtCore import QCoreApplication
 from qgis.PyQt.QtGui import QIcon
 
 from .interpreter import EngineNotFoundError, find_interpreter
-from .layers import LayerError, UsedLayer, gone, project_layers, unique_names
+from .layers import LayerError, UsedLayer, gone, project_layers, set_in_qgis, unique_names
 from .process import EngineCancelledError, EngineError, run_job
 
 DEVICES = ("auto", "cpu", "cuda", "tensorrt", "directml", "coreml")
@@ -184,6 +184,12 @@ class Segment(QgsProcessingAlgorithm):
             if not layer.isValid() or gone(layer):
                 raise QgsProcessingException(
                     _tr("Layer {} cannot be read: {} does not exist or is no raster").format(name, layer.source())
+                )
+            if layer.providerType() == "gdal" and set_in_qgis(layer):
+                feedback.pushWarning(
+                    _tr(
+                        "{}: the nodata value or coordinate reference system set in QGIS is not used; the file's is"
+                    ).format(name)
                 )
             self.layers.append(UsedLayer(layer, name))
         if not self.layers and not self.assignment.strip():

@@ -138,15 +138,15 @@ def run_in_root(version: str, material: Path) -> None:
     environment = _clean("/opt/engine/bin/python", "/material", str(home))
     environment |= {"HOME": "/home", "XDG_RUNTIME_DIR": "/home/runtime"}
     mounts = [(folder / "proc", ("-t", "proc", "proc")), (folder / "dev", ("--bind", "/dev"))]
-    for place, how in mounts:
-        run("mount", *how, place)
     try:
+        for place, how in mounts:
+            run("mount", *how, place)
         words = " ".join(("cd /project && python3", *_PYTEST, "-p no:cacheprovider tests/qgis"))
         print(f"$ chroot {folder} {words}", flush=True)
         done = subprocess.run(["chroot", str(folder), "sh", "-c", words], env=environment, check=False)
     finally:
         for place, _ in mounts:
-            run("umount", "-l", place)
+            subprocess.run(["umount", "-l", str(place)], check=False)
     if done.returncode:
         sys.exit(done.returncode)
 

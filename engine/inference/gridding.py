@@ -39,8 +39,18 @@ def grid_metres(grid: Grid) -> float:
         return size
     if grid.crs.is_geographic:
         _, bottom, _, top = grid.bounds
+        if not -90.1 <= bottom <= top <= 90.1:
+            raise GridError(
+                f"a raster in {grid.crs.to_string()} reaches from {bottom:g} to {top:g} north, which are no degrees; "
+                "assign it its right coordinate reference system"
+            )
         return size * 111_320 * math.sqrt(math.cos(math.radians((bottom + top) / 2)))
-    return float(size * grid.crs.linear_units_factor[1])
+    try:
+        return float(size * grid.crs.linear_units_factor[1])
+    except CRSError as error:
+        raise GridError(
+            f"{grid.crs.to_wkt()[:80]} is no geographic or projected coordinate reference system; assign one"
+        ) from error
 
 
 def _scaled(grid: Grid, pixel_size: float) -> Grid:
@@ -82,7 +92,7 @@ def choose_grid(
 
     Raises:
         RasterReadError: If a source cannot be opened.
-        GridError: If only some sources have a CRS, or a pixel size is given beside ``like``.
+        GridError: If only some sources have a CRS, one has a CRS that cannot be, or a pixel size is given beside ``like``.
     """
     grids: dict[str, Grid] = {}
     for name in model.names:

@@ -18,7 +18,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterioWindow
 
 from engine.availability import Scenario
-from engine.errors import BandError, EngineError, ModalityError, RasterReadError
+from engine.errors import BandError, EngineError, GridError, ModalityError, RasterReadError
 from engine.grid import Grid
 from engine.inference.gridding import COARSER, grid_metres, model_metres
 from engine.inference.model import Model
@@ -138,7 +138,11 @@ def match(model: Model, layers: Sequence[Layer]) -> Matching:
         try:
             with open_source(layer.spec) as source:
                 found = _candidates(model, layer, source)
-        except (RasterReadError, BandError) as error:  # one that cannot be read must not keep the others from serving
+        except (
+            RasterReadError,
+            BandError,
+            GridError,
+        ) as error:  # one that cannot be read must not keep the others from serving
             found = dict.fromkeys(model.names, str(error))
         for name, outcome in found.items():
             if isinstance(outcome, Candidate):

@@ -202,6 +202,10 @@ Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, 
       <translation>Layer {} kann nicht gelesen werden: {} existiert nicht oder ist kein Raster</translation>
     </message>
     <message>
+      <source>{}: the nodata value or coordinate reference system set in QGIS is not used; the file's is</source>
+      <translation>{}: Nodatawert oder Koordinatensystem aus QGIS werden nicht benutzt, sondern die der Datei</translation>
+    </message>
+    <message>
       <source>There is no layer to map from: load some of the model's sensors into the project, or choose layers</source>
       <translation>Es gibt keinen Layer, aus dem kartiert werden kann: Laden Sie einige der Sensoren des Modells in das Projekt, oder wählen Sie Layer</translation>
     </message>

@@ -261,3 +261,12 @@ def test_a_folder_of_the_users_is_not_removed(model_path: Path, second: Path, tm
         with pytest.raises(OutputError, match=r"holds other things \(mine\.txt\)"):
             run(model_path, tmp_path / "map.tif", {"dem": second / "dem.tif"}, leftover=leftover)
     assert (folder / "mine.txt").read_text() == "mine"
+
+
+def test_metres_that_are_called_degrees_are_refused(model_path: Path, second: Path, tmp_path: Path) -> None:
+    with rasterio.open(second / "dem.tif") as source:
+        profile, values = source.profile | {"crs": "EPSG:4326"}, source.read()
+    with rasterio.open(tmp_path / "dem.tif", "w", **profile) as target:
+        target.write(values)
+    with pytest.raises(GridError, match="which are no degrees; assign it its right coordinate reference system"):
+        run(model_path, tmp_path / "map.tif", {"dem": tmp_path / "dem.tif"})

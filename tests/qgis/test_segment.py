@@ -473,3 +473,15 @@ def test_the_engine_gets_none_of_qgis_variables(qgis, monkeypatch):
     names = set(clean_environment().keys())
     assert not names & {"PYTHONPATH", "PROJ_LIB", "GDAL_DATA", "QT_PLUGIN_PATH", "QGIS_PREFIX_PATH", "LD_LIBRARY_PATH"}
     assert {"HTTPS_PROXY", "PATH", "HOME"} <= names
+
+
+def test_what_was_set_on_a_layer_in_qgis_is_not_silently_ignored(project, load, material, tmp_path, feedback):
+    from qgis.core import QgsRasterRange
+
+    layer = load(material / "second/dem.tif", "heights")
+    parameters = {"MODEL": str(material / "synthetic.onnx"), "LAYERS": [layer], "OUTPUT": str(tmp_path / "map.tif")}
+    run(parameters, feedback)
+    assert not any("set in QGIS" in line for line in feedback.warnings)
+    layer.dataProvider().setUserNoDataValue(1, [QgsRasterRange(100, 100)])
+    run(parameters, feedback)
+    assert any("heights: the nodata value" in line for line in feedback.warnings)
