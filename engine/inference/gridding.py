@@ -92,7 +92,7 @@ def choose_grid(
 
     Raises:
         RasterReadError: If a source cannot be opened.
-        GridError: If only some sources have a CRS, one has a CRS that cannot be, or a pixel size is given beside ``like``.
+        GridError: If only some sources have a CRS, one is impossible, or a pixel size is given beside ``like``.
     """
     grids: dict[str, Grid] = {}
     for name in model.names:
