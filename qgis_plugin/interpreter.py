@@ -10,7 +10,10 @@ from qgis.PyQt.QtCore import QCoreApplication
 KEY = "ROBUST_LANDCOVER_PYTHON"
 """Name of the setting and of the environment variable."""
 
-INSTALL = "python3 -m venv ~/.robust-landcover && ~/.robust-landcover/bin/pip install 'robust-landcover[cpu]'"
+SOURCE = os.path.join(os.path.dirname(__file__), "engine_source")
+"""The engine's source, which travels with the plugin."""
+
+INSTALL = f"python3 -m venv ~/.robust-landcover && ~/.robust-landcover/bin/pip install '{SOURCE}[cpu]'"
 
 
 class EngineNotFoundError(Exception):
