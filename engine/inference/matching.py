@@ -330,25 +330,19 @@ def _elsewhere(values: NDArray[np.float64], modality: Modality) -> bool:
 
 
 def _sample(source: RasterSource, bands: Sequence[int]) -> NDArray[np.float64]:
-    """Valid values ``[C, n]`` of squares spread over the raster."""
-    found = []
-    for window in _spread(source.grid):
-        try:
-            area = source.dataset.read(list(bands), window=window, masked=True)
-        except (RasterioError, ValueError) as error:
-            raise RasterReadError(f"{source.spec.path}: cannot be read at {window}: {error}") from error
-        values = area.data.astype(np.float64)
-        valid = ~np.ma.getmaskarray(area).any(axis=0) & np.isfinite(values).all(axis=0)
-        found.append(values[:, valid])
-    values = np.concatenate(found, axis=1)
-    return values if values.shape[1] else _overview(source, bands)
-
-
-def _overview(source: RasterSource, bands: Sequence[int]) -> NDArray[np.float64]:
-    """Valid values ``[C, n]`` of the whole raster, thinned: for one whose data lie between the squares."""
+    """Valid values ``[C, n]`` of squares spread over the raster; of all of it, thinned, where no square has any."""
+    squares = [_valid_values(source, bands, window=window) for window in _spread(source.grid)]
+    values = np.concatenate(squares, axis=1)
+    if values.shape[1]:
+        return values
     shape = (len(bands), min(OVERVIEW, source.grid.height), min(OVERVIEW, source.grid.width))
+    return _valid_values(source, bands, out_shape=shape)
+
+
+def _valid_values(source: RasterSource, bands: Sequence[int], **how: object) -> NDArray[np.float64]:
+    """Values ``[C, n]`` that are valid in all bands; ``how`` says what to read."""
     try:
-        area = source.dataset.read(list(bands), out_shape=shape, masked=True)
+        area = source.dataset.read(list(bands), masked=True, **how)
     except (RasterioError, ValueError) as error:
         raise RasterReadError(f"{source.spec.path}: cannot be read: {error}") from error
     values = area.data.astype(np.float64)
