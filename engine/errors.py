@@ -78,6 +78,10 @@ class OutputError(EngineError, OSError):
     """A result cannot be written."""
 
 
+class ResourceError(EngineError, MemoryError):
+    """The machine has too little memory."""
+
+
 class ExportError(EngineError):
     """A network cannot be exported, or answers differently once it is."""
 

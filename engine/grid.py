@@ -116,6 +116,10 @@ class Grid:
             window.width,
         )
 
+    def moved(self, across: float) -> Grid:
+        """The same pixels, further across by units of the CRS."""
+        return Grid(self.crs, Affine.translation(across, 0) @ self.transform, self.height, self.width)
+
     def window_of(self, bounds: Bounds) -> Window:
         """The pixels that ``bounds`` touch, snapped outwards (to 1e-6 of a pixel); not clipped to the grid."""
         left, bottom, right, top = bounds

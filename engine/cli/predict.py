@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from engine.errors import ModalityError
 from engine.inference.predict import predict
 from engine.inference.session import DEVICES
+from engine.inference.sizing import Estimate
 from engine.raster.masks import MaskSpec
 from engine.raster.sources import SourceSpec
 
@@ -45,6 +46,12 @@ def parse_masks(arguments: tuple[str, ...]) -> dict[str, list[MaskSpec]]:
     return masks
 
 
+def described(found: Estimate) -> str:
+    """An estimate in words."""
+    memory = "" if found.memory is None else f" and {found.memory / 1e9:.1f} GB of memory"
+    return f"{found.tiles} tiles, {found.threads} at a time: about {max(1, round(found.seconds))} s{memory}"
+
+
 @click.command("predict")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("sources", nargs=-1, required=True, metavar="NAME=PATH[@BANDS]...")
@@ -55,6 +62,7 @@ def parse_masks(arguments: tuple[str, ...]) -> dict[str, list[MaskSpec]]:
     type=click.Path(path_type=Path),
     help="Also write which sensors each pixel had, as bits.",
 )
+@click.option("--probabilities", type=click.Path(path_type=Path), help="Also write those of all classes, 0-100.")
 @click.option("--bounds", type=float, nargs=4, metavar="LEFT BOTTOM RIGHT TOP", help="Map this part.")
 @click.option("--bounds-crs", help="CRS of the bounds, as in EPSG:4326 [default: the map's].")
 @click.option("--area", type=click.Path(path_type=Path), help="Map within the polygons of this file only.")
@@ -77,6 +85,7 @@ def command(
     output: Path,
     confidence: Path | None,
     availability: Path | None,
+    probabilities: Path | None,
     bounds: tuple[float, float, float, float] | None,
     bounds_crs: str | None,
     area: Path | None,
@@ -105,6 +114,7 @@ def command(
             output,
             confidence=confidence,
             availability=availability,
+            probabilities=probabilities,
             bounds=bounds,
             bounds_crs=bounds_crs,
             area=None if area is None else str(area),
@@ -114,6 +124,7 @@ def command(
             device=device,
             threads=threads,
             leftover="discard" if overwrite else "refuse",
+            expected=lambda found: bar.console.print(described(found), highlight=False),
             progress=lambda share: bar.update(task, completed=share),
         )
     for warning in summary.warnings:

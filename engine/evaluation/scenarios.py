@@ -158,6 +158,7 @@ def _scene_confusion(
         window=scene.grid.window,
         classes=classes,
         predict=predict,
+        strips=plan.strips(scene.grid.window),
         threads=threads,
     ):
         seams.add(block)

@@ -19,7 +19,8 @@ from engine.export.writing import check_writable, write_model
 from engine.inference.model import AVAILABILITY, KEY, OUTPUTS, ModelMetadata
 from engine.networks.segmenter import Segmenter
 
-OPSET = 18
+OPSET = 20
+"""The first with an operator for GELU, which ONNX Runtime runs in one go."""
 
 
 class _ExportForm(nn.Module):
@@ -33,11 +34,20 @@ class _ExportForm(nn.Module):
     def forward(self, *values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         *inputs, availability = values
         logits = self.segmenter.scenario_logits(dict(zip(self.names, inputs, strict=True)), availability)
-        probabilities = torch.softmax(logits, dim=1)
+        probabilities = _softmax(logits)
         kind = torch.uint8 if logits.shape[1] <= 255 else torch.uint16
         classes = logits.argmax(dim=1).to(kind)
         confidence = torch.round(100 * probabilities.amax(dim=1)).to(torch.uint8)
         return classes, confidence, probabilities, logits
+
+
+def _softmax(logits: Tensor) -> Tensor:
+    """Softmax over ``[B, K, H, W]``'s classes, spelled out: ONNX Runtime transposes for one along an inner axis.
+
+    That took a sixth of a SegFormer-B0's time on a CPU.
+    """
+    exponentials = torch.exp(logits - logits.amax(dim=1, keepdim=True))
+    return exponentials / exponentials.sum(dim=1, keepdim=True)
 
 
 def _example(segmenter: Segmenter, tile: int) -> tuple[Tensor, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from itertools import pairwise
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -37,6 +38,34 @@ def memory_limit(cgroup: Path = CGROUP) -> int | None:
         if words and words[0].isdigit():
             limits.append(int(words[0]))
     return min(limits) if limits else None
+
+
+def free_memory(cgroup: Path = CGROUP, meminfo: Path = Path("/proc/meminfo")) -> int | None:
+    """Bytes that this process may still take, page cache given up; None where the system does not say."""
+    free = []
+    available = _table(meminfo).get("MemAvailable:")
+    if available is not None:
+        free.append(1024 * available)
+    for folder, limit, used, cache in (
+        (cgroup, "memory.max", "memory.current", "inactive_file"),
+        (cgroup / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        most, now = _words(folder / limit), _words(folder / used)
+        if most and now and most[0].isdigit():
+            free.append(int(most[0]) - int(now[0]) + _table(folder / "memory.stat").get(cache, 0))
+    return max(0, min(free)) if free else None
+
+
+def resident_memory(statm: Path = Path("/proc/self/statm")) -> int | None:
+    """Bytes of this process in memory; None where the system does not say."""
+    words = _words(statm)
+    return int(words[1]) * os.sysconf("SC_PAGE_SIZE") if words else None
+
+
+def _table(path: Path) -> dict[str, int]:
+    """Lines of a name, a number and perhaps a unit."""
+    words = _words(path) or []
+    return {name: int(number) for name, number in pairwise(words) if number.isdigit()}
 
 
 def _words(path: Path) -> list[str] | None:

@@ -1,5 +1,8 @@
 """Tiles into a map: each pixel in its own scenario, neighbouring tiles cross-faded, in memory for a few tiles.
 
+Tiles run strip by strip: down a panel of a few thousand columns, then down the next, so that a wide raster takes no
+more memory than a narrow one. What a panel owes to the next waits in :class:`Borders`. Values do not depend on panels.
+
 A tile runs once for each scenario that occurs in the part of it that is kept. In the run for scenario S, pixels where
 a member of S is invalid are filled with its training mean, and each pixel takes the result of its own scenario.
 """
@@ -7,7 +10,7 @@ a member of S is invalid are filled with its training mean, and each pixel takes
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -16,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.availability import Scenario, from_bits
-from engine.errors import Cancelled
+from engine.errors import Cancelled, ModelError
 from engine.grid import Window
-from engine.inference.tiles import TilePlan
+from engine.inference.tiles import Strip, TilePlan
 from engine.modality import Modality
 from engine.raster.alignment import Block
 
@@ -35,21 +38,33 @@ class Reader(Protocol):
         """Values ``[C, h, w]`` and validity ``[h, w]``; the window may reach outside."""
 
 
+class Borders(Protocol):
+    """Keeps what strips owe to their right neighbours in the next panel."""
+
+    def put(self, strip: int, sums: NDArray[np.float32]) -> None:
+        """Keeps ``[K, T, overlap]`` at the right border of a strip, by its number."""
+
+    def get(self, strip: int) -> NDArray[np.float32]:
+        """What was put under a number."""
+
+
 @dataclass(frozen=True)
 class MapBlock:
-    """A finished rectangle of the map.
+    """A finished rectangle of the map; it may be empty.
 
     Args:
         window: Where it lies.
         classes: ``[h, w]`` class indices; 0 where no modality is valid.
         confidence: ``[h, w]`` probability of that class in percent, 0-100.
         availability: ``[h, w]`` bit mask of the modalities that were used; 0 where there was none.
+        probabilities: ``[K, h, w]`` of all classes in percent, 0-100, where they are wanted.
     """
 
     window: Window
     classes: NDArray[np.uint16]
     confidence: NDArray[np.uint8]
     availability: NDArray[np.int32]
+    probabilities: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
@@ -58,12 +73,6 @@ class _Tile:
     col: int
     bits: NDArray[np.int32]
     sums: NDArray[np.float32] | None
-
-
-def _kept(plan: TilePlan, row: int, col: int, seam: Seam) -> NDArray[np.float32]:
-    weigh = plan.weights if seam == "crossfade" else plan.core_weights
-    kept: NDArray[np.float32] = np.outer(weigh(row, plan.rows), weigh(col, plan.cols))
-    return kept
 
 
 class _TileRunner:
@@ -75,13 +84,13 @@ class _TileRunner:
         readers: Mapping[str, Reader],
         plan: TilePlan,
         window: Window,
-        classes: int,
         predict: Predictor,
         seam: Seam,
         outside: Callable[[Window], NDArray[np.bool_]] | None,
     ) -> None:
         self.modalities, self.readers, self.plan, self.window = modalities, readers, plan, window
-        self.classes, self.predict, self.seam, self.outside = classes, predict, seam, outside
+        self.predict, self.outside = predict, outside
+        self.weigh = plan.weights if seam == "crossfade" else plan.core_weights
 
     def __call__(self, row: int, col: int) -> _Tile:
         area = self.plan.window(row, col)
@@ -96,19 +105,32 @@ class _TileRunner:
                 bits |= blocks[modality.name].valid.astype(np.int32) << number
         if outside is not None:
             bits[outside] = 0
-        weights = _kept(self.plan, row, col, self.seam)
-        inside = (self.window & area).within(area)
-        wanted = bits[inside]
-        if (wanted == wanted.flat[0]).all():
-            occurring = [int(wanted.flat[0])]
+        down, across = self.weigh(row, self.plan.rows), self.weigh(col, self.plan.cols)
+        if (bits == bits.flat[0]).all():
+            occurring = [int(bits.flat[0])]
         else:
-            occurring = np.unique(wanted[weights[inside] > 0]).tolist()
+            inside = (self.window & area).within(area)
+            occurring = np.unique(bits[inside][np.outer(down > 0, across > 0)[inside]]).tolist()
+        occurring = [mask for mask in occurring if mask]
         sums: NDArray[np.float32] | None = None
-        for mask in filter(None, occurring):
+        for mask in occurring:
             probabilities = self._run(from_bits(mask, len(self.modalities)), blocks)
-            part = probabilities * np.where(bits == mask, weights, np.float32(0))
-            sums = part if sums is None else sums + part
+            self._weigh(probabilities, down, across)
+            if len(occurring) == 1 and bits.all():
+                sums = probabilities
+            else:
+                sums = np.zeros_like(probabilities) if sums is None else sums
+                np.copyto(sums, probabilities, where=bits == mask)
         return _Tile(row, col, bits, sums)
+
+    def _weigh(
+        self, probabilities: NDArray[np.float32], down: NDArray[np.float32], across: NDArray[np.float32]
+    ) -> None:
+        """Multiplies in place by the weights of a tile, which are 1 but in its overlaps."""
+        overlap = 2 * self.plan.halo
+        for ends in (slice(0, overlap), slice(self.plan.tile - overlap, self.plan.tile)):
+            probabilities[:, ends] *= down[ends, None]
+            probabilities[:, :, ends] *= across[ends]
 
     def _run(self, scenario: Scenario, blocks: Mapping[str, Block]) -> NDArray[np.float32]:
         inputs = {}
@@ -125,17 +147,13 @@ class _TileRunner:
 
 
 class _Carry:
-    """What tiles owe to their right and lower neighbours: strips as wide as the overlap, never the whole map."""
+    """What tiles owe to their right and lower neighbours within a panel: strips as wide as the overlap."""
 
-    def __init__(self, plan: TilePlan, classes: int) -> None:
-        self.plan, self.classes, self.overlap = plan, classes, 2 * plan.halo
-        self.length = (plan.cols - 1) * plan.stride + plan.tile
-        self.above = np.zeros((classes, self.overlap, self.length), dtype=np.float32)
+    def __init__(self, plan: TilePlan, classes: int, cols: range) -> None:
+        self.plan, self.classes, self.overlap, self.first = plan, classes, 2 * plan.halo, cols.start
+        length = (len(cols) - 1) * plan.stride + plan.tile
+        self.above = np.zeros((classes, self.overlap, length), dtype=np.float32)
         self.left = np.zeros((classes, plan.tile, self.overlap), dtype=np.float32)
-
-    def start_row(self) -> None:
-        """Nothing lies to the left of a row's first tile."""
-        self.left[:] = 0
 
     def add(self, tile: _Tile) -> NDArray[np.float32]:
         """``tile``'s sums ``[K, T, T]`` with its neighbours' parts; keeps what it owes to later ones."""
@@ -143,7 +161,7 @@ class _Carry:
         sums = np.zeros((self.classes, plan.tile, plan.tile), dtype=np.float32) if tile.sums is None else tile.sums
         if not overlap:
             return sums
-        start = tile.col * plan.stride
+        start = (tile.col - self.first) * plan.stride
         own = plan.stride if tile.col < plan.cols - 1 else plan.tile
         if tile.col > 0:
             sums[:, :, :overlap] += self.left
@@ -162,16 +180,19 @@ def map_blocks(
     window: Window,
     classes: int,
     predict: Predictor,
+    strips: Sequence[Strip],
+    borders: Borders | None = None,
+    done: int = 0,
     threads: int = 1,
     seam: Seam = "crossfade",
     outside: Callable[[Window], NDArray[np.bool_]] | None = None,
-    done_rows: int = 0,
+    probabilities: bool = False,
     progress: Callable[[float], None] = lambda _share: None,
     cancelled: Callable[[], bool] = lambda: False,
-) -> Iterator[MapBlock]:
-    """Maps ``window``, block by block, row of tiles by row; blocks do not overlap and together cover it.
+) -> Generator[MapBlock, None, None]:
+    """Maps ``window``, tile by tile in the order of ``strips``; blocks do not overlap and together cover it.
 
-    The result does not depend on ``threads`` and ``done_rows``, nor on ``window`` where two windows overlap.
+    The result does not depend on ``threads``, panels and ``done``, nor on ``window`` where two windows overlap.
 
     Args:
         modalities: All of the model's, with statistics.
@@ -179,62 +200,80 @@ def map_blocks(
         plan: The tiles over the whole raster.
         window: The part of it to map.
         classes: K.
-        predict: Gives the probabilities of a tile; called from ``threads`` threads.
+        predict: Gives the probabilities of a tile, which may be changed in place; called from ``threads`` threads.
+        strips: What :meth:`TilePlan.strips` says of ``window``.
+        borders: Keeps what a panel owes to the next; needed where there are several.
+        done: Strips that were given before. The last of them runs again where it owes something to the next.
         threads: Tiles that run at the same time.
         seam: ``crossfade`` neighbours over their overlap, or ``crop`` each to its core.
         outside: Gives ``[h, w]`` of a tile, true where nothing is to be mapped; what lies outside wholly is not read.
-        done_rows: Rows of ``window`` that were given before, up to the end of a row of tiles. The last row of tiles
-            among them runs again, for what it owes to the next.
+        probabilities: Whether blocks hold them.
         progress: Told the share of the tiles that is done.
         cancelled: Asked before each tile whether to stop.
 
     Raises:
         Cancelled: If ``cancelled`` said so.
+        ModelError: If the model gives NaN.
     """
-    run = _TileRunner(modalities, readers, plan, window, classes, predict, seam, outside)
-    rows, cols = plan.over(window)
-    done_end = window.row + done_rows
-    first = next((row for row in rows if min(plan.final(row, 0).end_row, window.end_row) > done_end), rows.stop)
-    rest = range(max(rows.start, first - 1), rows.stop) if first < rows.stop else range(0)
-    places = [(row, col) for row in rest for col in cols]
-    total, before = len(rows) * len(cols), len(rows) * len(cols) - len(places)
-    carry = _Carry(plan, classes)
+    run = _TileRunner(modalities, readers, plan, window, predict, seam, outside)
+    again = 1 if 0 < done < len(strips) and strips[done].cols == strips[done - 1].cols else 0
+    rest = range(done - again, len(strips))
+    total = sum(len(strip.cols) for strip in strips)
+    finished = sum(len(strip.cols) for strip in strips[: done - again])
+    queue = iter([(strips[number].row, col) for number in rest for col in strips[number].cols])
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[_Tile]] = deque()
-        queue = iter(places)
         try:
-            for done, (row, col) in enumerate(places, start=before + 1):
-                while len(waiting) <= 2 * threads and (place := next(queue, None)) is not None:
-                    waiting.append(pool.submit(run, *place))
-                if cancelled():
-                    raise Cancelled("the mapping was cancelled")
-                if col == cols[0]:
-                    carry.start_row()
-                tile = waiting.popleft().result()
-                block = _finished(tile, carry.add(tile), plan, window)
-                if block is not None and row >= first:
-                    yield block
-                progress(done / total)
+            for number in rest:
+                strip = strips[number]
+                if number == rest.start or strip.cols != strips[number - 1].cols:
+                    carry = _Carry(plan, classes, strip.cols)
+                carry.left[:] = borders.get(number - _panel_rows(strips)) if strip.left and borders is not None else 0
+                for col in strip.cols:
+                    while len(waiting) <= 2 * threads and (place := next(queue, None)) is not None:
+                        waiting.append(pool.submit(run, *place))
+                    if cancelled():
+                        raise Cancelled("the mapping was cancelled")
+                    tile = waiting.popleft().result()
+                    sums = carry.add(tile)
+                    if strip.right and borders is not None and col == strip.cols[-1] and number >= done:
+                        borders.put(number, carry.left)
+                    finished += 1
+                    progress(finished / total)
+                    if number >= done:
+                        yield _finished(tile, sums, plan, window, probabilities)
         finally:
             for future in waiting:
                 future.cancel()
 
 
-def _finished(tile: _Tile, sums: NDArray[np.float32], plan: TilePlan, window: Window) -> MapBlock | None:
+def _panel_rows(strips: Sequence[Strip]) -> int:
+    return sum(strip.cols == strips[0].cols for strip in strips)
+
+
+def _finished(tile: _Tile, sums: NDArray[np.float32], plan: TilePlan, window: Window, all_of_them: bool) -> MapBlock:
     area, part = plan.window(tile.row, tile.col), plan.final(tile.row, tile.col) & window
-    if part.empty:
-        return None
     rows, cols = part.within(area)
-    classes, best = _best(sums[:, rows, cols])
-    confidence = np.rint(100 * np.clip(best, 0, 1)).astype(np.uint8)
-    return MapBlock(part, classes, confidence, tile.bits[rows, cols])
+    sums = sums[:, rows, cols]
+    classes, best = _best(sums)
+    if np.isnan(best).any():
+        raise ModelError(
+            f"the model gives no number (NaN) at rows {part.row}-{part.end_row - 1}, columns {part.col}-"
+            f"{part.end_col - 1}; check that the sources there have the units that the model was trained on"
+        )
+    return MapBlock(part, classes, _percent(best), tile.bits[rows, cols], _percent(sums) if all_of_them else None)
+
+
+def _percent(shares: NDArray[np.float32]) -> NDArray[np.uint8]:
+    percent: NDArray[np.uint8] = np.rint(100 * np.clip(shares, 0, 1)).astype(np.uint8)
+    return percent
 
 
 def _best(sums: NDArray[np.float32]) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
     """Index and value of the largest of ``[K, h, w]``, the first of equals; faster than argmax along the first axis."""
-    best, classes = sums[0].copy(), np.zeros(sums.shape[1:], dtype=np.uint16)
-    for index in range(1, len(sums)):
-        better = sums[index] > best
-        np.copyto(best, sums[index], where=better)
-        np.copyto(classes, np.uint16(index), where=better)
-    return classes, best
+    best: NDArray[np.float32] = sums.max(axis=0)
+    kind = np.uint8 if len(sums) <= 255 else np.uint16
+    from_end = np.zeros(best.shape, dtype=kind)  # K for the first class, 1 for the last
+    for index, values in enumerate(sums):
+        np.maximum(from_end, (values == best) * kind(len(sums) - index), out=from_end)
+    return len(sums) - from_end.astype(np.uint16), best

@@ -1,4 +1,4 @@
-"""What a map leaves: class map, confidence and availability as cloud-optimised GeoTIFFs, and what stands beside them.
+"""What a map leaves: class map and what else is wanted as cloud-optimised GeoTIFFs, and what stands beside them.
 
 Beside a class map ``map.tif`` stand ``map.tif.aux.xml`` (category names, attribute table with pixels, hectares and mean
 confidence), ``map.qml`` (QGIS's style), ``map.tif.hashes.json`` (for ``engine verify``) and ``map.tif.provenance.json``
@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +27,14 @@ from engine.errors import OutputError
 from engine.grid import Grid, Window
 from engine.inference.model import Model
 from engine.inference.mosaic import MapBlock
-from engine.inference.spool import Spool
+from engine.inference.spool import Spool, SpoolLayer
 from engine.modality import map_dtype
 from engine.raster.cog import RawLayer, write_cog
 from engine.raster.legend import ClassRow, pam, style
 from engine.raster.sources import SourceSpec
 from engine.raster.writing import part_of, publish, write_beside
 
-CONFIDENCE_NODATA = 255
+PERCENT_NODATA = 255
 
 
 @dataclass(frozen=True)
@@ -68,19 +69,31 @@ class MapOutputs:
         output: The class map.
         confidence: The confidence, where it is wanted.
         availability: The availability, where it is wanted.
+        probabilities: The probabilities of all classes, where they are wanted.
 
     Raises:
         OutputError: If one of them cannot be written there.
     """
 
     def __init__(
-        self, model: Model, grid: Grid, output: Path, confidence: Path | None, availability: Path | None
+        self,
+        model: Model,
+        grid: Grid,
+        output: Path,
+        confidence: Path | None,
+        availability: Path | None,
+        probabilities: Path | None,
     ) -> None:
         self.model, self.grid = model, grid
-        wanted = {"classes": output, "confidence": confidence, "availability": availability}
+        wanted = {
+            "classes": output,
+            "confidence": confidence,
+            "availability": availability,
+            "probabilities": probabilities,
+        }
         self.paths = {name: Path(path) for name, path in wanted.items() if path is not None}
         if len(set(self.paths.values())) < len(self.paths):
-            raise OutputError(f"{output}: class map, confidence and availability need files of their own")
+            raise OutputError(f"{output}: {', '.join(self.paths)} need files of their own")
         for path in self.paths.values():
             if path.is_dir():
                 raise OutputError(f"{path}: is a folder; name a file in it")
@@ -88,13 +101,20 @@ class MapOutputs:
                 raise OutputError(f"{path}: cannot be written: there is no folder {path.parent}")
         dtype, self.nodata = map_dtype(model.classes)
         self._values = np.array([item.value for item in model.classes], dtype=dtype)
+        masks = "uint8" if len(model.names) <= 8 else "uint16" if len(model.names) <= 16 else "uint32"
         kinds = {
-            "classes": dtype,
-            "confidence": "uint8",
-            "availability": "uint8" if len(model.names) <= 8 else "uint16" if len(model.names) <= 16 else "uint32",
+            "classes": SpoolLayer(dtype),
+            "confidence": SpoolLayer("uint8"),
+            "availability": SpoolLayer(masks),
+            "probabilities": SpoolLayer("uint8", len(model.classes)),
         }
         self.layers = {name: kinds[name] for name in self.paths}
         self._areas = grid.pixel_areas()
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of a pixel in all layers."""
+        return sum(layer.kind.itemsize * layer.bands for layer in self.layers.values())
 
     def spare(self, inputs: Sequence[str]) -> None:
         """Refuses to write over what is read.
@@ -110,36 +130,45 @@ class MapOutputs:
             if path.resolve() in taken:
                 raise OutputError(f"{path}: the map is made from this file; name another output")
 
-    def collect(self, blocks: Iterator[MapBlock], window: Window, spool: Spool) -> None:
-        """Puts all blocks of ``window`` into the spool, a row of tiles at a time.
+    def collect(self, blocks: Iterator[MapBlock], window: Window, spool: Spool, tiles: Sequence[int]) -> None:
+        """Puts all blocks of ``window`` into the spool, a strip at a time.
+
+        Args:
+            blocks: Of the strips that the spool lacks.
+            window: What is mapped.
+            spool: The spool.
+            tiles: How many each of these strips has.
 
         Raises:
             OutputError: If the disk is full, for instance.
         """
-        strips: dict[str, NDArray[np.generic]] = {}
         tally = _Tally(self.model, self._areas)
-        for block in blocks:
-            area = block.window.shifted(-window.row, -window.col)
-            if not strips:
-                strips = {
-                    name: np.empty((area.height, self.grid.width), dtype=kind) for name, kind in self.layers.items()
-                }
-            valid = block.availability > 0
-            for name, values in self._layers_of(block, valid).items():
-                strips[name][:, area.col : area.end_col] = values
-            tally.add(block, valid, area)
-            if area.end_col == self.grid.width:
-                spool.commit(area.end_row, strips, tally.taken())
-                strips = {}
+        for count in tiles:
+            part = spool.parts[spool.done]
+            strips = {
+                name: np.empty((layer.bands, part.height, part.width), dtype=layer.kind)
+                for name, layer in self.layers.items()
+            }
+            for block in islice(blocks, count):
+                if not block.window.empty:
+                    area = block.window.shifted(-window.row, -window.col)
+                    valid = block.availability > 0
+                    place = (slice(None), *area.within(part))
+                    for name, values in self._layers_of(block, valid).items():
+                        strips[name][place] = values
+                    tally.add(block, valid, area)
+            spool.commit(strips, tally.taken())
 
     def _layers_of(self, block: MapBlock, valid: NDArray[np.bool_]) -> dict[str, NDArray[np.generic]]:
         found: dict[str, NDArray[np.generic]] = {
             "classes": np.where(valid, self._values[block.classes], self._values.dtype.type(self.nodata))
         }
         if "confidence" in self.layers:
-            found["confidence"] = np.where(valid, block.confidence, np.uint8(CONFIDENCE_NODATA))
+            found["confidence"] = np.where(valid, block.confidence, np.uint8(PERCENT_NODATA))
         if "availability" in self.layers:
             found["availability"] = block.availability
+        if block.probabilities is not None:
+            found["probabilities"] = np.where(valid, block.probabilities, np.uint8(PERCENT_NODATA))
         return found
 
     def publish(self, spool: Spool, provenance: Provenance) -> None:
@@ -170,12 +199,15 @@ class MapOutputs:
             "MODEL_SHA256": provenance.model,
             "SCENARIO_SHARES": json.dumps(dict(provenance.shares)),
         }
-        path, kind = spool.raw(name), self.layers[name]
+        path, kind = spool.raw(name), self.layers[name].dtype
         if name == "classes":
-            return RawLayer(path, kind, self.nodata, "class", "mode", self.model.classes, tags)
+            return RawLayer(path, kind, self.nodata, ["class"], "mode", self.model.classes, tags)
         if name == "confidence":
-            return RawLayer(path, kind, CONFIDENCE_NODATA, "confidence in percent", "average", (), tags)
-        return RawLayer(path, kind, 0, "availability: " + ", ".join(self.model.names), "mode", (), tags)
+            return RawLayer(path, kind, PERCENT_NODATA, ["confidence in percent"], "average", (), tags)
+        if name == "probabilities":
+            bands = [f"{item.name} in percent" for item in self.model.classes]
+            return RawLayer(path, kind, PERCENT_NODATA, bands, "average", (), tags)
+        return RawLayer(path, kind, 0, ["availability: " + ", ".join(self.model.names)], "mode", (), tags)
 
     def _write_sidecars(self, spool: Spool, provenance: Provenance, digests: Mapping[str, str]) -> None:
         path = self.paths["classes"]
@@ -184,7 +216,7 @@ class MapOutputs:
         for name, raster in self.paths.items():
             hashes = {
                 "sha256": digests[name],
-                "rows": [[line.first_row, line.end_row, line.hashes[name]] for line in spool.lines],
+                "parts": [[*line.part, line.hashes[name]] for line in spool.lines],
             }
             write_beside(raster.with_name(f"{raster.name}.hashes.json"), json.dumps(hashes))
         facts = {

@@ -6,17 +6,17 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import rasterio
 
 import engine
-from engine.availability import from_bits
+from engine.availability import Scenario, from_bits
 from engine.errors import BandError, Cancelled, GridError, ModalityError, OutputError
 from engine.grid import Bounds, Grid, Window
+from engine.inference.batching import Batches
 from engine.inference.gridding import Sources, choose_grid, window_of_bounds
 from engine.inference.machine import usable_processors
 from engine.inference.model import Model
@@ -24,6 +24,7 @@ from engine.inference.mosaic import Seam, map_blocks
 from engine.inference.outputs import MapOutputs, Provenance, file_digest, source_identity
 from engine.inference.session import Sessions
 from engine.inference.shifts import shift_warnings
+from engine.inference.sizing import Estimate, estimate
 from engine.inference.spool import Spool, job_hash
 from engine.inference.tiles import TilePlan
 from engine.raster.alignment import AlignedReader
@@ -32,6 +33,13 @@ from engine.raster.sources import SourceSpec
 
 SMALLEST_CACHE, LARGEST_CACHE = 64 * 1024**2, 512 * 1024**2
 """Bounds of GDAL's cache in bytes."""
+
+PANEL = 4096
+"""Columns of a panel in pixels, as far as whole tiles allow. Memory grows with them, and what borders panels is read
+twice."""
+
+BATCH = 16
+"""Tiles in a run on any device but a CPU, where more than one at a time gains nothing."""
 
 NETWORK = {
     "GDAL_HTTP_CONNECTTIMEOUT": 20,
@@ -118,6 +126,7 @@ def predict(
     *,
     confidence: Path | None = None,
     availability: Path | None = None,
+    probabilities: Path | None = None,
     bounds: Bounds | None = None,
     bounds_crs: str | None = None,
     pixel_size: float | None = None,
@@ -129,6 +138,7 @@ def predict(
     seam: Seam = "crossfade",
     leftover: Leftover = "refuse",
     keep: bool = True,
+    expected: Callable[[Estimate], None] = lambda _estimate: None,
     progress: Callable[[float], None] = lambda _share: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Summary:
@@ -143,6 +153,7 @@ def predict(
         output: The class map.
         confidence: Also write the probability of each pixel's class in percent (nodata 255).
         availability: Also write the modalities of each pixel as a bit mask (nodata 0).
+        probabilities: Also write the probability of every class in percent, a band each (nodata 255).
         bounds: Left, bottom, right, top of the part to map.
         bounds_crs: Their CRS (``EPSG:...`` or WKT), the map's where None.
         pixel_size: Size of a pixel in the CRS of the map, instead of the model's.
@@ -150,10 +161,11 @@ def predict(
         area: A vector file; what lies outside of its polygons is nodata, and neither read nor run.
         masks: For each modality, what makes pixels of it invalid.
         device: One of :data:`~engine.inference.session.DEVICES`.
-        threads: Tiles at a time; as many as there are processors where None.
+        threads: Tiles at a time; as many as there are processors where None. Fewer where memory is short.
         seam: How neighbouring tiles are joined.
         leftover: What to do with an unfinished map.
         keep: Whether a cancel keeps what is finished.
+        expected: Told before the map is begun what it will take.
         progress: Told the share that is done.
         cancelled: Asked whether to stop.
 
@@ -165,6 +177,7 @@ def predict(
         GridError: If the sources do not go together, or the bounds lie outside.
         DeviceError: If the device cannot be used.
         OutputError: If a result cannot be written, or an unfinished map of another job is in its place.
+        ResourceError: If the memory does not suffice for a single tile at a time.
         Cancelled: If ``cancelled`` said so.
     """
     started = time.monotonic()
@@ -183,13 +196,29 @@ def predict(
         sessions = Sessions(model, device)
         metadata = model.metadata
         plan = TilePlan(gridding.grid.height, gridding.grid.width, metadata.tile, metadata.halo)
-        outputs = MapOutputs(model, grid, output, confidence, availability)
+        outputs = MapOutputs(model, grid, output, confidence, availability, probabilities)
         read = [spec.path for specs in sources.values() for spec in specs]
         read += [spec.source.path for specs in (masks or {}).values() for spec in specs]
         outputs.spare([*read, str(model_path), *([area] if area else []), *([like.path] if like else [])])
-        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=_cache(model, sources, plan)))
         readers = open_readers(model, sources, masks or {}, gridding.grid, stack)
         shifts = shift_warnings(readers, gridding.grid)
+        widest = max(reader.block_width for reader in readers.values())
+        strips = plan.strips(window, None if widest > PANEL else max(1, PANEL // plan.stride))
+        columns = max(strip.part.width for strip in strips) + plan.tile
+        cache = 2 * plan.tile * columns * sum(reader.pixel_bytes for reader in readers.values())
+        cache = min(max(cache, SMALLEST_CACHE), LARGEST_CACHE)
+        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=cache))
+        scenario = Scenario(tuple(name in sources for name in model.names))
+        panel = sum(strip.cols == strips[0].cols for strip in strips)
+        overlap = 2 * plan.halo
+        sizes = estimate(
+            sessions,
+            scenario,
+            plan.tile,
+            sum(len(strip.cols) for strip in strips),
+            threads or (usable_processors() if sessions.device == "cpu" else 2 * BATCH),
+            fixed=cache + columns * (4 * len(model.classes) * overlap + plan.tile * outputs.pixel_bytes),
+        )
         job = {
             "engine": engine.__version__,
             "model": file_digest(model_path),
@@ -203,28 +232,44 @@ def predict(
             "area": None if area is None else source_identity(SourceSpec(area)),
             "tile": [metadata.tile, metadata.halo, seam],
             "device": sessions.device,
-            "layers": outputs.layers,
+            "layers": {name: [layer.dtype, layer.bands] for name, layer in outputs.layers.items()},
         }
         folder = part_folder(output)
         _make_way(folder, job_hash(job), leftover)
-        spool = stack.enter_context(Spool(folder, job, outputs.layers, grid.height, grid.width))
-        resumed = spool.end_row / grid.height
+        spool = stack.enter_context(
+            Spool(
+                folder,
+                job,
+                outputs.layers,
+                grid.height,
+                grid.width,
+                parts=[strip.part.shifted(-window.row, -window.col) for strip in strips],
+                panel=panel,
+                border=(len(model.classes), plan.tile, overlap),
+            )
+        )
+        resumed, done = spool.share, spool.done
+        expected(replace(sizes, seconds=sizes.seconds * (1 - resumed)))
         blocks = map_blocks(
             modalities=model.modalities,
             readers=readers,
             plan=plan,
             window=window,
             classes=len(model.classes),
-            predict=sessions.probabilities,
-            threads=threads or usable_processors(),
+            predict=sessions.probabilities if sessions.device == "cpu" else Batches(sessions.probabilities, BATCH),
+            strips=strips,
+            borders=spool,
+            done=done,
+            threads=sizes.threads,
             seam=seam,
             outside=None if interest is None else lambda place: ~interest.read(place),
-            done_rows=spool.end_row,
+            probabilities=probabilities is not None,
             progress=progress,
             cancelled=cancelled,
         )
         try:
-            outputs.collect(blocks, window, spool)
+            with closing(blocks):
+                outputs.collect(blocks, window, spool, [len(strip.cols) for strip in strips[done:]])
         except BaseException as error:
             if not spool.lines or (isinstance(error, Cancelled) and not keep):
                 spool.remove()
@@ -237,16 +282,6 @@ def predict(
         )
         spool.remove()
     return Summary(grid, shares, sessions.device, time.monotonic() - started, resumed, warnings)
-
-
-def _cache(model: Model, sources: Sources, plan: TilePlan) -> int:
-    """Bytes of GDAL's cache: two rows of tiles, so that a block is decoded once. Its default grows with the machine."""
-    values = sum(
-        len(modality.bands) * np.dtype(modality.dtype).itemsize
-        for modality in model.modalities
-        if modality.name in sources
-    )
-    return min(max(2 * plan.tile * plan.width * values, SMALLEST_CACHE), LARGEST_CACHE)
 
 
 def _within(interest: PolygonMask, window: Window, path: str) -> Window:

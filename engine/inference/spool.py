@@ -1,17 +1,18 @@
-"""Finished rows of a map on the disk, with a journal: what a killed run left is found again, checked and gone on with.
+"""Finished parts of a map on the disk, with a journal: what a killed run left is found again, checked and gone on with.
 
-The spool is a folder: ``plan.json`` (the job and its hash), a file of raw values for each layer, and ``journal.jsonl``,
-a line for each finished row of tiles with the hashes of its values. Values are synced to the disk before the line that
-names them, so a line never promises what is not there.
+The spool is a folder: ``plan.json`` (the job and its hash), a file of raw values for each layer, ``borders.raw`` (what
+panels owe to each other) and ``journal.jsonl``, a line for each finished strip of tiles with the hashes of its values.
+Values are synced to the disk before the line that names them, so a line never promises what is not there.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from io import FileIO
 from pathlib import Path
@@ -20,24 +21,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import OutputError
+from engine.grid import Window
 
-_LAYERS = ("classes", "confidence", "availability")
-PLAN, JOURNAL = "plan.json", "journal.jsonl"
+PLAN, JOURNAL, BORDERS = "plan.json", "journal.jsonl", "borders.raw"
+
+
+@dataclass(frozen=True)
+class SpoolLayer:
+    """A layer's data type and number of bands."""
+
+    dtype: str
+    bands: int = 1
+
+    @property
+    def kind(self) -> np.dtype[np.generic]:
+        """The data type as it lies in the file."""
+        return np.dtype(self.dtype).newbyteorder("<")
 
 
 @dataclass(frozen=True)
 class Line:
-    """A finished row of tiles.
+    """A finished strip of tiles.
 
     Args:
-        first_row: Its first row of the map.
-        end_row: One past its last.
-        hashes: Of each layer's values in these rows (SHA-256 of their bytes, little-endian, row by row).
+        part: First row, first column, height and width of its pixels.
+        hashes: Of each layer's values there (SHA-256 of their bytes, little-endian, band by band, row by row), and of
+            what the strip owes to the next panel.
         tallies: What is counted over the map: numbers by name and key, which are summed up.
     """
 
-    first_row: int
-    end_row: int
+    part: list[int]
     hashes: dict[str, str]
     tallies: dict[str, dict[str, float]]
 
@@ -53,20 +66,32 @@ class Spool:
     Args:
         folder: It is made, or gone on with where it is of the same job.
         plan: What decides the values.
-        layers: Data type of each layer.
+        layers: The layers by name.
         height: Rows of the map.
         width: Columns.
+        parts: The pixels of each strip of tiles, in their order; together they cover the map.
+        panel: Strips in a panel.
+        border: Shape of what a strip owes to the next panel.
 
     Raises:
-        OutputError: If the folder cannot be written, or is of another job.
+        OutputError: If the folder cannot be written, the disk has no room for it, or it is of another job.
     """
 
     def __init__(
-        self, folder: Path, plan: Mapping[str, object], layers: Mapping[str, str], height: int, width: int
+        self,
+        folder: Path,
+        plan: Mapping[str, object],
+        layers: Mapping[str, SpoolLayer],
+        height: int,
+        width: int,
+        parts: Sequence[Window],
+        panel: int,
+        border: tuple[int, int, int],
     ) -> None:
-        self.folder, self.height, self.width = folder, height, width
-        self.layers = {name: np.dtype(dtype).newbyteorder("<") for name, dtype in layers.items()}
+        self.folder, self.layers, self.height, self.width = folder, dict(layers), height, width
+        self.parts, self.panel, self.border = list(parts), panel, border
         self.lines: list[Line] = []
+        self._border: str | None = None
         self._files: dict[str, FileIO] = {}
         try:
             self._open(plan)
@@ -102,24 +127,34 @@ class Spool:
             sync(aside)
             aside.rename(path)
             sync(self.folder)
-        for name, dtype in self.layers.items():
-            self.raw(name).touch()
-            self._files[name] = FileIO(self.raw(name), "r+")
-            self._files[name].truncate(self.height * self.width * dtype.itemsize)
+        self._make_room()
+        for name in (*self.layers, BORDERS):
+            path = self.folder / BORDERS if name == BORDERS else self.raw(name)
+            path.touch()
+            self._files[name] = FileIO(path, "r+")
+        for name, layer in self.layers.items():
+            self._files[name].truncate(self._plane(layer) * layer.bands)
         self._recover()
         self._journal = self._files[JOURNAL] = FileIO(self.folder / JOURNAL, "a")
 
+    def _plane(self, layer: SpoolLayer) -> int:
+        return self.height * self.width * layer.kind.itemsize
+
+    def _make_room(self) -> None:
+        """Refuses a map whose values have no room on the disk; what lies there already has its own."""
+        needed = sum(self._plane(layer) * layer.bands for layer in self.layers.values())
+        if not (self.folder / JOURNAL).exists() and needed > (free := shutil.disk_usage(self.folder).free):
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise OutputError(
+                f"{self.folder}: the map takes {needed / 1e9:.1f} GB while it is made, but only {free / 1e9:.1f} GB "
+                "are free on its disk; make room, map a part (--bounds), or name an output on another disk"
+            )
+
     def _clear(self) -> None:
         """Removes what lies in the folder: without a plan nothing was promised. What is not a spool's own stays."""
-        own = {
-            PLAN,
-            JOURNAL,
-            f"{Path(PLAN).stem}.part",
-            *(f"{name}{end}" for name in _LAYERS for end in (".raw", ".vrt")),
-        }
-        foreign = (
-            sorted(path.name for path in self.folder.iterdir() if path.name not in own) if self.folder.exists() else []
-        )
+        own = {PLAN, JOURNAL, f"{Path(PLAN).stem}.part"}
+        found = list(self.folder.iterdir()) if self.folder.exists() else []
+        foreign = sorted(path.name for path in found if path.name not in own and path.suffix not in (".raw", ".vrt"))
         if foreign:
             raise OutputError(
                 f"{self.folder}: is where the map is put together, but holds other things ({', '.join(foreign[:3])}); "
@@ -131,62 +166,112 @@ class Spool:
         """Keeps the journal's lines up to the first that is torn, or whose values are not on the disk."""
         path = self.folder / JOURNAL
         text = path.read_bytes() if path.exists() else b""
-        good = 0
-        for raw in text.splitlines(keepends=True):
+        raw_lines = text.splitlines(keepends=True)
+        for raw, part in zip(raw_lines, self.parts, strict=False):
             line = _parsed(raw)
-            if line is None or line.first_row != self.end_row or line.end_row > self.height:
+            if line is None or line.part != _numbers(part):
                 break
-            if any(self._hash(name, line.first_row, line.end_row) != line.hashes.get(name) for name in self.layers):
+            if any(self._hash(name, part) != line.hashes.get(name) for name in self.layers):
                 break
             self.lines.append(line)
-            good += len(raw)
+        count = len(self.lines)
+        owed = range(max(0, count - 1 - self.panel), count)
+        if not all(map(self._border_is_there, owed)):
+            self.lines = []
+        good = sum(map(len, raw_lines[: len(self.lines)]))
         if good < len(text):
             os.truncate(path, good)
 
     @property
-    def end_row(self) -> int:
-        """One past the last row that is finished."""
-        return self.lines[-1].end_row if self.lines else 0
+    def done(self) -> int:
+        """Strips that are finished."""
+        return len(self.lines)
 
-    def commit(
-        self,
-        end_row: int,
-        strips: Mapping[str, NDArray[np.generic]],
-        tallies: Mapping[str, Mapping[str, float]],
-    ) -> None:
-        """Brings the rows up to ``end_row`` to the disk and names them as finished.
+    @property
+    def share(self) -> float:
+        """Share of the map that is finished."""
+        return sum(line.part[2] * line.part[3] for line in self.lines) / (self.height * self.width)
+
+    def commit(self, strips: Mapping[str, NDArray[np.generic]], tallies: Mapping[str, Mapping[str, float]]) -> None:
+        """Brings the next strip to the disk.
 
         Args:
-            end_row: One past the last of them; they start at :attr:`end_row`.
-            strips: Each layer's values ``[rows, width]``.
+            strips: Each layer's values ``[bands, rows, columns]`` of the strip's part.
             tallies: See :class:`Line`.
 
         Raises:
             OutputError: If they cannot be brought to the disk.
         """
-        first, hashes = self.end_row, {}
+        part, hashes = self.parts[self.done], {}
         try:
-            for name, dtype in self.layers.items():
-                content = np.ascontiguousarray(strips[name], dtype=dtype).tobytes()
-                hashes[name] = hashlib.sha256(content).hexdigest()
+            for name, layer in self.layers.items():
+                values = np.ascontiguousarray(strips[name], dtype=layer.kind)
+                hashes[name] = hashlib.sha256(values.tobytes()).hexdigest()
                 file = self._files[name]
-                file.seek(first * self.width * dtype.itemsize)
-                _write_all(file, content)
+                for place, piece in self._pieces(layer, part, values):
+                    file.seek(place)
+                    _write_all(file, piece)
                 os.fsync(file.fileno())
-            line = Line(first, end_row, hashes, {name: dict(counts) for name, counts in tallies.items()})
+            if self._border is not None:
+                hashes[BORDERS] = self._border
+                os.fsync(self._files[BORDERS].fileno())
+                self._border = None
+            line = Line(_numbers(part), hashes, {name: dict(counts) for name, counts in tallies.items()})
             _write_all(self._journal, json.dumps(asdict(line)).encode() + b"\n")
             os.fsync(self._journal.fileno())
         except OSError as error:
             raise OutputError(f"{self.folder}: cannot be written: {error.strerror}; is the disk full?") from error
         self.lines.append(line)
 
-    def _hash(self, name: str, first_row: int, end_row: int) -> str:
-        digest, dtype = hashlib.sha256(), self.layers[name]
-        file = self._files[name]
-        file.seek(first_row * self.width * dtype.itemsize)
-        for row in range(first_row, end_row, 64):
-            digest.update(file.read((min(row + 64, end_row) - row) * self.width * dtype.itemsize))
+    def _pieces(self, layer: SpoolLayer, part: Window, values: NDArray[np.generic]) -> Iterator[tuple[int, bytes]]:
+        """What lies together in a layer's file of a part's values, with its place there."""
+        size = layer.kind.itemsize
+        for band, plane in enumerate(values):
+            start = band * self._plane(layer) + (part.row * self.width + part.col) * size
+            if part.width == self.width:
+                yield start, plane.tobytes()
+            else:
+                for number, row in enumerate(plane):
+                    yield start + number * self.width * size, row.tobytes()
+
+    def _hash(self, name: str, part: Window) -> str:
+        digest, layer, file = hashlib.sha256(), self.layers[name], self._files[name]
+        size = layer.kind.itemsize
+        for band in range(layer.bands):
+            for row in range(part.row, part.end_row):
+                file.seek(band * self._plane(layer) + (row * self.width + part.col) * size)
+                digest.update(file.read(part.width * size))
         return digest.hexdigest()
+
+    def put(self, strip: int, sums: NDArray[np.float32]) -> None:
+        """Keeps what the strip that runs owes to the next panel, until it is committed with it.
+
+        Two panels' worth is kept: a strip needs what the panel before left, and leaves its own.
+        """
+        content = sums.astype("<f4", copy=False).tobytes()
+        try:
+            file = self._files[BORDERS]
+            file.seek(self._slot(strip))
+            _write_all(file, content)
+        except OSError as error:
+            raise OutputError(f"{self.folder}: cannot be written: {error.strerror}; is the disk full?") from error
+        self._border = hashlib.sha256(content).hexdigest()
+
+    def get(self, strip: int) -> NDArray[np.float32]:
+        """What was put under a number, one or two panels ago at most."""
+        return np.frombuffer(self._border_bytes(strip), dtype="<f4").reshape(self.border)
+
+    def _slot(self, strip: int) -> int:
+        return strip % (2 * self.panel) * 4 * math.prod(self.border)
+
+    def _border_bytes(self, strip: int) -> bytes:
+        file = self._files[BORDERS]
+        file.seek(self._slot(strip))
+        return file.read(4 * math.prod(self.border))
+
+    def _border_is_there(self, strip: int) -> bool:
+        wanted = self.lines[strip].hashes.get(BORDERS)
+        return wanted is None or hashlib.sha256(self._border_bytes(strip)).hexdigest() == wanted
 
     def tally(self, name: str) -> dict[int, float]:
         """The sums of what was counted under a name, by key."""
@@ -197,7 +282,7 @@ class Spool:
         return total
 
     def raw(self, name: str) -> Path:
-        """The file of a layer's values, row by row, little-endian."""
+        """The file of a layer's values, band by band, row by row, little-endian."""
         return self.folder / f"{name}.raw"
 
     def close(self) -> None:
@@ -226,6 +311,10 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _numbers(part: Window) -> list[int]:
+    return [part.row, part.col, part.height, part.width]
 
 
 def _parsed(raw: bytes) -> Line | None:

@@ -13,6 +13,25 @@ from engine.grid import Window
 
 
 @dataclass(frozen=True)
+class Strip:
+    """Tiles that are run one after the other: those of one row that lie in one panel.
+
+    Args:
+        row: The row of tiles.
+        cols: The columns of tiles.
+        part: The pixels that no later tile adds to, within what is mapped; it may be empty.
+        left: Whether tiles to the left, of the panel before, add to it.
+        right: Whether it adds to tiles to the right, of the panel behind.
+    """
+
+    row: int
+    cols: range
+    part: Window
+    left: bool
+    right: bool
+
+
+@dataclass(frozen=True)
 class TilePlan:
     """Square tiles over a raster, anchored at its first pixel whatever part of it is mapped.
 
@@ -71,6 +90,24 @@ class TilePlan:
     def _touching(self, start: int, end: int, count: int) -> range:
         first = max(0, (start - self.tile) // self.stride + 1)
         return range(first, min(count, (end - 1) // self.stride + 1))
+
+    def strips(self, window: Window, panel: int | None = None) -> list[Strip]:
+        """The tiles over ``window`` in the order in which they run: panel by panel, each from its top to its bottom.
+
+        Args:
+            window: What is mapped.
+            panel: Columns of tiles in a panel; one panel holds them all where None.
+        """
+        rows, cols = self.over(window)
+        width = panel or len(cols)
+        found = []
+        for start in range(cols.start, cols.stop, width):
+            part = range(start, min(start + width, cols.stop))
+            for row in rows:
+                first, last = self.final(row, part[0]), self.final(row, part[-1])
+                done = (first | last) & window
+                found.append(Strip(row, part, done, start > cols.start, part.stop < cols.stop))
+        return found
 
     def weights(self, place: int, count: int) -> NDArray[np.float32]:
         """Weight ``[T]`` of each pixel along a side of tile ``place`` of ``count``: a linear ramp over each overlap.

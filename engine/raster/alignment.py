@@ -14,7 +14,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
-from rasterio.warp import transform_bounds
+from rasterio.warp import transform, transform_bounds
 from rasterio.windows import Window as RasterioWindow
 
 from engine.errors import BandError, GridError, RasterReadError
@@ -67,7 +67,8 @@ def check_georeference(source: RasterSource, grid: Grid) -> None:
         return
     try:
         # Either way round, since the bounds of half the world mean nothing in the CRS of a small area.
-        meet = _touches(source.grid, grid) or _touches(grid, source.grid)
+        turned = [source.grid.moved(degrees) for degrees in _turns(source.grid, grid)]
+        meet = any(_touches(one, grid) or _touches(grid, one) for one in turned)
     except GdalError as error:
         raise GridError(
             f"{source.spec.path}: its coordinate reference system cannot be brought to {grid.crs.to_string()}: "
@@ -84,6 +85,45 @@ def _touches(one: Grid, other: Grid) -> bool:
     """Whether the bounds of ``one``, brought to the CRS of ``other``, hold any of its pixels."""
     bounds = one.bounds if one.crs == other.crs else transform_bounds(one.crs, other.crs, *one.bounds)
     return bool(np.isfinite(bounds).all()) and not (other.window_of(bounds) & other.window).empty
+
+
+def _turns(source: Grid, grid: Grid) -> list[float]:
+    """Degrees of longitude by which a source is to be moved to cover what it can of a grid; 0 but at the antimeridian.
+
+    A raster from 179 to 181 degrees east meets points at 179 and at -179.
+    """
+    if source.crs is None or not source.crs.is_geographic:
+        return [0]
+    left, _, right, _ = source.bounds
+    low, _, high, _ = grid.bounds if grid.crs is not None and grid.crs.is_geographic else (-180, 0, 180, 0)
+    pixel = source.pixel_size[0]
+    return [turn for turn in (0, -360, 360) if min(right + turn, high) - max(left + turn, low) > pixel] or [0]
+
+
+def _scale(source: Grid, grid: Grid) -> dict[str, object]:
+    """GDAL's options for the number of grid pixels in a pixel of ``source``, which say how wide its kernels are.
+
+    GDAL itself finds it anew for each window that it warps, so that values depend on the window, and a turned grid is
+    smoothed. Taken in the middle of the source or, where that lies outside of the grid, of the grid.
+    """
+    col, row = _mapped(source, grid, [(source.width / 2, source.height / 2)])[0]
+    if not (0 <= col <= grid.width and 0 <= row <= grid.height):
+        col, row = grid.width / 2, grid.height / 2
+    here, right, below = _mapped(grid, source, [(col, row), (col + 1, row), (col, row + 1)])
+    across = np.hypot(right[0] - here[0], below[0] - here[0])
+    down = np.hypot(right[1] - here[1], below[1] - here[1])
+    if not (np.isfinite([across, down]).all() and across > 0 and down > 0):
+        return {}
+    return {"XSCALE": 1 / across, "YSCALE": 1 / down}
+
+
+def _mapped(one: Grid, other: Grid, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Columns and rows of ``one`` as those of ``other``; infinite where they have no image."""
+    places = [one.transform @ point for point in points]
+    xs, ys = transform(one.crs, other.crs, [x for x, _ in places], [y for _, y in places])
+    if other.crs is not None and other.crs.is_geographic and max(xs) - min(xs) > 180:
+        xs = [x + 360 if x < 0 else x for x in xs]
+    return [~other.transform @ point for point in zip(xs, ys, strict=True)]
 
 
 def _geometry(grid: Grid) -> str:
@@ -110,15 +150,18 @@ class _AlignedSource:
         self.grid = grid
         try:
             check_georeference(self.source, grid)
-            self.offset = (0, 0) if grid.crs is None else grid.offset_of(self.source.grid)
-            self.warped = None if self.offset is not None else self._warp(resampling)
+            turns = _turns(self.source.grid, grid)
+            self.offset = grid.offset_of(self.source.grid.moved(turns[0])) if len(turns) == 1 else None
+            self.warped = [] if self.offset is not None else [self._warp(resampling, turn) for turn in turns]
         except BaseException:
             self.source.close()
             raise
 
-    def _warp(self, resampling: Resampling) -> WarpedVRT:
+    def _warp(self, resampling: Resampling, turn: float) -> WarpedVRT:
         dataset = self.source.dataset
+        source = self.source.grid.moved(turn)
         options: dict[str, object] = {"UNIFIED_SRC_NODATA": "NO"}  # each band leaves out its own nodata only
+        options |= _scale(source, self.grid)
         nodata = self.source.nodata
         if nodata is None and np.issubdtype(self.source.dtype, np.floating):
             nodata = float("nan")
@@ -128,6 +171,7 @@ class _AlignedSource:
             options |= {"add_alpha": True}
         return WarpedVRT(
             dataset,
+            src_transform=source.transform,
             crs=self.grid.crs,
             transform=self.grid.transform,
             width=self.grid.width,
@@ -151,7 +195,16 @@ class _AlignedSource:
         return Block(values, valid)
 
     def _read(self, window: Window) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-        dataset = self.warped or self.source.dataset
+        first, *others = self.warped or [self.source.dataset]
+        values, valid = self._read_one(first, window)
+        for other in others:
+            more, there = self._read_one(other, window)
+            values, valid = np.where(valid, values, more), valid | there
+        return values, valid
+
+    def _read_one(
+        self, dataset: rasterio.DatasetReader, window: Window
+    ) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
         bands = list(self.source.band_indices)
         area = RasterioWindow(window.col, window.row, window.width, window.height)
         try:
@@ -176,8 +229,8 @@ class _AlignedSource:
         return masks
 
     def close(self) -> None:
-        if self.warped is not None:
-            self.warped.close()
+        for warped in self.warped:
+            warped.close()
         self.source.close()
 
 
@@ -238,6 +291,16 @@ class AlignedReader:
     def band_names(self) -> tuple[str, ...]:
         """Of all bands, in order."""
         return tuple(name for item in self._sources for name in item.source.band_names)
+
+    @property
+    def block_width(self) -> int:
+        """Columns of the widest block, which is read as a whole; a raster's width where it is stored in stripes."""
+        return max(shape[1] for item in self._sources for shape in item.source.dataset.block_shapes)
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of a pixel in GDAL's cache, which holds all bands of a raster that stores them together."""
+        return sum(np.dtype(kind).itemsize for item in self._sources for kind in item.source.dataset.dtypes)
 
     def read(self, window: Window) -> Block:
         """Values ``[C, h, w]`` and validity ``[h, w]`` of a window of the grid, which may reach outside of it.

@@ -22,13 +22,13 @@ _TYPES = {"uint8": "Byte", "uint16": "UInt16", "uint32": "UInt32"}
 
 @dataclass(frozen=True)
 class RawLayer:
-    """Raw little-endian values, row by row, and what the raster says of them.
+    """Raw little-endian values, band by band, row by row, and what the raster says of them.
 
     Args:
         path: The file.
         dtype: ``uint8``, ``uint16`` or ``uint32``.
         nodata: Nodata value.
-        description: Of the band.
+        descriptions: Of each band.
         overviews: How overviews are made: never ``average`` for classes or bits.
         classes: For a class map, its classes: colour table and category names.
         tags: Metadata of the dataset.
@@ -37,7 +37,7 @@ class RawLayer:
     path: Path
     dtype: str
     nodata: int
-    description: str
+    descriptions: Sequence[str]
     overviews: Literal["mode", "average", "nearest"]
     classes: Sequence[LandClass] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -94,13 +94,16 @@ def _vrt(layer: RawLayer, grid: Grid) -> str:
         names = f"<CategoryNames>{''.join(categories)}</CategoryNames>"
     tags = "".join(f'<MDI key="{escape(key)}">{escape(value)}</MDI>' for key, value in sorted(layer.tags.items()))
     crs = "" if grid.crs is None else f"<SRS>{escape(grid.crs.to_wkt())}</SRS>"
+    plane = dtype.itemsize * grid.width * grid.height
+    bands = "".join(
+        f'<VRTRasterBand dataType="{_TYPES[layer.dtype]}" band="{number}" subClass="VRTRawRasterBand">'
+        f"<Description>{escape(description)}</Description><NoDataValue>{layer.nodata}</NoDataValue>"
+        f'{colours}{names}<SourceFilename relativetoVRT="1">{escape(layer.path.name)}</SourceFilename>'
+        f"<ImageOffset>{(number - 1) * plane}</ImageOffset><PixelOffset>{dtype.itemsize}</PixelOffset>"
+        f"<LineOffset>{dtype.itemsize * grid.width}</LineOffset><ByteOrder>LSB</ByteOrder></VRTRasterBand>"
+        for number, description in enumerate(layer.descriptions, start=1)
+    )
     return (
         f'<VRTDataset rasterXSize="{grid.width}" rasterYSize="{grid.height}">{crs}'
-        f"<GeoTransform>{transform}</GeoTransform><Metadata>{tags}</Metadata>"
-        f'<VRTRasterBand dataType="{_TYPES[layer.dtype]}" band="1" subClass="VRTRawRasterBand">'
-        f"<Description>{escape(layer.description)}</Description><NoDataValue>{layer.nodata}</NoDataValue>"
-        f"{colours}{names}"
-        f'<SourceFilename relativetoVRT="1">{escape(layer.path.name)}</SourceFilename><ImageOffset>0</ImageOffset>'
-        f"<PixelOffset>{dtype.itemsize}</PixelOffset><LineOffset>{dtype.itemsize * grid.width}</LineOffset>"
-        "<ByteOrder>LSB</ByteOrder></VRTRasterBand></VRTDataset>"
+        f"<GeoTransform>{transform}</GeoTransform><Metadata>{tags}</Metadata>{bands}</VRTDataset>"
     )

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from engine.errors import Cancelled, OutputError, RasterReadError
-from engine.grid import Grid
+from engine.grid import Grid, Window
 from engine.inference.outputs import file_digest
 from engine.inference.predict import Summary, part_folder, predict
-from engine.inference.spool import Spool
+from engine.inference.spool import Spool, SpoolLayer
 from engine.inference.verify import verify
 from engine.raster.sources import SourceSpec
 
@@ -218,10 +218,10 @@ def test_a_changed_pixel_is_found_with_its_rows(copy: Path) -> None:
     with rasterio.open(copy, "w", **profile) as dataset:
         dataset.write(values)
     with pytest.raises(
-        RasterReadError, match=r"map\.tif: values are not those that were mapped, in rows (\d+)-(\d+);"
+        RasterReadError, match=r"map\.tif: values are not those that were mapped, in rows (\d+)-(\d+), columns 0-351;"
     ) as caught:
         verify(copy)
-    first, end = (int(number) for number in str(caught.value).split("rows ")[1].split(";")[0].split("-"))
+    first, end = (int(number) for number in str(caught.value).split("rows ")[1].split(",")[0].split("-"))
     assert first <= 700 <= end < first + 200, "no more rows are blamed than a row of tiles has"
 
 
@@ -245,34 +245,78 @@ def test_a_map_without_hashes_is_not_called_good(copy: Path) -> None:
         verify(copy)
 
 
-def fill(spool: Spool, values: NDArray[np.uint8], ends: list[int]) -> None:
-    for end in ends:
-        first = spool.end_row
-        spool.commit(end, {"classes": values[first:end]}, {"pixels": {"1": float(end - first)}})
+PARTS = [Window(row, col, 8, width) for col, width in ((0, 20), (20, 10)) for row in range(0, 40, 8)]
+"""Two panels of five strips each."""
 
 
-@given(cut=st.integers(0, 2000))
-def test_a_journal_torn_anywhere_never_promises_too_much(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+def spool_of(folder: Path) -> Spool:
+    layers = {"classes": SpoolLayer("uint8"), "shares": SpoolLayer("uint16", 2)}
+    return Spool(folder, PLAN, layers, 40, 30, PARTS, panel=5, border=(2, 8, 4))
+
+
+def fill(spool: Spool, values: NDArray[np.uint8], count: int) -> None:
+    """Commits the next strips as a mapping does: what the first panel owes to the second is kept, and asked for."""
+    for number in range(spool.done, spool.done + count):
+        owed = np.full((2, 8, 4), number, dtype=np.float32)
+        if number < 5:
+            spool.put(number, owed)
+        else:
+            np.testing.assert_array_equal(spool.get(number - 5), owed - 5)
+        part = values[PARTS[number].within(Window(0, 0, 40, 30))]
+        strips = {"classes": part[None], "shares": np.stack([part, part * 256.0])}
+        spool.commit(strips, {"pixels": {"1": float(part.size)}})
+
+
+@given(cut=st.integers(0, 4000), strips=st.integers(1, 9))
+def test_a_journal_torn_anywhere_never_promises_too_much(
+    tmp_path_factory: pytest.TempPathFactory, cut: int, strips: int
+) -> None:
     folder = tmp_path_factory.mktemp("spool") / "map.part"
     values = np.random.default_rng(0).integers(0, 255, (40, 30), dtype=np.uint8)
-    with Spool(folder, PLAN, {"classes": "uint8"}, 40, 30) as spool:
-        fill(spool, values, [8, 16, 24, 32])
+    with spool_of(folder) as spool:
+        fill(spool, values, strips)
     journal = folder / "journal.jsonl"
     content = journal.read_bytes()
     journal.write_bytes(content[:cut])
-    with Spool(folder, PLAN, {"classes": "uint8"}, 40, 30) as spool:
-        assert spool.end_row == 8 * content[:cut].count(b"\n")
-        fill(spool, values, list(range(spool.end_row + 8, 41, 8)))
-        assert spool.tally("pixels") == {1: 40}
+    with spool_of(folder) as spool:
+        assert spool.done == content[:cut].count(b"\n")
+        assert spool.share == pytest.approx(sum(part.height * part.width for part in PARTS[: spool.done]) / 1200)
+        fill(spool, values, 10 - spool.done)
+        assert spool.tally("pixels") == {1: 1200}
     assert np.fromfile(folder / "classes.raw", dtype=np.uint8).tobytes() == values.tobytes()
+    shares = np.fromfile(folder / "shares.raw", dtype="<u2").reshape(2, 40, 30)
+    np.testing.assert_array_equal(shares, [values, values * np.uint16(256)])
+
+
+@pytest.mark.parametrize("number", [2, 4])
+def test_what_panels_owe_to_each_other_is_checked_too(tmp_path: Path, number: int) -> None:
+    folder = tmp_path / "map.part"
+    values = np.zeros((40, 30), dtype=np.uint8)
+    with spool_of(folder) as spool:
+        fill(spool, values, 7)
+    content = bytearray((folder / "borders.raw").read_bytes())
+    content[number * 2 * 8 * 4 * 4 + 5] ^= 1
+    (folder / "borders.raw").write_bytes(content)
+    with spool_of(folder) as spool:
+        assert spool.done == 0
 
 
 def test_a_folder_without_a_plan_promised_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "map.part"
     folder.mkdir()
     (folder / "journal.jsonl").write_text("nonsense")
-    with Spool(folder, PLAN, {"classes": "uint8"}, 4, 4) as spool:
-        assert spool.end_row == 0
+    with spool_of(folder) as spool:
+        assert spool.done == 0
+
+
+def test_a_map_that_the_disk_has_no_room_for_is_not_begun(tmp_path: Path) -> None:
+    side = 1_000_000_000
+    with pytest.raises(OutputError, match=r"takes 1000000000\.0 GB .* are free on its disk; .*--bounds"):
+        Spool(
+            tmp_path / "p", {}, {"classes": SpoolLayer("uint8")}, side, side,
+            [Window(0, 0, side, side)], panel=1, border=(1, 1, 1),
+        )  # fmt: skip
+    assert not (tmp_path / "p").exists()
 
 
 def test_a_full_disk_is_said_and_what_was_finished_stays(tmp_path: Path) -> None:
@@ -280,20 +324,23 @@ def test_a_full_disk_is_said_and_what_was_finished_stays(tmp_path: Path) -> None
 import resource, sys
 import numpy as np
 from pathlib import Path
-from engine.inference.spool import Spool
-spool = Spool(Path(sys.argv[1]), {}, {"classes": "uint8"}, 100, 100)
-spool.commit(10, {"classes": np.ones((10, 100), "uint8")}, {})
+from engine.grid import Window
+from engine.inference.spool import Spool, SpoolLayer
+parts = [Window(0, 0, 10, 100), Window(10, 0, 60, 100), Window(70, 0, 30, 100)]
+spool = Spool(Path(sys.argv[1]), {}, {"classes": SpoolLayer("uint8")}, 100, 100, parts, 3, (1, 1, 1))
+spool.commit({"classes": np.ones((1, 10, 100), "uint8")}, {})
+if len(sys.argv) > 2:
+    print(spool.done)
+    sys.exit()
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-spool.commit(70, {"classes": np.ones((60, 100), "uint8")}, {})
+spool.commit({"classes": np.ones((1, 60, 100), "uint8")}, {})
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "p")], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-c", code, str(tmp_path / "p")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "OutputError" in done.stderr
     assert "is the disk full?" in done.stderr
-    with Spool(tmp_path / "p", {}, {"classes": "uint8"}, 100, 100) as spool:
-        assert spool.end_row == 10
+    assert subprocess.run([*command, "again"], capture_output=True, text=True, check=True).stdout == "2\n"
 
 
 def test_pixel_areas_are_geodesic_where_the_crs_is_geographic() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from engine.availability import Scenario, from_bits
-from engine.errors import Cancelled, InputError
+from engine.errors import Cancelled, InputError, ModelError
 from engine.grid import Window
 from engine.inference.mosaic import MapBlock, map_blocks
 from engine.inference.tiles import TilePlan
@@ -68,10 +68,26 @@ def with_context(scenario: Scenario, inputs: Mapping[str, NDArray[np.generic]]) 
     return by_pixel(scenario, shifted)
 
 
-def mapped(tile: int, halo: int, window: Window | None = None, **options: object) -> dict[str, NDArray[np.generic]]:
+class Shelf:
+    """Borders in memory; each is given once."""
+
+    def __init__(self) -> None:
+        self.kept: dict[int, NDArray[np.float32]] = {}
+
+    def put(self, strip: int, sums: NDArray[np.float32]) -> None:
+        self.kept[strip] = sums.copy()
+
+    def get(self, strip: int) -> NDArray[np.float32]:
+        return self.kept[strip]
+
+
+def mapped(
+    tile: int, halo: int, window: Window | None = None, panel: int | None = None, **options: object
+) -> dict[str, NDArray[np.generic]]:
     arguments: dict[str, object] = {"predict": by_pixel, "readers": readers(), "threads": 1} | options
     plan = TilePlan(HEIGHT, WIDTH, tile, halo)
     area = window or Window(0, 0, HEIGHT, WIDTH)
+    arguments |= {"strips": plan.strips(area, panel), "borders": Shelf()}
     result = {key: np.full((area.height, area.width), -1, dtype=np.int64) for key in ("classes", "bits", "confidence")}
     blocks = map_blocks(modalities=MODALITIES, plan=plan, window=area, classes=CLASSES, **arguments)  # type: ignore[arg-type]
     for block in blocks:
@@ -128,6 +144,39 @@ def test_threads_do_not_change_the_map() -> None:
         np.testing.assert_array_equal(four[key], values)
 
 
+@pytest.mark.parametrize(("tile", "halo"), [(32, 8), (32, 0), (48, 12), (20, 3)])
+@pytest.mark.parametrize("window", [Window(0, 0, HEIGHT, WIDTH), Window(11, 20, 70, 60), Window(50, 33, 3, 1)])
+@pytest.mark.parametrize("panel", [1, 2, 3])
+def test_panels_do_not_change_the_map(tile: int, halo: int, window: Window, panel: int) -> None:
+    whole = mapped(tile, halo, window, predict=with_context)
+    found = mapped(tile, halo, window, panel, predict=with_context, threads=2)
+    for key, values in whole.items():
+        np.testing.assert_array_equal(found[key], values)
+
+
+def test_probabilities_are_given_on_request() -> None:
+    plan = TilePlan(HEIGHT, WIDTH, 32, 8)
+    area = Window(0, 0, HEIGHT, WIDTH)
+    blocks = map_blocks(
+        modalities=MODALITIES, readers=readers(), plan=plan, window=area, classes=CLASSES, predict=by_pixel,
+        strips=plan.strips(area), probabilities=True,
+    )  # fmt: skip
+    for block in blocks:
+        seen = block.availability > 0
+        assert block.probabilities is not None
+        best = np.take_along_axis(block.probabilities, block.classes[None].astype(int), axis=0)[0]
+        np.testing.assert_array_equal(best[seen], block.confidence[seen])
+        assert abs(block.probabilities.astype(int).sum(axis=0)[seen] - 100).max() <= CLASSES / 2
+
+
+def test_a_model_that_gives_nan_is_no_silent_map() -> None:
+    def broken(scenario: Scenario, inputs: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32]:
+        return np.where(inputs["a"] > 2, np.float32(np.nan), by_pixel(scenario, inputs))
+
+    with pytest.raises(ModelError, match=r"NaN.* at rows \d+-\d+, columns \d+-\d+"):
+        mapped(32, 8, predict=broken)
+
+
 def test_a_raster_of_exactly_one_tile_runs_once_a_scenario() -> None:
     calls: list[int] = []
 
@@ -177,9 +226,10 @@ def test_the_tiles_over_a_window_are_those_that_touch_it(length: int, start: int
 def test_a_cancel_stops_between_tiles() -> None:
     done: list[MapBlock] = []
     asked = count()
+    plan, area = TilePlan(HEIGHT, WIDTH, 32, 4), Window(0, 0, HEIGHT, WIDTH)
     blocks = map_blocks(
-        modalities=MODALITIES, readers=readers(), plan=TilePlan(HEIGHT, WIDTH, 32, 4),
-        window=Window(0, 0, HEIGHT, WIDTH), classes=CLASSES, predict=by_pixel, cancelled=lambda: next(asked) == 2,
+        modalities=MODALITIES, readers=readers(), plan=plan, window=area, classes=CLASSES, predict=by_pixel,
+        strips=plan.strips(area), cancelled=lambda: next(asked) == 2,
     )  # fmt: skip
     with pytest.raises(Cancelled):
         next(block for block in blocks if done.append(block))  # type: ignore[func-returns-value]
@@ -188,27 +238,35 @@ def test_a_cancel_stops_between_tiles() -> None:
 
 @pytest.mark.parametrize(("tile", "halo"), [(32, 8), (32, 0), (48, 12), (256, 64)])
 @pytest.mark.parametrize("window", [Window(0, 0, HEIGHT, WIDTH), Window(11, 20, 70, 60)])
-def test_a_map_that_goes_on_after_any_row_of_tiles_is_the_same(tile: int, halo: int, window: Window) -> None:
+@pytest.mark.parametrize("panel", [None, 2])
+def test_a_map_that_goes_on_after_any_strip_is_the_same(
+    tile: int, halo: int, window: Window, panel: int | None
+) -> None:
     plan = TilePlan(HEIGHT, WIDTH, tile, halo)
     whole = mapped(tile, halo, window, predict=with_context)
-    ends = {min((plan.final(row, 0) & window).end_row, window.end_row) - window.row for row in plan.over(window)[0]}
-    for done in {0, *ends}:
-        blocks = list(
-            map_blocks(
-                modalities=MODALITIES, readers=readers(), plan=plan, window=window, classes=CLASSES,
-                predict=with_context, done_rows=done,
-            )
+    strips = plan.strips(window, panel)
+    shelf = Shelf()
+    before = np.zeros((window.height, window.width), dtype=bool)
+    for done in range(len(strips)):
+        blocks = map_blocks(
+            modalities=MODALITIES, readers=readers(), plan=plan, window=window, classes=CLASSES,
+            predict=with_context, strips=strips, borders=shelf, done=done,
         )  # fmt: skip
-        covered = np.zeros((window.height, window.width), dtype=bool)
-        for block in blocks:
+        covered = before.copy()
+        first = np.zeros_like(before)
+        for number, block in enumerate(blocks):
             part = block.window.within(window)
+            assert not covered[part].any()
             covered[part] = True
-            np.testing.assert_array_equal(
-                block.classes[block.availability > 0], whole["classes"][part][block.availability > 0]
-            )
+            if number < len(strips[done].cols):
+                first[part] = True
+            seen = block.availability > 0
+            np.testing.assert_array_equal(block.classes[seen], whole["classes"][part][seen])
             np.testing.assert_array_equal(block.confidence, whole["confidence"][part])
-        assert not covered[:done].any()
-        assert covered[done:].all()
+            np.testing.assert_array_equal(block.availability, whole["bits"][part])
+        assert covered.all()
+        assert first.sum() == strips[done].part.height * strips[done].part.width
+        before |= first
 
 
 def test_tiles_outside_of_the_area_of_interest_are_neither_read_nor_run() -> None:

@@ -1,0 +1,81 @@
+"""What a map will take of time and memory, found by running one tile; how many tiles at a time the memory allows."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.availability import Scenario
+from engine.errors import ResourceError
+from engine.inference.machine import free_memory, resident_memory
+from engine.inference.session import Sessions
+
+USABLE = 0.9
+"""Share of the free memory that a map may plan with."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is to be expected of a map.
+
+    Args:
+        tiles: That are left to run.
+        threads: Tiles at a time.
+        seconds: Until the map is finished, without what the reading of the sources takes.
+        memory: Bytes at the most, this process's own included; None where the system does not say.
+    """
+
+    tiles: int
+    threads: int
+    seconds: float
+    memory: int | None
+
+
+def estimate(sessions: Sessions, scenario: Scenario, tile: int, tiles: int, threads: int, fixed: int) -> Estimate:
+    """Runs a tile of means in a scenario, and counts up.
+
+    Args:
+        sessions: The model's.
+        scenario: The fullest that the sources allow.
+        tile: Size of a tile.
+        tiles: How many there are to run.
+        threads: How many at a time are wanted.
+        fixed: Bytes that are needed whatever runs.
+
+    Raises:
+        ResourceError: If there is no memory for a single tile at a time.
+    """
+    modalities = [sessions.model.modalities[index] for index in scenario.indices]
+    inputs = {
+        item.name: np.ascontiguousarray(
+            np.broadcast_to(item.fill[None, :, None, None], (1, len(item.fill), tile, tile))
+        )
+        for item in modalities
+    }
+    sessions.session(scenario)
+    before = resident_memory()
+    result = sessions.probabilities(scenario, inputs)
+    after = resident_memory()
+    started = time.perf_counter()
+    if tiles > threads:  # the first run of a session is slower
+        sessions.probabilities(scenario, inputs)
+    seconds = (time.perf_counter() - started) * tiles / threads
+    if before is None or after is None:
+        return Estimate(tiles, threads, seconds, None)
+    waiting = result.nbytes + tile * tile * 4
+    work = max(0, after - before) + sum(values.nbytes for values in inputs.values())
+
+    def needed(count: int) -> int:
+        return fixed + count * work + (2 * count + 2) * waiting
+
+    free = free_memory()
+    fitting = next((n for n in range(threads, 0, -1) if free is None or needed(n) <= USABLE * free), None)
+    if fitting is None:
+        raise ResourceError(
+            f"one tile of {tile} x {tile} pixels at a time needs {needed(1) / 1e9:.2f} GB of memory, but only "
+            f"{(free or 0) / 1e9:.2f} GB are free; close other programs, raise the limit, or export the model with a "
+            "smaller tile"
+        )
+    return Estimate(tiles, fitting, seconds * threads / fitting, after + needed(fitting))
