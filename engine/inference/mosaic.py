@@ -68,6 +68,14 @@ class MapBlock:
 
 
 @dataclass(frozen=True)
+class _Observed:
+    row: int
+    col: int
+    bits: NDArray[np.int32]
+    blocks: Mapping[str, Block]
+
+
+@dataclass(frozen=True)
 class _Tile:
     row: int
     col: int
@@ -75,8 +83,8 @@ class _Tile:
     sums: NDArray[np.float32] | None
 
 
-class _TileRunner:
-    """Reads and predicts one tile; called from several threads."""
+class _Tiles:
+    """Reads and predicts tiles; called from several threads."""
 
     def __init__(
         self,
@@ -92,29 +100,36 @@ class _TileRunner:
         self.predict, self.outside = predict, outside
         self.weigh = plan.weights if seam == "crossfade" else plan.core_weights
 
-    def __call__(self, row: int, col: int) -> _Tile:
+    def read(self, row: int, col: int) -> _Observed:
+        """What the sensors saw of a tile."""
         area = self.plan.window(row, col)
         bits = np.zeros((area.height, area.width), dtype=np.int32)
         outside = None if self.outside is None else self.outside(area)
-        if outside is not None and outside.all():
-            return _Tile(row, col, bits, None)
         blocks: dict[str, Block] = {}
-        for number, modality in enumerate(self.modalities):
-            if modality.name in self.readers:
-                blocks[modality.name] = self.readers[modality.name].read(area)
-                bits |= blocks[modality.name].valid.astype(np.int32) << number
+        if outside is None or not outside.all():
+            for number, modality in enumerate(self.modalities):
+                if modality.name in self.readers:
+                    blocks[modality.name] = self.readers[modality.name].read(area)
+                    bits |= blocks[modality.name].valid.astype(np.int32) << number
         if outside is not None:
             bits[outside] = 0
+        return _Observed(row, col, bits, blocks)
+
+    def run(self, reading: Future[_Observed]) -> _Tile:
+        """The probabilities of a tile, once it is read."""
+        observed = reading.result()
+        row, col, bits = observed.row, observed.col, observed.bits
         down, across = self.weigh(row, self.plan.rows), self.weigh(col, self.plan.cols)
         if (bits == bits.flat[0]).all():
             occurring = [int(bits.flat[0])]
         else:
+            area = self.plan.window(row, col)
             inside = (self.window & area).within(area)
             occurring = np.unique(bits[inside][np.outer(down > 0, across > 0)[inside]]).tolist()
         occurring = [mask for mask in occurring if mask]
         sums: NDArray[np.float32] | None = None
         for mask in occurring:
-            probabilities = self._run(from_bits(mask, len(self.modalities)), blocks)
+            probabilities = self._run(from_bits(mask, len(self.modalities)), observed.blocks)
             self._weigh(probabilities, down, across)
             if len(occurring) == 1 and bits.all():
                 sums = probabilities
@@ -215,13 +230,14 @@ def map_blocks(
         Cancelled: If ``cancelled`` said so.
         ModelError: If the model gives NaN.
     """
-    run = _TileRunner(modalities, readers, plan, window, predict, seam, outside)
+    tiles = _Tiles(modalities, readers, plan, window, predict, seam, outside)
     again = 1 if 0 < done < len(strips) and strips[done].cols == strips[done - 1].cols else 0
     rest = range(done - again, len(strips))
     total = sum(len(strip.cols) for strip in strips)
     finished = sum(len(strip.cols) for strip in strips[: done - again])
     queue = iter([(strips[number].row, col) for number in rest for col in strips[number].cols])
-    with ThreadPoolExecutor(threads) as pool:
+    # Readers of their own: whoever waits for a slow source would otherwise keep a processor from its tiles.
+    with ThreadPoolExecutor(len(readers) or 1) as reading, ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[_Tile]] = deque()
         try:
             for number in rest:
@@ -231,7 +247,7 @@ def map_blocks(
                 carry.left[:] = borders.get(number - _panel_rows(strips)) if strip.left and borders is not None else 0
                 for col in strip.cols:
                     while len(waiting) <= 2 * threads and (place := next(queue, None)) is not None:
-                        waiting.append(pool.submit(run, *place))
+                        waiting.append(pool.submit(tiles.run, reading.submit(tiles.read, *place)))
                     if cancelled():
                         raise Cancelled("the mapping was cancelled")
                     tile = waiting.popleft().result()

@@ -11,9 +11,11 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -114,7 +116,7 @@ class MapOutputs:
     @property
     def pixel_bytes(self) -> int:
         """Bytes of a pixel in all layers."""
-        return sum(layer.kind.itemsize * layer.bands for layer in self.layers.values())
+        return sum(layer.pixel_bytes for layer in self.layers.values())
 
     def spare(self, inputs: Sequence[str]) -> None:
         """Refuses to write over what is read.
@@ -143,21 +145,26 @@ class MapOutputs:
             OutputError: If the disk is full, for instance.
         """
         tally = _Tally(self.model, self._areas)
-        for count in tiles:
-            part = spool.parts[spool.done]
-            strips = {
-                name: np.empty((layer.bands, part.height, part.width), dtype=layer.kind)
-                for name, layer in self.layers.items()
-            }
-            for block in islice(blocks, count):
-                if not block.window.empty:
-                    area = block.window.shifted(-window.row, -window.col)
-                    valid = block.availability > 0
-                    place = (slice(None), *area.within(part))
-                    for name, values in self._layers_of(block, valid).items():
-                        strips[name][place] = values
-                    tally.add(block, valid, area)
-            spool.commit(strips, tally.taken())
+        with ThreadPoolExecutor(1) as writer:  # a disk that is slow now and then does not keep the tiles waiting
+            written: Future[None] | None = None
+            for part, count in zip(spool.parts[spool.done :], tiles, strict=True):
+                strips = {
+                    name: np.empty((layer.bands, part.height, part.width), dtype=layer.kind)
+                    for name, layer in self.layers.items()
+                }
+                for block in islice(blocks, count):
+                    if not block.window.empty:
+                        area = block.window.shifted(-window.row, -window.col)
+                        valid = block.availability > 0
+                        place = (slice(None), *area.within(part))
+                        for name, values in self._layers_of(block, valid).items():
+                            strips[name][place] = values
+                        tally.add(block, valid, area)
+                if written is not None:
+                    written.result()
+                written = writer.submit(spool.commit, strips, tally.taken())
+            if written is not None:
+                written.result()
 
     def _layers_of(self, block: MapBlock, valid: NDArray[np.bool_]) -> dict[str, NDArray[np.generic]]:
         found: dict[str, NDArray[np.generic]] = {
@@ -199,15 +206,15 @@ class MapOutputs:
             "MODEL_SHA256": provenance.model,
             "SCENARIO_SHARES": json.dumps(dict(provenance.shares)),
         }
-        path, kind = spool.raw(name), self.layers[name].dtype
+        raw = partial(RawLayer, spool.raw(name), spool.panels, self.layers[name].dtype)
         if name == "classes":
-            return RawLayer(path, kind, self.nodata, ["class"], "mode", self.model.classes, tags)
+            return raw(self.nodata, ["class"], "mode", self.model.classes, tags)
         if name == "confidence":
-            return RawLayer(path, kind, PERCENT_NODATA, ["confidence in percent"], "average", (), tags)
+            return raw(PERCENT_NODATA, ["confidence in percent"], "average", (), tags)
         if name == "probabilities":
             bands = [f"{item.name} in percent" for item in self.model.classes]
-            return RawLayer(path, kind, PERCENT_NODATA, bands, "average", (), tags)
-        return RawLayer(path, kind, 0, ["availability: " + ", ".join(self.model.names)], "mode", (), tags)
+            return raw(PERCENT_NODATA, bands, "average", (), tags)
+        return raw(0, ["availability: " + ", ".join(self.model.names)], "mode", (), tags)
 
     def _write_sidecars(self, spool: Spool, provenance: Provenance, digests: Mapping[str, str]) -> None:
         path = self.paths["classes"]

@@ -12,9 +12,12 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import reduce
 from io import FileIO
+from itertools import accumulate
+from operator import or_
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +41,11 @@ class SpoolLayer:
         """The data type as it lies in the file."""
         return np.dtype(self.dtype).newbyteorder("<")
 
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of a pixel."""
+        return self.bands * self.kind.itemsize
+
 
 @dataclass(frozen=True)
 class Line:
@@ -45,14 +53,23 @@ class Line:
 
     Args:
         part: First row, first column, height and width of its pixels.
-        hashes: Of each layer's values there (SHA-256 of their bytes, little-endian, band by band, row by row), and of
-            what the strip owes to the next panel.
+        hashes: Of each layer's values there (SHA-256 of their bytes, little-endian, row by row, in a row band by band),
+            and of what the strip owes to the next panel.
         tallies: What is counted over the map: numbers by name and key, which are summed up.
     """
 
     part: list[int]
     hashes: dict[str, str]
     tallies: dict[str, dict[str, float]]
+
+
+PIECE = 1 << 20
+"""Bytes that are read at a time."""
+
+
+def by_rows(values: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Values ``[bands, rows, columns]`` as they lie in the file, and are hashed: ``[rows, bands, columns]``."""
+    return values.transpose(1, 0, 2)
 
 
 def job_hash(plan: Mapping[str, object]) -> str:
@@ -91,7 +108,8 @@ class Spool:
         self.folder, self.layers, self.height, self.width = folder, dict(layers), height, width
         self.parts, self.panel, self.border = list(parts), panel, border
         self.lines: list[Line] = []
-        self._border: str | None = None
+        self._starts = [0, *accumulate(part.height * part.width for part in self.parts)]
+        self._borders: dict[int, str] = {}
         self._files: dict[str, FileIO] = {}
         try:
             self._open(plan)
@@ -132,17 +150,12 @@ class Spool:
             path = self.folder / BORDERS if name == BORDERS else self.raw(name)
             path.touch()
             self._files[name] = FileIO(path, "r+")
-        for name, layer in self.layers.items():
-            self._files[name].truncate(self._plane(layer) * layer.bands)
         self._recover()
         self._journal = self._files[JOURNAL] = FileIO(self.folder / JOURNAL, "a")
 
-    def _plane(self, layer: SpoolLayer) -> int:
-        return self.height * self.width * layer.kind.itemsize
-
     def _make_room(self) -> None:
         """Refuses a map whose values have no room on the disk; what lies there already has its own."""
-        needed = sum(self._plane(layer) * layer.bands for layer in self.layers.values())
+        needed = self.height * self.width * sum(layer.pixel_bytes for layer in self.layers.values())
         if not (self.folder / JOURNAL).exists() and needed > (free := shutil.disk_usage(self.folder).free):
             shutil.rmtree(self.folder, ignore_errors=True)
             raise OutputError(
@@ -167,11 +180,11 @@ class Spool:
         path = self.folder / JOURNAL
         text = path.read_bytes() if path.exists() else b""
         raw_lines = text.splitlines(keepends=True)
-        for raw, part in zip(raw_lines, self.parts, strict=False):
+        for number, raw in enumerate(raw_lines[: len(self.parts)]):
             line = _parsed(raw)
-            if line is None or line.part != _numbers(part):
+            if line is None or line.part != _numbers(self.parts[number]):
                 break
-            if any(self._hash(name, part) != line.hashes.get(name) for name in self.layers):
+            if any(self._hash(name, number) != line.hashes.get(name) for name in self.layers):
                 break
             self.lines.append(line)
         count = len(self.lines)
@@ -202,49 +215,35 @@ class Spool:
         Raises:
             OutputError: If they cannot be brought to the disk.
         """
-        part, hashes = self.parts[self.done], {}
+        number, hashes = self.done, {}
         try:
             for name, layer in self.layers.items():
-                values = np.ascontiguousarray(strips[name], dtype=layer.kind)
-                hashes[name] = hashlib.sha256(values.tobytes()).hexdigest()
+                content = by_rows(strips[name]).astype(layer.kind, copy=False).tobytes()
+                hashes[name] = hashlib.sha256(content).hexdigest()
                 file = self._files[name]
-                for place, piece in self._pieces(layer, part, values):
-                    file.seek(place)
-                    _write_all(file, piece)
+                file.seek(self._starts[number] * layer.pixel_bytes)
+                _write_all(file, content)
                 os.fsync(file.fileno())
-            if self._border is not None:
-                hashes[BORDERS] = self._border
+            if number in self._borders:
+                hashes[BORDERS] = self._borders.pop(number)
                 os.fsync(self._files[BORDERS].fileno())
-                self._border = None
-            line = Line(_numbers(part), hashes, {name: dict(counts) for name, counts in tallies.items()})
+            line = Line(_numbers(self.parts[number]), hashes, {name: dict(counts) for name, counts in tallies.items()})
             _write_all(self._journal, json.dumps(asdict(line)).encode() + b"\n")
             os.fsync(self._journal.fileno())
         except OSError as error:
             raise OutputError(f"{self.folder}: cannot be written: {error.strerror}; is the disk full?") from error
         self.lines.append(line)
 
-    def _pieces(self, layer: SpoolLayer, part: Window, values: NDArray[np.generic]) -> Iterator[tuple[int, bytes]]:
-        """What lies together in a layer's file of a part's values, with its place there."""
-        size = layer.kind.itemsize
-        for band, plane in enumerate(values):
-            start = band * self._plane(layer) + (part.row * self.width + part.col) * size
-            if part.width == self.width:
-                yield start, plane.tobytes()
-            else:
-                for number, row in enumerate(plane):
-                    yield start + number * self.width * size, row.tobytes()
-
-    def _hash(self, name: str, part: Window) -> str:
+    def _hash(self, name: str, number: int) -> str:
         digest, layer, file = hashlib.sha256(), self.layers[name], self._files[name]
-        size = layer.kind.itemsize
-        for band in range(layer.bands):
-            for row in range(part.row, part.end_row):
-                file.seek(band * self._plane(layer) + (row * self.width + part.col) * size)
-                digest.update(file.read(part.width * size))
+        start, end = (place * layer.pixel_bytes for place in self._starts[number : number + 2])
+        file.seek(start)
+        for place in range(start, end, PIECE):
+            digest.update(file.read(min(PIECE, end - place)))
         return digest.hexdigest()
 
     def put(self, strip: int, sums: NDArray[np.float32]) -> None:
-        """Keeps what the strip that runs owes to the next panel, until it is committed with it.
+        """Keeps what a strip owes to the next panel; done before the strip is committed.
 
         Two panels' worth is kept: a strip needs what the panel before left, and leaves its own.
         """
@@ -255,7 +254,7 @@ class Spool:
             _write_all(file, content)
         except OSError as error:
             raise OutputError(f"{self.folder}: cannot be written: {error.strerror}; is the disk full?") from error
-        self._border = hashlib.sha256(content).hexdigest()
+        self._borders[strip] = hashlib.sha256(content).hexdigest()
 
     def get(self, strip: int) -> NDArray[np.float32]:
         """What was put under a number, one or two panels ago at most."""
@@ -282,8 +281,15 @@ class Spool:
         return total
 
     def raw(self, name: str) -> Path:
-        """The file of a layer's values, band by band, row by row, little-endian."""
+        """The file of a layer's values: panel by panel, row by row, in a row band by band, little-endian."""
         return self.folder / f"{name}.raw"
+
+    @property
+    def panels(self) -> list[Window]:
+        """The pixels of each panel."""
+        firsts = range(0, len(self.parts), self.panel)
+        found = [reduce(or_, self.parts[first : first + self.panel]) for first in firsts]
+        return [panel for panel in found if not panel.empty]
 
     def close(self) -> None:
         """Closes the files; what was committed stays."""

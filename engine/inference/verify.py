@@ -14,6 +14,7 @@ from rasterio.windows import Window as RasterioWindow
 from engine.errors import RasterReadError
 from engine.grid import Window
 from engine.inference.outputs import file_digest
+from engine.inference.spool import by_rows
 
 
 def verify(path: Path) -> str:
@@ -61,7 +62,7 @@ def _damaged(path: Path, parts: list[tuple[Window, str]]) -> list[Window]:
                 continue
             try:
                 values = dataset.read(window=RasterioWindow(part.col, part.row, part.width, part.height))
-                digest = hashlib.sha256(values.astype(dtype, copy=False).tobytes()).hexdigest()
+                digest = hashlib.sha256(by_rows(values).astype(dtype, copy=False).tobytes()).hexdigest()
             except RasterioError:
                 digest = ""  # blocks that cannot be decoded
             if digest != expected:

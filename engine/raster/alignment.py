@@ -208,25 +208,37 @@ class _AlignedSource:
         bands = list(self.source.band_indices)
         area = RasterioWindow(window.col, window.row, window.width, window.height)
         try:
-            values = dataset.read(bands, window=area)
-            masks = self._masks(dataset, bands, area)
+            values, valid = self._values(dataset, bands, area)
         except GdalError as error:
             raise RasterReadError(
                 f"{self.source.spec.path}: cannot be read at rows {window.row}-{window.end_row - 1}, columns "
                 f"{window.col}-{window.end_col - 1}: {error}; the file may be truncated or damaged"
             ) from error
-        valid = masks if masks is not None else np.ones(values.shape[1:], dtype=bool)
         if np.issubdtype(values.dtype, np.floating):
             valid = valid & np.isfinite(values).all(axis=0)
         return values, valid
 
     @staticmethod
-    def _masks(dataset: rasterio.DatasetReader, bands: list[int], area: RasterioWindow) -> NDArray[np.bool_] | None:
+    def _values(
+        dataset: rasterio.DatasetReader, bands: list[int], area: RasterioWindow
+    ) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+        """Values and validity; what is warped is read once, since GDAL may warp again for its masks."""
         flags = [dataset.mask_flag_enums[band - 1] for band in bands]
         if all(MaskFlags.all_valid in flag for flag in flags):
-            return None
-        masks: NDArray[np.bool_] = (dataset.read_masks(bands, window=area) > 0).all(axis=0)
-        return masks
+            values = dataset.read(bands, window=area)
+            return values, np.ones(values.shape[1:], dtype=bool)
+        if isinstance(dataset, WarpedVRT):
+            if all(MaskFlags.alpha in flag for flag in flags):
+                alpha = dataset.colorinterp.index(ColorInterp.alpha) + 1
+                *values, opaque = dataset.read([*bands, alpha], window=area)
+                return np.stack(values), opaque > 0
+            if all(flag == [MaskFlags.nodata] for flag in flags):
+                values = dataset.read(bands, window=area)
+                gone = np.array([dataset.nodatavals[band - 1] for band in bands])[:, None, None]
+                with np.errstate(invalid="ignore"):
+                    return values, ((values != gone) & ~(np.isnan(gone) & np.isnan(values))).all(axis=0)
+        values = dataset.read(bands, window=area)
+        return values, (dataset.read_masks(bands, window=area) > 0).all(axis=0)
 
     def close(self) -> None:
         for warped in self.warped:

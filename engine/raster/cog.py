@@ -14,7 +14,7 @@ import rasterio.shutil
 from rasterio.errors import RasterioError
 
 from engine.errors import OutputError
-from engine.grid import Grid
+from engine.grid import Grid, Window
 from engine.modality import LandClass
 
 _TYPES = {"uint8": "Byte", "uint16": "UInt16", "uint32": "UInt32"}
@@ -22,10 +22,12 @@ _TYPES = {"uint8": "Byte", "uint16": "UInt16", "uint32": "UInt32"}
 
 @dataclass(frozen=True)
 class RawLayer:
-    """Raw little-endian values, band by band, row by row, and what the raster says of them.
+    """Raw little-endian values, and what the raster says of them.
 
     Args:
         path: The file.
+        panels: Parts from top to bottom that stand side by side, as they follow each other in the file; each row by
+            row, in a row band by band.
         dtype: ``uint8``, ``uint16`` or ``uint32``.
         nodata: Nodata value.
         descriptions: Of each band.
@@ -35,6 +37,7 @@ class RawLayer:
     """
 
     path: Path
+    panels: Sequence[Window]
     dtype: str
     nodata: int
     descriptions: Sequence[str]
@@ -58,7 +61,12 @@ def write_cog(layer: RawLayer, grid: Grid, target: Path) -> None:
     """
     description = layer.path.with_suffix(".vrt")
     try:
-        description.write_text(_vrt(layer, grid), encoding="utf-8")
+        start, panel_paths = 0, []
+        for number, panel in enumerate(layer.panels):
+            panel_paths.append(layer.path.with_name(f"{layer.path.stem}-{number}.vrt"))
+            panel_paths[-1].write_text(_panel_vrt(layer, panel, start), encoding="utf-8")
+            start += panel.height * panel.width * len(layer.descriptions) * np.dtype(layer.dtype).itemsize
+        description.write_text(_vrt(layer, grid, panel_paths), encoding="utf-8")
         rasterio.shutil.copy(
             str(description),
             str(target),
@@ -78,8 +86,7 @@ def write_cog(layer: RawLayer, grid: Grid, target: Path) -> None:
         ) from error
 
 
-def _vrt(layer: RawLayer, grid: Grid) -> str:
-    dtype = np.dtype(layer.dtype)
+def _vrt(layer: RawLayer, grid: Grid, panel_paths: Sequence[Path]) -> str:
     transform = ", ".join(repr(value) for value in grid.transform.to_gdal())
     colours = names = ""
     if layer.classes:
@@ -94,16 +101,33 @@ def _vrt(layer: RawLayer, grid: Grid) -> str:
         names = f"<CategoryNames>{''.join(categories)}</CategoryNames>"
     tags = "".join(f'<MDI key="{escape(key)}">{escape(value)}</MDI>' for key, value in sorted(layer.tags.items()))
     crs = "" if grid.crs is None else f"<SRS>{escape(grid.crs.to_wkt())}</SRS>"
-    plane = dtype.itemsize * grid.width * grid.height
     bands = "".join(
-        f'<VRTRasterBand dataType="{_TYPES[layer.dtype]}" band="{number}" subClass="VRTRawRasterBand">'
-        f"<Description>{escape(description)}</Description><NoDataValue>{layer.nodata}</NoDataValue>"
-        f'{colours}{names}<SourceFilename relativetoVRT="1">{escape(layer.path.name)}</SourceFilename>'
-        f"<ImageOffset>{(number - 1) * plane}</ImageOffset><PixelOffset>{dtype.itemsize}</PixelOffset>"
-        f"<LineOffset>{dtype.itemsize * grid.width}</LineOffset><ByteOrder>LSB</ByteOrder></VRTRasterBand>"
-        for number, description in enumerate(layer.descriptions, start=1)
+        f'<VRTRasterBand dataType="{_TYPES[layer.dtype]}" band="{band}">'
+        f"<Description>{escape(description)}</Description><NoDataValue>{layer.nodata}</NoDataValue>{colours}{names}"
+        + "".join(
+            f'<SimpleSource><SourceFilename relativeToVRT="1">{escape(panel_path.name)}</SourceFilename>'
+            f'<SourceBand>{band}</SourceBand><SrcRect xOff="0" yOff="0" xSize="{panel.width}" ySize="{panel.height}"/>'
+            f'<DstRect xOff="{panel.col}" yOff="0" xSize="{panel.width}" ySize="{panel.height}"/></SimpleSource>'
+            for panel_path, panel in zip(panel_paths, layer.panels, strict=True)
+        )
+        + "</VRTRasterBand>"
+        for band, description in enumerate(layer.descriptions, start=1)
     )
     return (
         f'<VRTDataset rasterXSize="{grid.width}" rasterYSize="{grid.height}">{crs}'
         f"<GeoTransform>{transform}</GeoTransform><Metadata>{tags}</Metadata>{bands}</VRTDataset>"
     )
+
+
+def _panel_vrt(layer: RawLayer, panel: Window, start: int) -> str:
+    """One panel, whose values begin at a byte of the file."""
+    size = np.dtype(layer.dtype).itemsize
+    count = len(layer.descriptions)
+    bands = "".join(
+        f'<VRTRasterBand dataType="{_TYPES[layer.dtype]}" band="{band + 1}" subClass="VRTRawRasterBand">'
+        f'<SourceFilename relativetoVRT="1">{escape(layer.path.name)}</SourceFilename>'
+        f"<ImageOffset>{start + band * panel.width * size}</ImageOffset><PixelOffset>{size}</PixelOffset>"
+        f"<LineOffset>{count * panel.width * size}</LineOffset><ByteOrder>LSB</ByteOrder></VRTRasterBand>"
+        for band in range(count)
+    )
+    return f'<VRTDataset rasterXSize="{panel.width}" rasterYSize="{panel.height}">{bands}</VRTDataset>'

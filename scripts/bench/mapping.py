@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -129,7 +130,8 @@ def encode(model: Model, path: Path) -> dict[str, float]:
     with rasterio.open(path) as dataset:
         dataset.read(1).tofile(raw)
         grid = Grid(dataset.crs, dataset.transform, dataset.height, dataset.width)
-        layer = RawLayer(raw, dataset.dtypes[0], int(dataset.nodata), ["class"], "mode", model.classes)
+        whole = [Window(0, 0, grid.height, grid.width)]
+        layer = RawLayer(raw, whole, dataset.dtypes[0], int(dataset.nodata), ["class"], "mode", model.classes)
     started, before = time.perf_counter(), cpu()
     write_cog(layer, grid, path.with_suffix(".again.tif"))
     return {"wall": time.perf_counter() - started, "cpu": cpu() - before, "memory": 0}
@@ -176,6 +178,7 @@ def main() -> None:
     parser.add_argument("sources", nargs="*", metavar="NAME=RASTER")
     parser.add_argument("--repeat", type=int, default=4)
     parser.add_argument("--large", type=int, default=0, help="also map the scene repeated so often, for the memory")
+    parser.add_argument("--turns", type=int, default=2, help="how often network and mapping are timed")
     parser.add_argument("--no-naive", action="store_true", help="leave out the sequential design, which is slow")
     parser.add_argument("--task", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -193,8 +196,12 @@ def main() -> None:
             described = {"kind": kind, "model": arguments.model, "sources": sources, "output": output}
             return in_process({**described, "threads": threads})
 
-        network, reading = task("network", arguments.repeat), task("read", arguments.repeat)
-        mapping = task("map", arguments.repeat)
+        reading = task("read", arguments.repeat)
+        # In turns, since other work comes and goes on a machine that is shared
+        pairs = [(task("network", arguments.repeat), task("map", arguments.repeat)) for _ in range(arguments.turns)]
+        network, mapping = (
+            {key: statistics.mean(one[key] for one in found) for key in found[0]} for found in zip(*pairs, strict=True)
+        )
         encoding = task("encode", arguments.repeat)
         with rasterio.open(folder / f"map-{arguments.repeat}.tif") as dataset:
             pixels = dataset.width * dataset.height
