@@ -219,6 +219,7 @@ def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
     from engine.inference.matching import Layer, assign, match
     from engine.inference.model import Model
     from engine.inference.predict import part_folder, predict
+    from engine.inference.sizing import said
     from engine.raster.sources import SourceSpec
     from engine.raster.writing import part_of
 
@@ -250,6 +251,7 @@ def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
         device=job.device,
         leftover="replace",
         keep=job.keep,
+        expected=lambda found: channel.send("info", text=said(found)),
         progress=_throttled(lambda share: channel.send("progress", share=share)),
         cancelled=stop.asked.is_set,
     )

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from engine.errors import ModalityError
 from engine.inference.predict import predict
 from engine.inference.session import DEVICES
-from engine.inference.sizing import Estimate
+from engine.inference.sizing import said
 from engine.raster.masks import MaskSpec
 from engine.raster.sources import SourceSpec
 
@@ -44,12 +44,6 @@ def parse_masks(arguments: tuple[str, ...]) -> dict[str, list[MaskSpec]]:
             raise ModalityError(f"--mask {argument}: expected NAME=MASK, as in optical=scl.tif:values=3,8,9")
         masks.setdefault(name, []).append(MaskSpec.parse(mask))
     return masks
-
-
-def described(found: Estimate) -> str:
-    """An estimate in words."""
-    memory = "" if found.memory is None else f" and {found.memory / 1e9:.1f} GB of memory"
-    return f"{found.tiles} tiles, {found.threads} at a time: about {max(1, round(found.seconds))} s{memory}"
 
 
 @click.command("predict")
@@ -124,7 +118,7 @@ def command(
             device=device,
             threads=threads,
             leftover="discard" if overwrite else "refuse",
-            expected=lambda found: bar.console.print(described(found), highlight=False),
+            expected=lambda found: bar.console.print(said(found), highlight=False),
             progress=lambda share: bar.update(task, completed=share),
         )
     for warning in summary.warnings:

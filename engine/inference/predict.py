@@ -274,6 +274,7 @@ def predict(
             if not spool.lines or (isinstance(error, Cancelled) and not keep):
                 spool.remove()
             raise
+        sessions.close()  # the map's compression needs memory of its own
         shares = _shares(spool.tally("availability"), model.names, grid.height * grid.width)
         seconds = time.monotonic() - started
         warnings = (*gridding.warnings, *shifts)

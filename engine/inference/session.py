@@ -88,6 +88,11 @@ class Sessions:
             self._sessions.move_to_end(scenario)
             return self._sessions[scenario]
 
+    def close(self) -> None:
+        """Gives the sessions' memory back; they are made anew when they are asked for."""
+        with self._lock:
+            self._sessions.clear()
+
     def _make(self, scenario: Scenario) -> onnxruntime.InferenceSession:
         graph = specialise(self.model.proto, scenario, self.model.names, self.outputs)
         options = onnxruntime.SessionOptions()

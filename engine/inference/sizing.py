@@ -79,3 +79,9 @@ def estimate(sessions: Sessions, scenario: Scenario, tile: int, tiles: int, thre
             "smaller tile"
         )
     return Estimate(tiles, fitting, seconds * threads / fitting, after + needed(fitting))
+
+
+def said(found: Estimate) -> str:
+    """An estimate in words."""
+    memory = "" if found.memory is None else f" and {found.memory / 1e9:.1f} GB of memory"
+    return f"{found.tiles} tiles, {found.threads} at a time: about {max(1, round(found.seconds))} s{memory}"

@@ -17,6 +17,9 @@ from engine.errors import OutputError
 from engine.grid import Grid, Window
 from engine.modality import LandClass
 
+_MEMORY = {"GDAL_CACHEMAX": 16 * 1024**2, "GDAL_OVR_CHUNK_MAX_SIZE": 1024**2}
+"""GDAL's options while a raster is compressed: every value is read once, so that its buffers may be small."""
+
 _TYPES = {"uint8": "Byte", "uint16": "UInt16", "uint32": "UInt32"}
 
 
@@ -67,17 +70,18 @@ def write_cog(layer: RawLayer, grid: Grid, target: Path) -> None:
             panel_paths[-1].write_text(_panel_vrt(layer, panel, start), encoding="utf-8")
             start += panel.height * panel.width * len(layer.descriptions) * np.dtype(layer.dtype).itemsize
         description.write_text(_vrt(layer, grid, panel_paths), encoding="utf-8")
-        rasterio.shutil.copy(
-            str(description),
-            str(target),
-            driver="COG",
-            compress="DEFLATE",
-            predictor="NO" if layer.classes else "YES",
-            blocksize=512,
-            overview_resampling=layer.overviews,
-            bigtiff="IF_SAFER",
-            num_threads="ALL_CPUS",
-        )
+        with rasterio.Env(**_MEMORY):
+            rasterio.shutil.copy(
+                str(description),
+                str(target),
+                driver="COG",
+                compress="DEFLATE",
+                predictor="NO" if layer.classes else "YES",
+                blocksize=512,
+                overview_resampling=layer.overviews,
+                bigtiff="IF_SAFER",
+                num_threads="ALL_CPUS",
+            )
         with rasterio.open(target):
             pass  # GDAL does not report a disk that fills up while the directory is written
     except (RasterioError, OSError) as error:
