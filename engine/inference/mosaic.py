@@ -1,7 +1,8 @@
 """Tiles into a map: each pixel in its own scenario, neighbouring tiles cross-faded, in memory for a few tiles.
 
 Tiles run strip by strip: down a panel of a few thousand columns, then down the next, so that a wide raster takes no
-more memory than a narrow one. What a panel owes to the next waits in :class:`Borders`. Values do not depend on panels.
+more memory than a narrow one, as far as its sources are stored in tiles. What a panel owes to the next waits in
+:class:`Borders`. Values do not depend on panels.
 
 A tile runs once for each scenario that occurs in the part of it that is kept. In the run for scenario S, pixels where
 a member of S is invalid are filled with its training mean, and each pixel takes the result of its own scenario.
@@ -259,8 +260,8 @@ def map_blocks(
                     if number >= done:
                         yield _finished(tile, sums, plan, window, probabilities)
         finally:
-            for future in waiting:
-                future.cancel()
+            reading.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _panel_rows(strips: Sequence[Strip]) -> int:

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -208,17 +208,9 @@ def predict(
         cache = 2 * plan.tile * columns * sum(reader.pixel_bytes for reader in readers.values())
         cache = min(max(cache, SMALLEST_CACHE), LARGEST_CACHE)
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=cache))
-        scenario = Scenario(tuple(name in sources for name in model.names))
-        panel = sum(strip.cols == strips[0].cols for strip in strips)
+        fullest = Scenario(tuple(name in sources for name in model.names))
+        sessions.session(fullest)  # settles the device
         overlap = 2 * plan.halo
-        sizes = estimate(
-            sessions,
-            scenario,
-            plan.tile,
-            sum(len(strip.cols) for strip in strips),
-            threads or (usable_processors() if sessions.device == "cpu" else 2 * BATCH),
-            fixed=cache + columns * (4 * len(model.classes) * overlap + plan.tile * outputs.pixel_bytes),
-        )
         job = {
             "engine": engine.__version__,
             "model": file_digest(model_path),
@@ -244,30 +236,41 @@ def predict(
                 grid.height,
                 grid.width,
                 parts=[strip.part.shifted(-window.row, -window.col) for strip in strips],
-                panel=panel,
+                panel=sum(strip.cols == strips[0].cols for strip in strips),
                 border=(len(model.classes), plan.tile, overlap),
             )
         )
         resumed, done = spool.share, spool.done
-        expected(replace(sizes, seconds=sizes.seconds * (1 - resumed)))
-        blocks = map_blocks(
-            modalities=model.modalities,
-            readers=readers,
-            plan=plan,
-            window=window,
-            classes=len(model.classes),
-            predict=sessions.probabilities if sessions.device == "cpu" else Batches(sessions.probabilities, BATCH),
-            strips=strips,
-            borders=spool,
-            done=done,
-            threads=sizes.threads,
-            seam=seam,
-            outside=None if interest is None else lambda place: ~interest.read(place),
-            probabilities=probabilities is not None,
-            progress=progress,
-            cancelled=cancelled,
-        )
         try:
+            # Strips in the making and on their way to the disk, and a layer of them as bytes
+            held = 2 * outputs.pixel_bytes + max(layer.pixel_bytes for layer in outputs.layers.values())
+            sizes = estimate(
+                sessions,
+                fullest,
+                plan.tile,
+                sum(len(strip.cols) for strip in strips[done:]),
+                threads or (usable_processors() if sessions.device == "cpu" else 2 * BATCH),
+                batch=1 if sessions.device == "cpu" else BATCH,
+                fixed=cache + columns * (4 * len(model.classes) * overlap + plan.tile * held),
+            )
+            expected(sizes)
+            blocks = map_blocks(
+                modalities=model.modalities,
+                readers=readers,
+                plan=plan,
+                window=window,
+                classes=len(model.classes),
+                predict=sessions.probabilities if sessions.device == "cpu" else Batches(sessions.probabilities, BATCH),
+                strips=strips,
+                borders=spool,
+                done=done,
+                threads=sizes.threads,
+                seam=seam,
+                outside=None if interest is None else lambda place: ~interest.read(place),
+                probabilities=probabilities is not None,
+                progress=progress,
+                cancelled=cancelled,
+            )
             with closing(blocks):
                 outputs.collect(blocks, window, spool, [len(strip.cols) for strip in strips[done:]])
         except BaseException as error:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
 from engine.availability import Scenario
 from engine.errors import DeviceError
@@ -113,8 +114,18 @@ class Sessions:
         return session
 
     def run(self, scenario: Scenario, inputs: Mapping[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
-        """The outputs, in the order asked for, of the members' values ``[B, C, T, T]``."""
-        found: list[NDArray[np.generic]] = self.session(scenario).run(list(self.outputs), dict(inputs))
+        """The outputs, in the order asked for, of the members' values ``[B, C, T, T]``.
+
+        Raises:
+            DeviceError: If the device fails, for want of memory for instance.
+        """
+        session = self.session(scenario)
+        try:
+            found: list[NDArray[np.generic]] = session.run(list(self.outputs), dict(inputs))
+        except RuntimeException as error:
+            raise DeviceError(
+                f"device {self.device} failed: {str(error).splitlines()[0]}; give it memory, or use --device cpu"
+            ) from error
         return found
 
     def probabilities(self, scenario: Scenario, inputs: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32]:

@@ -1,7 +1,8 @@
-"""What a map will take of time and memory, found by running one tile; how many tiles at a time the memory allows."""
+"""What a map will take of time and memory, found by running a tile; how many tiles at a time the memory allows."""
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import numpy as np
 from engine.availability import Scenario
 from engine.errors import ResourceError
 from engine.inference.machine import free_memory, resident_memory
-from engine.inference.session import Sessions
+from engine.inference.session import KEPT, Sessions
 
 USABLE = 0.9
 """Share of the free memory that a map may plan with."""
@@ -24,7 +25,8 @@ class Estimate:
         tiles: That are left to run.
         threads: Tiles at a time.
         seconds: Until the map is finished, without what the reading of the sources takes.
-        memory: Bytes at the most, this process's own included; None where the system does not say.
+        memory: Bytes at the most, this process's own included, should every scenario occur; None where the system
+            does not say.
     """
 
     tiles: int
@@ -33,39 +35,57 @@ class Estimate:
     memory: int | None
 
 
-def estimate(sessions: Sessions, scenario: Scenario, tile: int, tiles: int, threads: int, fixed: int) -> Estimate:
-    """Runs a tile of means in a scenario, and counts up.
+GROWTH = 1.5
+"""Memory that ONNX Runtime's arena takes over what its runs need at a time."""
+
+
+def estimate(
+    sessions: Sessions, scenario: Scenario, tile: int, tiles: int, threads: int, batch: int, fixed: int
+) -> Estimate:
+    """Runs a batch of means in a scenario, and counts up.
 
     Args:
         sessions: The model's.
-        scenario: The fullest that the sources allow.
+        scenario: The fullest that the sources allow; any part of it may occur, in a session of its own.
         tile: Size of a tile.
         tiles: How many there are to run.
         threads: How many at a time are wanted.
+        batch: Tiles in a run; where it is not 1, runs follow each other and their memory is a device's own.
         fixed: Bytes that are needed whatever runs.
 
     Raises:
+        DeviceError: If a batch cannot be run.
         ResourceError: If there is no memory for a single tile at a time.
     """
     modalities = [sessions.model.modalities[index] for index in scenario.indices]
     inputs = {
         item.name: np.ascontiguousarray(
-            np.broadcast_to(item.fill[None, :, None, None], (1, len(item.fill), tile, tile))
+            np.broadcast_to(item.fill[None, :, None, None], (batch, len(item.fill), tile, tile))
         )
         for item in modalities
     }
+    threads = max(1, min(threads, tiles))
     sessions.session(scenario)
     before = resident_memory()
+    started = time.perf_counter()
     result = sessions.probabilities(scenario, inputs)
     after = resident_memory()
-    started = time.perf_counter()
     if tiles > threads:  # the first run of a session is slower
+        started = time.perf_counter()
         sessions.probabilities(scenario, inputs)
-    seconds = (time.perf_counter() - started) * tiles / threads
+    turn = time.perf_counter() - started
+
+    def seconds(count: int) -> float:
+        return turn * math.ceil(tiles / (count if batch == 1 else batch))
+
     if before is None or after is None:
-        return Estimate(tiles, threads, seconds, None)
-    waiting = result.nbytes + tile * tile * 4
-    work = max(0, after - before) + sum(values.nbytes for values in inputs.values())
+        return Estimate(tiles, threads, seconds(threads), None)
+    observed = sum(values.nbytes for values in inputs.values()) // batch
+    waiting = max(result.nbytes // batch, observed) + 8 * tile * tile
+    work = 2 * result.nbytes // batch + observed
+    if batch == 1:
+        occurring = min(2 ** len(modalities) - 1, KEPT)
+        work += int(GROWTH * occurring * max(0, after - before))
 
     def needed(count: int) -> int:
         return fixed + count * work + (2 * count + 2) * waiting
@@ -78,7 +98,7 @@ def estimate(sessions: Sessions, scenario: Scenario, tile: int, tiles: int, thre
             f"{(free or 0) / 1e9:.2f} GB are free; close other programs, raise the limit, or export the model with a "
             "smaller tile"
         )
-    return Estimate(tiles, fitting, seconds * threads / fitting, after + needed(fitting))
+    return Estimate(tiles, fitting, seconds(fitting), after + needed(fitting))
 
 
 def said(found: Estimate) -> str:

@@ -156,6 +156,8 @@ class Spool:
     def _make_room(self) -> None:
         """Refuses a map whose values have no room on the disk; what lies there already has its own."""
         needed = self.height * self.width * sum(layer.pixel_bytes for layer in self.layers.values())
+        if len(self.parts) > self.panel:
+            needed += (2 * self.panel + 2) * 4 * math.prod(self.border)
         if not (self.folder / JOURNAL).exists() and needed > (free := shutil.disk_usage(self.folder).free):
             shutil.rmtree(self.folder, ignore_errors=True)
             raise OutputError(
@@ -245,7 +247,8 @@ class Spool:
     def put(self, strip: int, sums: NDArray[np.float32]) -> None:
         """Keeps what a strip owes to the next panel; done before the strip is committed.
 
-        Two panels' worth is kept: a strip needs what the panel before left, and leaves its own.
+        Two panels' worth is kept, and two more since strips are committed one later: a strip needs what the panel
+        before left, and leaves its own.
         """
         content = sums.astype("<f4", copy=False).tobytes()
         try:
@@ -261,7 +264,7 @@ class Spool:
         return np.frombuffer(self._border_bytes(strip), dtype="<f4").reshape(self.border)
 
     def _slot(self, strip: int) -> int:
-        return strip % (2 * self.panel) * 4 * math.prod(self.border)
+        return strip % (2 * self.panel + 2) * 4 * math.prod(self.border)
 
     def _border_bytes(self, strip: int) -> bytes:
         file = self._files[BORDERS]
@@ -312,7 +315,7 @@ def sync(path: Path) -> None:
     """Brings a file or, where the system can, a folder to the disk."""
     if path.is_dir() and os.name == "nt":
         return
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)  # Windows syncs what may be written
     try:
         os.fsync(descriptor)
     finally:

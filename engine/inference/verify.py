@@ -21,7 +21,7 @@ def verify(path: Path) -> str:
     """Compares a map with the hashes that were written beside it.
 
     Args:
-        path: A class map, confidence or availability.
+        path: A class map, or another raster that was written with one.
 
     Returns:
         In words what was found right: the file, or its values where the file was rewritten.

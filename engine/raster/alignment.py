@@ -26,6 +26,9 @@ Method = Literal["bilinear", "nearest"]
 GdalError = (RasterioError, CPLE_BaseError)
 """What rasterio raises when GDAL fails; the second, which escapes from warping, has no public name."""
 
+LATTICE = 5
+"""Places along each side of a grid at which a source's scale is taken."""
+
 TOLERANCE = 1e-6
 """Error of a warp's coordinates in pixels. GDAL's own 0.125 makes values depend on the window that is read."""
 
@@ -104,17 +107,23 @@ def _scale(source: Grid, grid: Grid) -> dict[str, object]:
     """GDAL's options for the number of grid pixels in a pixel of ``source``, which say how wide its kernels are.
 
     GDAL itself finds it anew for each window that it warps, so that values depend on the window, and a turned grid is
-    smoothed. Taken in the middle of the source or, where that lies outside of the grid, of the grid.
+    smoothed. Taken as the median over a lattice of places of the grid, those in the source where there are such.
     """
-    col, row = _mapped(source, grid, [(source.width / 2, source.height / 2)])[0]
-    if not (0 <= col <= grid.width and 0 <= row <= grid.height):
-        col, row = grid.width / 2, grid.height / 2
-    here, right, below = _mapped(grid, source, [(col, row), (col + 1, row), (col, row + 1)])
-    across = np.hypot(right[0] - here[0], below[0] - here[0])
-    down = np.hypot(right[1] - here[1], below[1] - here[1])
-    if not (np.isfinite([across, down]).all() and across > 0 and down > 0):
+    steps = (np.arange(LATTICE) + 0.5) / LATTICE
+    places = [(col * grid.width, row * grid.height) for row in steps for col in steps]
+    scales, inside = [], []
+    for col, row in places:
+        here, right, below = _mapped(grid, source, [(col, row), (col + 1, row), (col, row + 1)])
+        across = np.hypot(right[0] - here[0], below[0] - here[0])
+        down = np.hypot(right[1] - here[1], below[1] - here[1])
+        if np.isfinite([across, down]).all() and across > 0 and down > 0:
+            scales.append((1 / across, 1 / down))
+            inside.append(0 <= here[0] <= source.width and 0 <= here[1] <= source.height)
+    if not scales:
         return {}
-    return {"XSCALE": 1 / across, "YSCALE": 1 / down}
+    chosen = [scale for scale, there in zip(scales, inside, strict=True) if there] or scales
+    across, down = np.median(chosen, axis=0)
+    return {"XSCALE": float(across), "YSCALE": float(down)}
 
 
 def _mapped(one: Grid, other: Grid, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -306,8 +315,12 @@ class AlignedReader:
 
     @property
     def block_width(self) -> int:
-        """Columns of the widest block, which is read as a whole; a raster's width where it is stored in stripes."""
-        return max(shape[1] for item in self._sources for shape in item.source.dataset.block_shapes)
+        """Columns of the widest block, which is read as a whole; a raster's width where it is stored in stripes.
+
+        Of sources that lie on the grid's pixels; 1 without one: what is warped has pixels of its own.
+        """
+        read = [item.source.dataset for item in self._sources if not item.warped]
+        return max((shape[1] for dataset in read for shape in dataset.block_shapes), default=1)
 
     @property
     def pixel_bytes(self) -> int:

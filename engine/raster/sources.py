@@ -6,6 +6,7 @@ import os
 import warnings
 from dataclasses import dataclass
 
+import numpy as np
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.io import DatasetReader
@@ -116,8 +117,11 @@ class RasterSource:
 
     @property
     def nodata(self) -> float | None:
-        """The nodata value of the first chosen band."""
+        """The nodata value of the first chosen band, as its data type holds it: a VRT's may have more digits."""
         value: float | None = self.dataset.nodatavals[self.band_indices[0] - 1]
+        if value is not None and self.dtype == "float32":
+            with np.errstate(over="ignore"):
+                value = float(np.float32(value))
         return value
 
 

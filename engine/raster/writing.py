@@ -34,7 +34,7 @@ def publish(aside: Path, path: Path) -> None:
         OutputError: If that fails; ``path`` is as it was then.
     """
     try:
-        with aside.open("rb") as file:
+        with aside.open("r+b") as file:
             os.fsync(file.fileno())
         os.replace(aside, path)
     except OSError as error:

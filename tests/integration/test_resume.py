@@ -290,6 +290,23 @@ def test_a_journal_torn_anywhere_never_promises_too_much(
     np.testing.assert_array_equal(shares[:, 1], values[:, 20:] * np.uint16(256))
 
 
+@pytest.mark.parametrize("panel", [1, 2, 3])
+def test_a_kill_between_what_is_owed_and_the_commit_loses_one_strip_at_most(tmp_path: Path, panel: int) -> None:
+    """The strip behind the one that is being committed may have put what it owes already."""
+    parts = [Window(row, col, 4, 5) for col in range(0, 40, 5) for row in range(0, 4 * panel, 4)]
+
+    def opened() -> Spool:
+        return Spool(tmp_path / "p", {}, {"classes": SpoolLayer("uint8")}, 4 * panel, 40, parts, panel, (1, 4, 2))
+
+    with opened() as spool:
+        for number in range(len(parts) - 1):
+            spool.put(number, np.full((1, 4, 2), number))
+            if number:
+                spool.commit({"classes": np.zeros((1, 4, 5))}, {})
+                with opened() as again:
+                    assert again.done == number
+
+
 @pytest.mark.parametrize("number", [2, 4])
 def test_what_panels_owe_to_each_other_is_checked_too(tmp_path: Path, number: int) -> None:
     folder = tmp_path / "map.part"

@@ -1,5 +1,6 @@
 """Tiles and mosaics: every pixel in its own scenario, whatever the tiles, bounds and threads."""
 
+import time
 from collections.abc import Mapping
 from itertools import count
 
@@ -234,6 +235,23 @@ def test_a_cancel_stops_between_tiles() -> None:
     with pytest.raises(Cancelled):
         next(block for block in blocks if done.append(block))  # type: ignore[func-returns-value]
     assert len(done) == 2
+
+
+def test_an_error_stops_the_reading_of_what_waits() -> None:
+    asked: list[Window] = []
+
+    class Failing(Memory):
+        def read(self, window: Window) -> Block:
+            asked.append(window)
+            if len(asked) == 1:
+                raise OSError("gone")
+            time.sleep(0.05)
+            return super().read(window)
+
+    source = readers()["a"]
+    with pytest.raises(OSError, match="gone"):
+        mapped(16, 2, readers={"a": Failing(source.values, source.valid)}, threads=8)
+    assert len(asked) <= 3
 
 
 @pytest.mark.parametrize(("tile", "halo"), [(32, 8), (32, 0), (48, 12), (256, 64)])
