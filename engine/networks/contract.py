@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
@@ -15,19 +15,15 @@ Normalise = Callable[[str, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Detail:
-    """What a training may need of a forward pass.
+    """What a training may need of a forward pass; networks add to it.
 
     Args:
         logits: ``[B, K, H, W]``.
-        branch_logits: ``[N, K, h, w]``: each available modality's own, at the network's resolution.
-        branch_sample: ``[N]``: the sample of the batch that a branch belongs to.
-        branch_modality: ``[N]``: its modality's position.
+        latents: Tensors ``[B, ...]`` by name that all modalities share, those of :attr:`Network.latents`.
     """
 
     logits: Tensor
-    branch_logits: Tensor
-    branch_sample: Tensor
-    branch_modality: Tensor
+    latents: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Network(nn.Module, ABC):
@@ -38,7 +34,14 @@ class Network(nn.Module, ABC):
     Args:
         bands: For each modality, in the model's order, its number of bands.
         classes: K.
+
+    Attributes:
+        latents: Names of the latents that :attr:`Detail.latents` holds, the one that the network is known by first.
+        lora_targets: Patterns of the names of modules that low-rank adaptation trains, unless a recipe names others.
     """
+
+    latents: tuple[str, ...]
+    lora_targets: tuple[str, ...]
 
     def __init__(self, bands: Mapping[str, int], classes: int) -> None:
         super().__init__()

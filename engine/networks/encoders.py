@@ -86,8 +86,16 @@ class Encoder(nn.Module, ABC):
         """``[B, C_m, H, W]`` to ``[B, C, H/4, W/4]``."""
 
     @abstractmethod
+    def stage(self, number: int, features: Tensor) -> Tensor:
+        """One stage, 0 to 3: the stem's or the stage before's features to ``[B, C_i, H/s_i, W/s_i]``."""
+
     def stages(self, features: Tensor) -> list[Tensor]:
-        """What the stem gives to four maps ``[B, C_i, H/s_i, W/s_i]``."""
+        """What the stem gives to the maps of all stages."""
+        maps = []
+        for number in range(len(self.widths)):
+            features = self.stage(number, features)
+            maps.append(features)
+        return maps
 
 
 class SegformerEncoder(Encoder):
@@ -112,17 +120,17 @@ class SegformerEncoder(Encoder):
         normed: Tensor = self.norms[modality](projected.permute(0, 2, 3, 1))
         return normed.permute(0, 3, 1, 2)
 
-    def stages(self, features: Tensor) -> list[Tensor]:
-        """See :meth:`Encoder.stages`."""
+    def stage(self, number: int, features: Tensor) -> Tensor:
+        """See :meth:`Encoder.stage`."""
+        if number:
+            found: Tensor = self.later_stages[number - 1](features)
+            return found
         batch, width, rows, cols = features.shape
         tokens = features.flatten(2).transpose(1, 2)  # (B, H/4 * W/4, C)
         for block in self.first_blocks:
             tokens = block(tokens, rows, cols)
         tokens = self.first_norm(tokens)
-        maps = [tokens.transpose(1, 2).reshape(batch, width, rows, cols)]
-        for stage in self.later_stages:
-            maps.append(stage(maps[-1]))
-        return maps
+        return tokens.transpose(1, 2).reshape(batch, width, rows, cols)
 
 
 class ResNetEncoder(Encoder):
@@ -144,13 +152,10 @@ class ResNetEncoder(Encoder):
         pooled: Tensor = self.pool(torch.relu(self.norms[modality](self.convolutions[modality](values))))
         return pooled
 
-    def stages(self, features: Tensor) -> list[Tensor]:
-        """See :meth:`Encoder.stages`."""
-        maps = []
-        for stage in self.shared:
-            features = stage(features)
-            maps.append(features)
-        return maps
+    def stage(self, number: int, features: Tensor) -> Tensor:
+        """See :meth:`Encoder.stage`."""
+        found: Tensor = self.shared[number](features)
+        return found
 
 
 def _segformer_config(name: str) -> SegformerConfig:

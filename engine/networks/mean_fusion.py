@@ -14,6 +14,7 @@ Departures:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from pydantic import Field
@@ -40,8 +41,29 @@ class MeanFusionOptions(Settings):
     head_width: int | None = Field(default=None, ge=1)
 
 
+@dataclass(frozen=True)
+class BranchDetail(Detail):
+    """A forward pass with each modality's own prediction.
+
+    Args:
+        branch_logits: ``[N, K, h, w]``: each available modality's own, at the network's resolution.
+        branch_sample: ``[N]``: the sample of the batch that a branch belongs to.
+        branch_modality: ``[N]``: its modality's position.
+    """
+
+    branch_logits: Tensor = field(kw_only=True)
+    branch_sample: Tensor = field(kw_only=True)
+    branch_modality: Tensor = field(kw_only=True)
+
+
 class MeanFusion(Network):
-    """One encoder and head shared by all modalities behind a stem of each; logits averaged."""
+    """One encoder and head shared by all modalities behind a stem of each; logits averaged.
+
+    The latent ``mean`` is the average of the deepest features over the modalities that are there.
+    """
+
+    latents = ("mean",)
+    lora_targets = ("head.linears.*", "head.fuse", "head.classify")
 
     def __init__(self, options: MeanFusionOptions, bands: Mapping[str, int], classes: int) -> None:
         super().__init__(bands, classes)
@@ -49,7 +71,7 @@ class MeanFusion(Network):
         width = options.head_width or head_width(options.encoder)
         self.head = AllMlpHead(self.encoder.widths, width, classes)
 
-    def detail(self, inputs: Inputs, availability: Tensor) -> Detail:
+    def detail(self, inputs: Inputs, availability: Tensor) -> BranchDetail:
         """See :meth:`Network.detail`. Only available samples of a modality are computed."""
         first = inputs[self.names[0]]
         stems, samples, modalities = [], [], []
@@ -60,11 +82,20 @@ class MeanFusion(Network):
                 samples.append(chosen)
                 modalities.append(torch.full_like(chosen, number))
         sample = torch.cat(samples)
-        branches = self.head(self.encoder.stages(torch.cat(stems)))  # (N, K, H/4, W/4)
-        totals = branches.new_zeros((len(availability), *branches.shape[1:])).index_add(0, sample, branches)
-        counts = availability.sum(dim=1).to(branches.dtype)
-        logits = self._upsampled(totals / counts[:, None, None, None], first)
-        return Detail(logits, branches, sample, torch.cat(modalities))
+        maps = self.encoder.stages(torch.cat(stems))
+        branches = self.head(maps)  # (N, K, H/4, W/4)
+        counts = availability.sum(dim=1)[:, None, None, None]
+
+        def mean(values: Tensor) -> Tensor:
+            return values.new_zeros((len(availability), *values.shape[1:])).index_add(0, sample, values) / counts
+
+        return BranchDetail(
+            self._upsampled(mean(branches), first),
+            {"mean": mean(maps[-1])},
+            branch_logits=branches,
+            branch_sample=sample,
+            branch_modality=torch.cat(modalities),
+        )
 
     def scenario_logits(self, inputs: Inputs, availability: Tensor, normalise: Normalise) -> Tensor:
         """See :meth:`Network.scenario_logits`."""

@@ -2,36 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
+from engine.data.settings import Settings
 from engine.errors import RecipeError
+from engine.networks.cbc import Cbc, CbcOptions, CbcSlp, check_bands
+from engine.networks.cmx import Cmx, CmxCnn, CmxCnnOptions, CmxOptions
 from engine.networks.contract import Network
 from engine.networks.encoders import ENCODERS
 from engine.networks.mean_fusion import MeanFusion, MeanFusionOptions
 
-_NETWORKS = {"mean_fusion": (MeanFusionOptions, MeanFusion)}
+_NETWORKS: Mapping[str, tuple[type[Settings], Callable[..., Network]]] = {
+    "mean_fusion": (MeanFusionOptions, MeanFusion),
+    "cbc": (CbcOptions, Cbc),
+    "cbc_slp": (CbcOptions, CbcSlp),
+    "cmx": (CmxOptions, Cmx),
+    "cmx_cnn": (CmxCnnOptions, CmxCnn),
+}
 
 
-def check_network(name: str, options: Mapping[str, Any]) -> MeanFusionOptions:
-    """The options of a network, checked.
-
-    Raises:
-        RecipeError: If there is no such network, or an option is unknown or wrong.
-    """
+def _checked(name: str, options: Mapping[str, Any]) -> Settings:
     if name not in _NETWORKS:
         raise RecipeError(f"network.name: {name!r} is none of {', '.join(_NETWORKS)}")
     try:
-        checked = _NETWORKS[name][0].model_validate(dict(options))
+        return _NETWORKS[name][0].model_validate(dict(options))
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
         raise RecipeError(f"network.options.{where}: {problem['msg']}") from error
-    if checked.encoder not in ENCODERS:
+
+
+def check_network(name: str, options: Mapping[str, Any], bands: Mapping[str, int]) -> None:
+    """Refuses what no network can be built from.
+
+    Args:
+        name: Of the network.
+        options: As in a recipe.
+        bands: For each modality its number of bands.
+
+    Raises:
+        RecipeError: If there is no such network, or an option is unknown or wrong.
+    """
+    checked = _checked(name, options)
+    if isinstance(checked, MeanFusionOptions) and checked.encoder not in ENCODERS:
         raise RecipeError(f"network.options.encoder: {checked.encoder!r} is none of {', '.join(ENCODERS)}")
-    return checked
+    if isinstance(checked, CbcOptions):
+        check_bands(checked, bands)
 
 
 def build_network(name: str, options: Mapping[str, Any], bands: Mapping[str, int], classes: int) -> Network:
@@ -42,6 +61,9 @@ def build_network(name: str, options: Mapping[str, Any], bands: Mapping[str, int
         options: As in a recipe.
         bands: For each modality, in order, its number of bands.
         classes: K.
+
+    Raises:
+        RecipeError: If there is no such network, or an option is unknown or wrong.
     """
-    checked = check_network(name, options)
-    return _NETWORKS[name][1](checked, bands, classes)
+    check_network(name, options, bands)
+    return _NETWORKS[name][1](_checked(name, options), bands, classes)

@@ -228,7 +228,8 @@ def write_recipe(recipe: Recipe, path: Path) -> None:
 def _check(recipe: Recipe, path: Path) -> None:
     try:
         recipe.class_values  # noqa: B018 (colours and values are checked as they are made)
-        check_network(recipe.network.name, recipe.network.options)
+        bands = {modality.name: len(modality.bands) for modality in recipe.modalities}
+        check_network(recipe.network.name, recipe.network.options, bands)
     except EngineError as error:
         raise RecipeError(f"{path}: {error}") from error
     for number, stage in enumerate(recipe.stages):

@@ -1,0 +1,421 @@
+"""CBC and CBC-SLP: cross-band correlation over volumes, with a shared and private latents.
+
+I. Ulku et al., "Latent Space Guided Scenario Sampling for Multimodal Segmentation Under Missing Modalities" (2026),
+which fine-tunes both; the blocks are those that its authors published with it. A modality's bands are the depth of a
+volume with one channel; three-dimensional ResNets, whose kernels look along the depth in their first layer only, give
+five levels of features; the deepest ones meet as cubes of tokens.
+
+Departures:
+
+* The softmax over the modalities in the inter-modal correlation runs for each sample by itself. The published code
+  mixes the samples of a batch, so that a prediction depends on its neighbours; with one sample both are the same.
+* One head with a channel for each class, giving logits, stands for three maps behind a sigmoid that are trained on the
+  same mask, with a loss that applies a sigmoid again.
+* Any number of modalities M: the widths behind a fusion are M times those of one modality, as they are for three.
+* A modality with more bands than the depth names those it gives in ``band_lists``; fewer are filled up with the last.
+* The encoder of a modality sees the samples that have it: the published code feeds all and multiplies by zero behind
+  it, which would let what is missing reach the statistics of batch norms.
+* Layers that the published code makes and never uses are left out, level 5 of the early fusion with them.
+* The last volume is not resampled along its depth: with aligned corners, as published, a resize to depth 1 takes the
+  first slice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from engine.data.settings import Settings
+from engine.errors import RecipeError
+from engine.networks.contract import Detail, Inputs, Network, Normalise
+
+_LEVELS = 5
+
+
+@dataclass(frozen=True)
+class _Size:
+    """Widths: base of the fused levels, of the residual stages, and of tokens; edge of the token cube.
+
+    Args:
+        base: Channels of a modality's first level behind its adapter.
+        stem: Channels of the first convolution.
+        widths: Channels of the four stages.
+        depths: Blocks of the four stages.
+        bottleneck: Whether a block has three convolutions and ends a quarter as narrow inside.
+        edge: Edge of the cube of tokens.
+        tokens: Width of a token.
+        heads: Of the attention.
+    """
+
+    base: int
+    stem: int
+    widths: tuple[int, int, int, int]
+    depths: tuple[int, int, int, int]
+    bottleneck: bool
+    edge: int
+    tokens: int
+    heads: int
+
+
+_SIZES = {
+    "tiny": _Size(2, 4, (4, 8, 12, 16), (1, 1, 1, 1), False, 2, 16, 2),
+    "small": _Size(4, 24, (24, 48, 96, 192), (2, 2, 2, 2), False, 4, 96, 4),
+    "paper": _Size(8, 64, (256, 512, 1024, 2048), (3, 4, 6, 3), True, 8, 512, 8),
+}
+
+
+class CbcOptions(Settings):
+    """Options of ``cbc`` and ``cbc_slp``.
+
+    Args:
+        size: ``paper`` as published (ResNet-50, cubes up to 128 pixels), ``small`` or ``tiny``.
+        depth: Bands of a modality that the network takes, the depth of its volumes.
+        band_lists: For a modality the positions of its bands, from 0, in order; needed where it has more than the
+            depth.
+    """
+
+    size: Literal["tiny", "small", "paper"] = "paper"
+    depth: int = 3
+    band_lists: Mapping[str, tuple[int, ...]] = {}
+
+
+def chosen_bands(name: str, count: int, options: CbcOptions) -> list[int]:
+    """The positions of the bands that become the depth of a modality's volume; the last one repeated where few.
+
+    Raises:
+        RecipeError: If there are more than the depth and no list, or a list does not fit.
+    """
+    wanted = options.band_lists.get(name)
+    if wanted is None:
+        if count > options.depth:
+            raise RecipeError(
+                f"network.options.band_lists: modality {name} has {count} bands, the network takes {options.depth}; "
+                f"name them, as in {{{name}: [0, 1, 2]}} (positions from 0)"
+            )
+        wanted = tuple(range(count))
+    if not wanted or len(wanted) > options.depth or not all(0 <= band < count for band in wanted):
+        raise RecipeError(
+            f"network.options.band_lists.{name}: {list(wanted)} are not 1 to {options.depth} positions below {count}"
+        )
+    return [*wanted, *[wanted[-1]] * (options.depth - len(wanted))]
+
+
+def check_bands(options: CbcOptions, bands: Mapping[str, int]) -> dict[str, list[int]]:
+    """For each modality, see :func:`chosen_bands`.
+
+    Raises:
+        RecipeError: If a list is missing, of no modality, or does not fit.
+    """
+    for name in options.band_lists:
+        if name not in bands:
+            raise RecipeError(f"network.options.band_lists: {name} is none of {', '.join(bands)}")
+    return {name: chosen_bands(name, count, options) for name, count in bands.items()}
+
+
+class _Unit(nn.Sequential):
+    """Convolution, ReLU, instance norm without parameters."""
+
+    def __init__(
+        self, channels: int, width: int, kernel: int = 1, padding_mode: Literal["zeros", "replicate"] = "zeros"
+    ) -> None:
+        super().__init__(
+            nn.Conv3d(channels, width, kernel, padding=kernel // 2, padding_mode=padding_mode),
+            nn.ReLU(),
+            nn.InstanceNorm3d(width),
+        )
+
+
+class _Residual(nn.Module):
+    """A residual block whose kernels do not look along the depth."""
+
+    def __init__(self, channels: int, width: int, stride: int, bottleneck: bool) -> None:
+        super().__init__()
+
+        def layer(inner: int, outer: int, kernel: int, step: int) -> list[nn.Module]:
+            return [
+                nn.Conv3d(
+                    inner, outer, (1, kernel, kernel), (1, step, step), (0, kernel // 2, kernel // 2), bias=False
+                ),
+                nn.BatchNorm3d(outer),
+            ]
+
+        if bottleneck:
+            inner = width // 4
+            layers = [*layer(channels, inner, 1, 1), nn.ReLU(), *layer(inner, inner, 3, stride), nn.ReLU()]
+            layers += layer(inner, width, 1, 1)
+        else:
+            layers = [*layer(channels, width, 3, stride), nn.ReLU(), *layer(width, width, 3, 1)]
+        self.layers = nn.Sequential(*layers)
+        same = channels == width and stride == 1
+        self.shortcut = nn.Identity() if same else nn.Sequential(*layer(channels, width, 1, stride))
+
+    def forward(self, volume: Tensor) -> Tensor:
+        added: Tensor = torch.relu(self.layers(volume) + self.shortcut(volume))
+        return added
+
+
+class _Encoder(nn.Module):
+    """A modality's volume ``[B, 1, D, H, W]`` to five levels and a cube of all of them."""
+
+    def __init__(self, size: _Size) -> None:
+        super().__init__()
+        self.size = size
+        self.stem = nn.Sequential(  # ReLU before the norm, as published
+            nn.Conv3d(1, size.stem, (3, 7, 7), (1, 2, 2), (1, 3, 3), bias=False), nn.ReLU(), nn.BatchNorm3d(size.stem)
+        )
+        self.pool = nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1))
+        channels, stages = size.stem, []
+        for number, (width, depth) in enumerate(zip(size.widths, size.depths, strict=True)):
+            blocks = []
+            for block in range(depth):
+                stride = 2 if number and not block else 1
+                blocks.append(_Residual(channels, width, stride, size.bottleneck))
+                channels = width
+            stages.append(nn.Sequential(*blocks))
+        self.stages = nn.ModuleList(stages)
+        self.level_widths = level_widths(size)
+        self.adapters = nn.ModuleList(
+            nn.Conv3d(inner, outer, 1)
+            for inner, outer in zip((size.stem, *size.widths), self.level_widths[:_LEVELS], strict=True)
+        )
+        self.cube = nn.Conv3d(sum(self.level_widths[:_LEVELS]), self.level_widths[-1], 1)
+
+    def forward(self, volume: Tensor) -> tuple[Tensor, ...]:
+        features = self.pool(self.stem(volume))
+        levels = [features]
+        for stage in self.stages:
+            features = stage(features)
+            levels.append(features)
+        levels = [adapter(level) for adapter, level in zip(self.adapters, levels, strict=True)]
+        edge = (self.size.edge,) * 3
+        cubes = [F.interpolate(level, size=edge, mode="trilinear", align_corners=True) for level in levels]
+        return (*levels, self.cube(torch.cat(cubes, dim=1)))
+
+
+def level_widths(size: _Size) -> tuple[int, ...]:
+    """Channels of a modality's six levels: base times 1, 2, 4, 8, 8, 8."""
+    return tuple(size.base * factor for factor in (1, 2, 4, 8, 8, 8))
+
+
+class _Block(nn.Module):
+    """Attention and perceptron over tokens ``[B, N, C]``, each behind a layer norm and added to its input."""
+
+    def __init__(self, width: int, heads: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.proj = nn.Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
+        self.rate = dropout
+        self.mlp = nn.Sequential(
+            nn.Linear(width, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width), nn.Dropout(dropout)
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        batch, count, width = tokens.shape
+        parts = self.qkv(self.norm1(tokens)).reshape(batch, count, 3, self.heads, width // self.heads)
+        query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
+        rate = self.rate if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=rate)
+        tokens = tokens + self.dropout(self.proj(mixed.transpose(1, 2).reshape(batch, count, width)))
+        added: Tensor = tokens + self.mlp(self.norm2(tokens))
+        return added
+
+
+class _Refined(nn.Sequential):
+    """Three convolutions of kernels 1, 3 and 1 that keep the width ("RFM" in the published code)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(_Unit(width, width), _Unit(width, width, 3), _Unit(width, width))
+
+
+class _Decoder(nn.Module):
+    """From the fused cube over four doublings, with the four finest fused levels beside."""
+
+    def __init__(self, base: int, modalities: int, edge: int, classes: int) -> None:
+        super().__init__()
+        self.edge = edge
+        fused = [base * factor * modalities for factor in (1, 2, 4, 8)]
+        self.refined = nn.ModuleList(_Refined(width) for width in (*fused, fused[-1]))
+        plan = [16 * base, 8 * base, 4 * base, 2 * base, base]
+        self.start = _Unit(fused[-1], plan[0])
+        self.ups, self.mixes, self.ends = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        for number, skip in enumerate(reversed(fused)):
+            width, narrow = plan[number], plan[number + 1]
+            come = width if number == 0 else narrow
+            self.ups.append(_Unit(width, come, 3, "replicate"))
+            self.mixes.append(_Unit(come + skip, narrow, 3, "replicate"))
+            self.ends.append(_Unit(narrow, narrow))
+        self.head = nn.Conv2d(base, classes, 1)
+
+    def forward(self, skips: list[Tensor], cube: Tensor, rows: int, cols: int) -> Tensor:
+        volume = self.start(self.refined[-1](cube))
+        edge = self.edge
+        for number, (up, mix, end) in enumerate(zip(self.ups, self.mixes, self.ends, strict=True)):
+            edge *= 2
+            size = (edge, edge, edge)
+            volume = up(F.interpolate(volume, size=size, mode="trilinear", align_corners=True))
+            skip = F.interpolate(skips[-1 - number], size=size, mode="nearest")
+            volume = end(mix(torch.cat([volume, self.refined[3 - number](skip)], dim=1)))
+        image = F.interpolate(volume[:, :, 0], size=(rows, cols), mode="bilinear", align_corners=True)
+        logits: Tensor = self.head(image)
+        return logits
+
+
+class Cbc(Network):
+    """Cross-band correlation network.
+
+    Args:
+        options: Its options.
+        bands: For each modality its number of bands.
+        classes: K.
+
+    Raises:
+        RecipeError: If a modality's bands do not fit the depth.
+    """
+
+    latents: tuple[str, ...] = ("x6_inter",)
+    lora_targets = ("mixer.qkv", "mixer.proj", "fusions.*.0")
+
+    def __init__(self, options: CbcOptions, bands: Mapping[str, int], classes: int) -> None:
+        super().__init__(bands, classes)
+        size = _SIZES[options.size]
+        self.size, self.count = size, len(self.names)
+        self.chosen = check_bands(options, bands)
+        widths = level_widths(size)
+        cells = size.edge**3
+        self.encoders = nn.ModuleDict({name: _Encoder(size) for name in self.names})
+        fused = [self.count * width for width in (*widths[:4], widths[5])]
+        self.fusions = nn.ModuleList(_Unit(width, width) for width in fused)
+        self.lifts = nn.ModuleDict({name: nn.Conv3d(widths[5], size.tokens, 1) for name in self.names})
+        self.places = nn.ParameterDict({name: torch.zeros(1, cells, size.tokens) for name in self.names})
+        self.blocks = nn.ModuleDict({name: _Block(size.tokens, size.heads) for name in self.names})
+        self.correlations = nn.ModuleDict({name: nn.Conv3d(size.tokens, 3 * size.tokens, 1) for name in self.names})
+        self.fused_lift = nn.Conv3d(fused[-1], size.tokens, 1)
+        self.fused_place = nn.Parameter(torch.zeros(1, cells, size.tokens))
+        self.mixer = _Block(size.tokens, size.heads)
+        self.gather = nn.Conv3d((self.count + 1) * size.tokens, fused[-1], 1)
+        self.decoder = _Decoder(size.base, self.count, size.edge, classes)
+        for module in self.modules():  # all, as published: nothing of a pretrained ResNet is left
+            if isinstance(module, nn.Conv3d):
+                nn.init.kaiming_normal_(module.weight)
+
+    def detail(self, inputs: Inputs, availability: Tensor) -> Detail:
+        """See :meth:`Network.detail`. Only available samples of a modality reach its encoder."""
+        levels = {}
+        for number, name in enumerate(self.names):
+            chosen = availability[:, number].nonzero()[:, 0]
+            shapes = self._shapes(*inputs[name].shape[-2:])
+            found = tuple(inputs[name].new_zeros((len(availability), *shape)) for shape in shapes)
+            if len(chosen):
+                some = self.encoders[name](self._volume(name, inputs[name][chosen]))
+                found = tuple(
+                    level.to(part.dtype).index_copy(0, chosen, part) for level, part in zip(found, some, strict=True)
+                )
+            levels[name] = found
+        return self._fused(levels, availability, *inputs[self.names[0]].shape[-2:])
+
+    def scenario_logits(self, inputs: Inputs, availability: Tensor, normalise: Normalise) -> Tensor:
+        """See :meth:`Network.scenario_logits`."""
+        rows, cols = inputs[self.names[0]].shape[-2:]
+        levels = {
+            name: self._branch(name, inputs[name], availability[number], normalise)
+            for number, name in enumerate(self.names)
+        }
+        return self._fused(levels, availability[None], rows, cols).logits
+
+    def _volume(self, name: str, values: Tensor) -> Tensor:
+        return values[:, self.chosen[name]][:, None]
+
+    def _shapes(self, rows: int, cols: int) -> list[tuple[int, ...]]:
+        """Channels, depth, rows and columns of a modality's levels and cube."""
+        depth, edge, widths = len(self.chosen[self.names[0]]), self.size.edge, level_widths(self.size)
+        rows, cols = ((length - 1) // 2 // 2 + 1 for length in (rows, cols))
+        shapes: list[tuple[int, ...]] = []
+        for level in range(_LEVELS):
+            if level > 1:
+                rows, cols = (rows - 1) // 2 + 1, (cols - 1) // 2 + 1
+            shapes.append((widths[level], depth, rows, cols))
+        return [*shapes, (widths[-1], edge, edge, edge)]
+
+    def _branch(self, name: str, values: Tensor, available: Tensor, normalise: Normalise) -> tuple[Tensor, ...]:
+        shapes = self._shapes(*values.shape[-2:])
+
+        def present(raw: Tensor) -> tuple[Tensor, ...]:
+            found = self.encoders[name](self._volume(name, normalise(name, raw)))
+            return tuple(level.contiguous() for level in found)
+
+        def absent(raw: Tensor) -> tuple[Tensor, ...]:
+            return tuple(torch.zeros((raw.shape[0], *shape), device=raw.device) for shape in shapes)
+
+        found: tuple[Tensor, ...] = torch.cond(available, present, absent, (values,))
+        return found
+
+    def _fused(self, levels: Mapping[str, tuple[Tensor, ...]], there: Tensor, rows: int, cols: int) -> Detail:
+        batch = levels[self.names[0]][0].shape[0]
+        size = self.size
+        joined = [torch.cat([levels[name][level] for name in self.names], dim=1) for level in (0, 1, 2, 3, 5)]
+        *skips, cube = [fusion(level) for fusion, level in zip(self.fusions, joined, strict=True)]
+        lifted = {name: self._tokens(self.lifts[name](levels[name][5])) for name in self.names}
+        correlated = self._correlated(lifted, there)
+        sequence = [lifted[name] + self._tokens(correlated[name]) + self.places[name] for name in self.names]
+        sequence.append(self._tokens(self.fused_lift(cube)) + self.fused_place)
+        mixed = self.mixer(torch.cat(sequence, dim=1))
+        # As published: so many consecutive tokens are stacked at a voxel, not the modalities' tokens of one place.
+        stacked = mixed.reshape(batch, size.edge, size.edge, size.edge, (self.count + 1) * size.tokens)
+        inter = self.gather(stacked.permute(0, 4, 1, 2, 3))
+        bottleneck, latents = self._bottleneck(inter, correlated, there)
+        return Detail(self.decoder(skips, bottleneck, rows, cols), latents)
+
+    def _tokens(self, volume: Tensor) -> Tensor:
+        return volume.flatten(2).transpose(1, 2)
+
+    def _correlated(self, lifted: Mapping[str, Tensor], there: Tensor) -> dict[str, Tensor]:
+        """Each modality as a mixture of all values, by the softmax of q_t * k_i / sqrt(M) at each channel and voxel."""
+        edge = self.size.edge
+        parts: list[tuple[Tensor, ...]] = []
+        for name in self.names:
+            tokens = self.blocks[name](lifted[name] + self.places[name])
+            volume = tokens.transpose(1, 2).reshape(tokens.shape[0], self.size.tokens, edge, edge, edge)
+            parts.append(self.correlations[name](volume).chunk(3, dim=1))
+        queries, keys, values = (torch.stack([part[place] for part in parts]) for place in range(3))
+        mixed = {}
+        for number, name in enumerate(self.names):
+            gates = torch.softmax(queries[number] * keys / self.count**0.5, dim=0)
+            mixed[name] = (gates * values).sum(dim=0) * there[:, number, None, None, None, None]
+        return mixed
+
+    def _bottleneck(
+        self, inter: Tensor, _correlated: Mapping[str, Tensor], _there: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        return inter, {"x6_inter": inter}
+
+
+class CbcSlp(Cbc):
+    """CBC whose bottleneck is a shared latent beside a private one for each modality that is there."""
+
+    latents = ("z_sh", "x6_inter")
+
+    def __init__(self, options: CbcOptions, bands: Mapping[str, int], classes: int) -> None:
+        super().__init__(options, bands, classes)
+        width = 4 * self.size.base
+        self.shared = nn.Conv3d(self.gather.out_channels, width * self.count, 1)
+        self.private = nn.ModuleDict({name: nn.Conv3d(self.size.tokens, width, 1) for name in self.names})
+        for module in (self.shared, *self.private.values()):
+            nn.init.kaiming_normal_(module.get_parameter("weight"))
+
+    def _bottleneck(
+        self, inter: Tensor, correlated: Mapping[str, Tensor], there: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        shared = self.shared(inter)
+        private = [
+            self.private[name](correlated[name]) * there[:, number, None, None, None, None]
+            for number, name in enumerate(self.names)
+        ]
+        return torch.cat([shared, *private], dim=1), {"z_sh": shared, "x6_inter": inter}

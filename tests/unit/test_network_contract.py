@@ -1,0 +1,129 @@
+"""What every network keeps, whatever it is: availability decides, samples are alone, every parameter learns."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from engine.networks.contract import Network
+from engine.networks.registry import build_network
+
+NETWORKS: dict[str, dict[str, Any]] = {
+    "mean_fusion": {"encoder": "segformer-tiny"},
+    "cbc": {"size": "tiny"},
+    "cbc_slp": {"size": "tiny"},
+    "cmx": {"size": "tiny"},
+    "cmx_cnn": {"size": "tiny"},
+}
+BANDS = {"optical": 13, "sar": 2, "dem": 1, "thermal": 3}
+LISTS = {"optical": [3, 7, 11]}
+
+
+def built(name: str, count: int, seed: int = 0) -> Network:
+    """A tiny network of the first ``count`` modalities in evaluation mode, its norms' statistics moved."""
+    torch.manual_seed(seed)
+    bands = dict(list(BANDS.items())[:count])
+    options = NETWORKS[name] | ({"band_lists": LISTS} if name.startswith("cbc") else {})
+    network = build_network(name, options, bands, 5)
+    network.train()
+    with torch.no_grad():
+        network(inputs(network, 4, seed + 1), torch.ones(4, count, dtype=torch.bool))
+    return network.eval()
+
+
+def inputs(network: Network, batch: int, seed: int = 5, rows: int = 45, cols: int = 51) -> dict[str, torch.Tensor]:
+    torch.manual_seed(seed)
+    return {name: torch.randn(batch, bands, rows, cols) for name, bands in network.bands.items()}
+
+
+def every_availability(count: int) -> torch.Tensor:
+    bits = torch.arange(1, 2**count)
+    return (bits[:, None] >> torch.arange(count)) % 2 == 1
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("content", [0.0, 1e9, float("nan"), float("inf")])
+def test_what_a_missing_modality_holds_changes_no_logit(name: str, content: float) -> None:
+    network = built(name, 3)
+    availability = every_availability(3)
+    given = inputs(network, len(availability))
+    expected = network(given, availability)
+    assert expected.isfinite().all()
+    for number, modality in enumerate(network.names):
+        given[modality][~availability[:, number]] = content
+    torch.testing.assert_close(network(given, availability), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_training_step_sees_nothing_of_what_is_missing(name: str) -> None:
+    network = built(name, 3)
+    network.train()
+    availability = torch.tensor([[True, False, True], [True, False, False], [False, False, True]])
+    given = inputs(network, 3)
+    torch.manual_seed(0)
+    expected = network(given, availability)
+    for number, modality in enumerate(network.names):
+        given[modality][~availability[:, number]] = float("nan")
+    torch.manual_seed(0)
+    torch.testing.assert_close(network(given, availability), expected, rtol=1e-4, atol=1e-4)
+    assert all(values.isfinite().all() for values in network.state_dict().values())
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_logits_do_not_depend_on_the_neighbours_in_a_batch(name: str, count: int) -> None:
+    """In double precision: instance norms over a few values magnify what single precision rounds."""
+    network = built(name, count).double()
+    availability = every_availability(count)[torch.arange(8) % (2**count - 1)]
+    given = {key: values.double() for key, values in inputs(network, 8).items()}
+    together = network(given, availability)
+    assert together.shape == (8, 5, 45, 51)
+    for sample in range(8):
+        alone = network({key: values[[sample]] for key, values in given.items()}, availability[[sample]])
+        torch.testing.assert_close(together[[sample]], alone, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_form_that_is_exported_gives_the_same_logits(name: str, count: int) -> None:
+    network = built(name, count)
+    given = inputs(network, 2)
+    for members in every_availability(count):
+        straight = network(given, members.expand(2, -1))
+        form = network.scenario_logits(given, members, lambda _name, values: values * 1)
+        torch.testing.assert_close(form, straight, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_parameter_learns(name: str) -> None:
+    network = built(name, 3).train()
+    availability = torch.tensor([[True, True, True], [True, False, True]])
+    network(inputs(network, 2), availability).square().mean().backward()
+    without = [key for key, parameter in network.named_parameters() if parameter.grad is None]
+    assert without == []
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_gives_the_latents_that_it_names(name: str) -> None:
+    network = built(name, 3)
+    detail = network.detail(inputs(network, 2), torch.ones(2, 3, dtype=torch.bool))
+    assert tuple(detail.latents) == network.latents
+    assert all(latent.shape[0] == 2 for latent in detail.latents.values())
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_each_modality_matters_where_it_is_available(name: str) -> None:
+    network = built(name, 3)
+    given = inputs(network, 1)
+    everything = torch.ones(1, 3, dtype=torch.bool)
+    before = network(given, everything)
+    for modality in network.names:
+        assert not torch.equal(network({**given, modality: given[modality] + 1}, everything), before)
+
+
+@pytest.mark.parametrize(("name", "millions"), [("cbc", 85.48), ("cbc_slp", 85.55), ("cmx_cnn", 28.0), ("cmx", 66.6)])
+def test_the_papers_sizes_have_the_papers_number_of_parameters(name: str, millions: float) -> None:
+    with torch.device("meta"):
+        network = build_network(name, {"size": "paper"}, {"rgb": 3, "nir": 3, "swir": 3}, 2)
+    count = sum(parameter.numel() for parameter in network.parameters())
+    assert count / 1e6 == pytest.approx(millions, rel=0.005)
