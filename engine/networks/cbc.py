@@ -15,6 +15,8 @@ Departures:
 * A modality with more bands than the depth names those it gives in ``band_lists``; fewer are filled up with the last.
 * The encoder of a modality sees the samples that have it: the published code feeds all and multiplies by zero behind
   it, which would let what is missing reach the statistics of batch norms.
+* Instance norms add 1e-3 to a variance, not PyTorch's 1e-5: without parameters, fourteen of them in a row magnify what
+  single precision rounds in channels that hardly vary, until the exported graph is off by more than it may.
 * Layers that the published code makes and never uses are left out, level 5 of the early fusion with them.
 * The last volume is not resampled along its depth: with aligned corners, as published, a resize to depth 1 takes the
   first slice.
@@ -22,9 +24,9 @@ Departures:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +65,7 @@ class _Size:
 
 
 _SIZES = {
-    "tiny": _Size(2, 4, (4, 8, 12, 16), (1, 1, 1, 1), False, 2, 16, 2),
+    "tiny": _Size(2, 4, (4, 8, 12, 16), (1, 1, 1, 1), False, 4, 16, 2),
     "small": _Size(4, 24, (24, 48, 96, 192), (2, 2, 2, 2), False, 4, 96, 4),
     "paper": _Size(8, 64, (256, 512, 1024, 2048), (3, 4, 6, 3), True, 8, 512, 8),
 }
@@ -117,6 +119,28 @@ def check_bands(options: CbcOptions, bands: Mapping[str, int]) -> dict[str, list
     return {name: chosen_bands(name, count, options) for name, count in bands.items()}
 
 
+EPSILON = 1e-3
+"""Added to a variance by instance norms; see the departures."""
+
+
+class _InstanceNorm(nn.Module):
+    """Instance norm without parameters, with means taken axis by axis.
+
+    ONNX Runtime's sums a volume of 64 x 64 x 64 values one by one, and is wrong in the third digit.
+    """
+
+    def forward(self, volume: Tensor) -> Tensor:
+        centred = volume - self._mean(volume)
+        normed: Tensor = centred * torch.rsqrt(self._mean(centred * centred) + EPSILON)
+        return normed
+
+    @staticmethod
+    def _mean(volume: Tensor) -> Tensor:
+        for axis in (4, 3, 2):
+            volume = volume.mean(dim=axis, keepdim=True)
+        return volume
+
+
 class _Unit(nn.Sequential):
     """Convolution, ReLU, instance norm without parameters."""
 
@@ -126,7 +150,7 @@ class _Unit(nn.Sequential):
         super().__init__(
             nn.Conv3d(channels, width, kernel, padding=kernel // 2, padding_mode=padding_mode),
             nn.ReLU(),
-            nn.InstanceNorm3d(width),
+            _InstanceNorm(),
         )
 
 
@@ -160,7 +184,7 @@ class _Residual(nn.Module):
 
 
 class _Encoder(nn.Module):
-    """A modality's volume ``[B, 1, D, H, W]`` to five levels and a cube of all of them."""
+    """A modality's volume ``[B, 1, D, H, W]`` to five levels, and those to a cube."""
 
     def __init__(self, size: _Size) -> None:
         super().__init__()
@@ -191,10 +215,14 @@ class _Encoder(nn.Module):
         for stage in self.stages:
             features = stage(features)
             levels.append(features)
-        levels = [adapter(level) for adapter, level in zip(self.adapters, levels, strict=True)]
+        return tuple(adapter(level) for adapter, level in zip(self.adapters, levels, strict=True))
+
+    def gathered(self, levels: Sequence[Tensor]) -> Tensor:
+        """The cube ``[B, C, g, g, g]`` of five levels."""
         edge = (self.size.edge,) * 3
         cubes = [F.interpolate(level, size=edge, mode="trilinear", align_corners=True) for level in levels]
-        return (*levels, self.cube(torch.cat(cubes, dim=1)))
+        cube: Tensor = self.cube(torch.cat(cubes, dim=1))
+        return cube
 
 
 def level_widths(size: _Size) -> tuple[int, ...]:
@@ -331,18 +359,18 @@ class Cbc(Network):
         return self._fused(levels, availability[None], rows, cols).logits
 
     def _volume(self, name: str, values: Tensor) -> Tensor:
-        return values[:, self.chosen[name]][:, None]
+        return torch.stack([values[:, band] for band in self.chosen[name]], dim=1)[:, None]
 
     def _shapes(self, rows: int, cols: int) -> list[tuple[int, ...]]:
-        """Channels, depth, rows and columns of a modality's levels and cube."""
-        depth, edge, widths = len(self.chosen[self.names[0]]), self.size.edge, level_widths(self.size)
+        """Channels, depth, rows and columns of a modality's levels."""
+        depth, widths = len(self.chosen[self.names[0]]), level_widths(self.size)
         rows, cols = ((length - 1) // 2 // 2 + 1 for length in (rows, cols))
         shapes: list[tuple[int, ...]] = []
         for level in range(_LEVELS):
             if level > 1:
                 rows, cols = (rows - 1) // 2 + 1, (cols - 1) // 2 + 1
             shapes.append((widths[level], depth, rows, cols))
-        return [*shapes, (widths[-1], edge, edge, edge)]
+        return shapes
 
     def _branch(self, name: str, values: Tensor, available: Tensor, normalise: Normalise) -> tuple[Tensor, ...]:
         shapes = self._shapes(*values.shape[-2:])
@@ -360,9 +388,13 @@ class Cbc(Network):
     def _fused(self, levels: Mapping[str, tuple[Tensor, ...]], there: Tensor, rows: int, cols: int) -> Detail:
         batch = levels[self.names[0]][0].shape[0]
         size = self.size
-        joined = [torch.cat([levels[name][level] for name in self.names], dim=1) for level in (0, 1, 2, 3, 5)]
-        *skips, cube = [fusion(level) for fusion, level in zip(self.fusions, joined, strict=True)]
-        lifted = {name: self._tokens(self.lifts[name](levels[name][5])) for name in self.names}
+        cubes = {
+            name: cast(_Encoder, self.encoders[name]).gathered(levels[name]) * there[:, number, None, None, None, None]
+            for number, name in enumerate(self.names)
+        }
+        parts = [*([levels[name][level] for name in self.names] for level in range(4)), list(cubes.values())]
+        *skips, cube = [fusion(torch.cat(part, dim=1)) for fusion, part in zip(self.fusions, parts, strict=True)]
+        lifted = {name: self._tokens(self.lifts[name](cubes[name])) for name in self.names}
         correlated = self._correlated(lifted, there)
         sequence = [lifted[name] + self._tokens(correlated[name]) + self.places[name] for name in self.names]
         sequence.append(self._tokens(self.fused_lift(cube)) + self.fused_place)

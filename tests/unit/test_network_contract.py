@@ -84,17 +84,6 @@ def test_logits_do_not_depend_on_the_neighbours_in_a_batch(name: str, count: int
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("count", [1, 3])
-def test_the_form_that_is_exported_gives_the_same_logits(name: str, count: int) -> None:
-    network = built(name, count)
-    given = inputs(network, 2)
-    for members in every_availability(count):
-        straight = network(given, members.expand(2, -1))
-        form = network.scenario_logits(given, members, lambda _name, values: values * 1)
-        torch.testing.assert_close(form, straight, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("name", NETWORKS)
 def test_every_parameter_learns(name: str) -> None:
     network = built(name, 3).train()
     availability = torch.tensor([[True, True, True], [True, False, True]])
