@@ -48,7 +48,14 @@ def command(recipe: Path, output: Path | None, overrides: tuple[str, ...], resum
                 score=report.score,
             )
 
-        training = Training(settings, folder, resume=resume, accelerator=device, report=show)
+        training = Training(
+            settings,
+            folder,
+            resume=resume,
+            accelerator=device,
+            report=show,
+            notice=lambda text: bar.update(task, description=f"{settings.name}: {text}"),
+        )
         training.run()
     best = training.progress
     click.echo(f"{folder}: {best.step} steps; best validation mIoU {best.best_score:.4f} at step {best.best_step}")

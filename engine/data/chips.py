@@ -6,7 +6,7 @@ can be repeated and resumed whatever the number of workers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -106,6 +106,25 @@ class ChipSampler:
             if any(present):
                 return Scenario(tuple(present))
         return Scenario((True,) * len(self.modalities))
+
+
+def complete_chips(collection: SceneCollection) -> Iterator[Chip]:
+    """The training split side by side, without overlap: the chips where all modalities are valid on a labelled pixel.
+
+    Always the same ones, in the same order, under the scenario of all modalities.
+    """
+    size = collection.data.chip
+    everything = Scenario((True,) * len(collection.modalities))
+    for number in range(len(collection)):
+        if collection.specs[number].split not in (None, "train"):
+            continue
+        grid = collection[number].grid
+        for row in range(0, grid.height, size):
+            for col in range(0, grid.width, size):
+                window = Window(_inside(row, size, grid.height), _inside(col, size, grid.width), size, size)
+                chip = masked(collection[number].read(window, "train"), everything, collection.modalities)
+                if (chip.labels != IGNORED).any():
+                    yield chip
 
 
 def masked(patch: Patch, scenario: Scenario, modalities: Sequence[Modality]) -> Chip:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from torch import Tensor
 
 from engine.availability import Scenario
-from engine.networks.contract import Inputs
+from engine.networks.contract import Inputs, Network
 from engine.networks.segmenter import Segmenter
 
 
@@ -20,6 +23,24 @@ class ScenarioSampler(Protocol):
         """A scenario among the subsets of ``present``, the modalities that the sample has."""
 
 
+@dataclass(frozen=True)
+class Preparation:
+    """What a method may use before its stage begins.
+
+    Args:
+        stage: Name of the stage.
+        folder: The run folder.
+        batches: Gives the training split's chips that have every modality, as raw values ``[B, C_m, H, W]`` by
+            modality, on the training's device; always the same, in the same order.
+        progress: Told how many of them are done.
+    """
+
+    stage: str
+    folder: Path
+    batches: Callable[[], Iterator[dict[str, Tensor]]]
+    progress: Callable[[int], None]
+
+
 class Method(ABC):
     """Owns which scenario a sample sees, and which terms the loss has.
 
@@ -27,6 +48,22 @@ class Method(ABC):
     """
 
     sampler: ScenarioSampler
+
+    def check(self, network: Network) -> None:  # noqa: B027 (most go with every network)
+        """Refuses a network that the method does not go with.
+
+        Raises:
+            RecipeError: If so.
+        """
+
+    def prepare(self, segmenter: Segmenter, preparation: Preparation) -> None:  # noqa: B027 (most do nothing)
+        """Does what must come before the first step of the stage, with the weights that it begins with.
+
+        Called again on a resume; what must not change by then is kept in the run folder.
+
+        Raises:
+            RunError: If that cannot be done.
+        """
 
     @abstractmethod
     def loss(self, segmenter: Segmenter, inputs: Inputs, availability: Tensor, labels: Tensor) -> dict[str, Tensor]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from engine.errors import RecipeError
 from engine.methods.contract import Method
+from engine.methods.latent_guided import LatentGuided, LatentGuidedOptions
 from engine.methods.uniform import Uniform, UniformOptions
 
-_METHODS = {"uniform": (UniformOptions, Uniform)}
+_METHODS: Mapping[str, tuple[type[UniformOptions], Callable[..., Method]]] = {
+    "uniform": (UniformOptions, Uniform),
+    "latent_guided": (LatentGuidedOptions, LatentGuided),
+}
 
 
 def build_method(name: str, options: Mapping[str, Any], classes: int) -> Method:

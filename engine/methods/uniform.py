@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from engine.availability import Scenario, from_bits
 from engine.data.settings import Settings
-from engine.methods.contract import Method
+from engine.methods.contract import Method, ScenarioSampler
 from engine.networks.contract import Inputs
 from engine.networks.segmenter import Segmenter
 from engine.raster.labels import IGNORED
@@ -43,7 +43,7 @@ class Uniform(Method):
     """Cross-entropy under uniformly drawn scenarios."""
 
     def __init__(self, options: UniformOptions) -> None:
-        self.sampler = UniformSampler()
+        self.sampler: ScenarioSampler = UniformSampler()
         self.class_weights = options.class_weights
 
     def loss(self, segmenter: Segmenter, inputs: Inputs, availability: Tensor, labels: Tensor) -> dict[str, Tensor]:

@@ -9,28 +9,29 @@ from __future__ import annotations
 import csv
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from engine.data.chips import ChipSampler
+from engine.data.chips import ChipSampler, complete_chips
 from engine.data.survey import SceneCollection, Survey, survey
 from engine.errors import RecipeError, RunError
 from engine.evaluation.predictors import torch_predictor
 from engine.evaluation.scenarios import evaluate
-from engine.methods.contract import Method
+from engine.methods.contract import Method, Preparation
 from engine.methods.registry import build_method
 from engine.networks.segmenter import Segmenter
 from engine.training import checkpoints
-from engine.training.batches import Batch, batches
+from engine.training.batches import Batch, batches, collate
 from engine.training.checkpoints import Progress
 from engine.training.recipe import Recipe
 from engine.training.run import build_segmenter, check_free, create, write_modalities
@@ -126,6 +127,7 @@ class Training:
         resume: Go on from the newest checkpoint.
         accelerator: ``auto``, ``cpu`` or ``cuda``.
         report: Told after each step.
+        notice: Told in words what is done before the first step of a stage.
 
     Raises:
         RecipeError: If a stage would train nothing.
@@ -141,8 +143,9 @@ class Training:
         resume: bool = False,
         accelerator: str = "auto",
         report: Callable[[Report], None] = lambda _report: None,
+        notice: Callable[[str], None] = lambda _text: None,
     ) -> None:
-        self.recipe, self.folder, self.report = recipe, folder, report
+        self.recipe, self.folder, self.report, self.notice = recipe, folder, report, notice
         self.stages = lay_out(recipe.stages)
         self.steps = self.stages[-1].end
         self.fabric = Fabric(accelerator=accelerator, devices=1, precision=self._precision(accelerator))
@@ -153,6 +156,7 @@ class Training:
         self.segmenter = build_segmenter(recipe, self.survey.modalities)
         for stage in self.stages:
             freeze(self.segmenter.network, stage.settings.trainable)
+            self._method(stage).check(self.segmenter.network)
         self.wrapped = self.fabric.setup_module(self.segmenter)
         self.wrapped.mark_forward_method("detail")
         if not resume:
@@ -171,6 +175,10 @@ class Training:
     def _collection(self) -> SceneCollection:
         recipe = self.recipe
         return SceneCollection(recipe.data, recipe.data.root, recipe.modality_values, recipe.class_values)
+
+    def _complete_collection(self) -> SceneCollection:
+        recipe = self.recipe
+        return SceneCollection(recipe.data, recipe.data.root, self.survey.modalities, recipe.class_values)
 
     def _survey(self) -> Survey:
         collection = self._collection()
@@ -208,6 +216,10 @@ class Training:
             metrics.close()
             board.close()
 
+    def _method(self, stage: Stage) -> Method:
+        chosen = stage.settings.method
+        return build_method(chosen.name, chosen.options, len(self.recipe.classes))
+
     def _enter(self, stage: Stage) -> torch.optim.Optimizer:
         """The stage's optimiser; where the stage was left half-way, in the state that it had."""
         parameters = freeze(self.segmenter.network, stage.settings.trainable)
@@ -220,8 +232,9 @@ class Training:
 
     def _run_stage(self, stage: Stage, metrics: MetricsFile, board: SummaryWriter) -> None:
         schedule, name = stage.settings.schedule, stage.settings.name
-        method = build_method(stage.settings.method.name, stage.settings.method.options, len(self.recipe.classes))
+        method = self._method(stage)
         optimizer = self._enter(stage)
+        self._prepare(stage, method)
         collection = self._collection()
         sampler = ChipSampler(collection, self.survey, self.recipe.seed, method.sampler.draw)
         started, first, score = time.monotonic(), self.progress.step, float("nan")
@@ -243,6 +256,24 @@ class Training:
                     self._save("last", optimizer)
                 speed = (step - first) * schedule.batch / (time.monotonic() - started)
                 self.report(Report(name, step, self.steps, sum(terms.values()), speed, score))
+        finally:
+            collection.close()
+
+    def _prepare(self, stage: Stage, method: Method) -> None:
+        """Lets the method prepare its stage; its scenes are closed again before workers open their own."""
+        collection = self._complete_collection()
+
+        def grouped() -> Iterator[dict[str, Tensor]]:
+            chips = complete_chips(collection)
+            while group := list(islice(chips, stage.settings.schedule.batch)):
+                yield collate(group).to(self.fabric.device).inputs
+
+        name = stage.settings.name
+        preparation = Preparation(
+            name, self.folder, grouped, lambda samples: self.notice(f"{name}: {samples} chips measured")
+        )
+        try:
+            method.prepare(self.segmenter, preparation)
         finally:
             collection.close()
 

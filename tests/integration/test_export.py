@@ -57,7 +57,7 @@ class SeparatePaths(Network):
         seen = availability[:, :, None, None, None]
         branches = torch.stack([self.paths[name](inputs[name]) for name in self.names], dim=1)
         logits = torch.where(seen, branches, 0.0).sum(dim=1) / seen.sum(dim=1)
-        return Detail(logits, branches.flatten(0, 1), availability, availability)
+        return Detail(logits)
 
     def scenario_logits(self, inputs: Mapping[str, Tensor], availability: Tensor, normalise: Normalise) -> Tensor:
         total = self.branch(0, inputs, availability, normalise)

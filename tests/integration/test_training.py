@@ -18,7 +18,7 @@ from torch import nn
 from engine.errors import RecipeError, RunError
 from engine.training.checkpoints import Kind, newest
 from engine.training.loop import Report, Training, freeze, train_mode
-from engine.training.recipe import OptimizerSettings, Recipe, read_recipe
+from engine.training.recipe import Named, OptimizerSettings, Recipe, read_recipe
 from engine.training.run import open_run
 
 MakeRecipe = Callable[..., Recipe]
@@ -166,6 +166,32 @@ def test_a_resume_knows_its_stage(make_recipe: MakeRecipe, tmp_path: Path, stop_
     Training(recipe, tmp_path / "broken", resume=True, accelerator="cpu").run()
     assert same(tmp_path / "whole", tmp_path / "broken")
     assert (tmp_path / "broken/metrics.csv").read_text() == (tmp_path / "whole/metrics.csv").read_text()
+
+
+@pytest.mark.parametrize("stop_after", [6, 8])
+def test_a_fine_tuning_by_the_latent_goes_on_with_the_scenarios_that_it_measured(
+    make_recipe: MakeRecipe, tmp_path: Path, stop_after: int
+) -> None:
+    recipe = make_recipe(tmp_path, OVERRIDES)
+    first = recipe.stages[0]
+    tune = first.model_copy(update={"name": "tune", "method": Named(name="latent_guided")})
+    recipe = recipe.model_copy(update={"stages": (first, tune)})
+    notices: list[str] = []
+    Training(recipe, tmp_path / "whole", accelerator="cpu", notice=notices.append).run()
+    assert notices[-1].startswith("tune: ")
+
+    def stop(report: Report) -> None:
+        if report.step == stop_after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Training(recipe, tmp_path / "broken", accelerator="cpu", report=stop).run()
+    Training(recipe, tmp_path / "broken", resume=True, accelerator="cpu").run()
+    assert same(tmp_path / "whole", tmp_path / "broken")
+    one, other = ((tmp_path / run / "scenarios-tune.json").read_text() for run in ("whole", "broken"))
+    assert one == other
+    assert json.loads(one)["scenarios"][-1] == "optical+sar+dem"
+    assert json.loads(one)["distortions"][-1] == 0
 
 
 def test_a_pattern_that_names_no_parameter_is_refused(make_recipe: MakeRecipe, tmp_path: Path) -> None:
