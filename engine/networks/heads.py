@@ -36,7 +36,8 @@ class AllMlpHead(nn.Module):
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Logits ``[B, K, h, w]`` at the finest level's resolution."""
-        fused = self._straight(maps) if self.training else self._merged(maps)
+        plain = all(isinstance(layer, nn.Conv2d) for layer in (self.fuse, *self.linears))  # no adapter beside them
+        fused = self._merged(maps) if plain and not self.training else self._straight(maps)
         logits: Tensor = self.classify(self.dropout(torch.relu(self.norm(fused))))
         return logits
 

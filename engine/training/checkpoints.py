@@ -124,6 +124,11 @@ def find(run: Path, kind: Kind) -> Path:
     return found
 
 
+def step_of(checkpoint: Path) -> int:
+    """The step that a checkpoint was made at."""
+    return int(checkpoint.name.rpartition("-")[2])
+
+
 def load(checkpoint: Path, module: torch.nn.Module) -> Progress:
     """Loads the weights.
 

@@ -31,6 +31,7 @@ from engine.methods.contract import Method, Preparation
 from engine.methods.registry import build_method
 from engine.networks.segmenter import Segmenter
 from engine.training import checkpoints
+from engine.training.adaptation import adapt, adapt_as_at, merge, targets
 from engine.training.batches import Batch, batches, collate
 from engine.training.checkpoints import Progress
 from engine.training.recipe import Recipe
@@ -156,6 +157,8 @@ class Training:
         self.segmenter = build_segmenter(recipe, self.survey.modalities)
         for stage in self.stages:
             freeze(self.segmenter.network, stage.settings.trainable)
+            if stage.settings.lora is not None:
+                targets(self.segmenter.network, stage.settings.lora.targets or self.segmenter.network.lora_targets)
             self._method(stage).check(self.segmenter.network)
         self.wrapped = self.fabric.setup_module(self.segmenter)
         self.wrapped.mark_forward_method("detail")
@@ -191,7 +194,10 @@ class Training:
         checkpoint = checkpoints.newest(self.folder / "checkpoints", "last")
         if checkpoint is None:
             return
+        adapted = adapt_as_at(self.segmenter.network, self.recipe, checkpoints.step_of(checkpoint))
         found = checkpoints.load(checkpoint, self.segmenter)
+        if adapted and any(found.step == stage.end for stage in self.stages):
+            merge(self.segmenter.network)
         for what, there, here in (
             ("recipe", found.digest, self.progress.digest),
             ("number of threads", found.threads, self.progress.threads),
@@ -222,7 +228,15 @@ class Training:
 
     def _enter(self, stage: Stage) -> torch.optim.Optimizer:
         """The stage's optimiser; where the stage was left half-way, in the state that it had."""
-        parameters = freeze(self.segmenter.network, stage.settings.trainable)
+        network, lora = self.segmenter.network, stage.settings.lora
+        if lora is None:
+            parameters = freeze(network, stage.settings.trainable)
+        elif self.progress.step == stage.first:
+            seed = int(np.random.SeedSequence((self.recipe.seed, stage.first)).generate_state(1)[0])
+            parameters = adapt(network, lora.targets or network.lora_targets, lora.rank, seed)
+            network.to(self.fabric.device)
+        else:  # the resume has put them there
+            parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         optimizer = build_optimizer(parameters, stage.settings.schedule.optimizer)
         if self.progress.step > stage.first and self._checkpoint is not None:
             checkpoints.load_optimizer(self._checkpoint, optimizer)
@@ -258,6 +272,8 @@ class Training:
                 self.report(Report(name, step, self.steps, sum(terms.values()), speed, score))
         finally:
             collection.close()
+        if stage.settings.lora is not None:
+            merge(self.segmenter.network)
 
     def _prepare(self, stage: Stage, method: Method) -> None:
         """Lets the method prepare its stage; its scenes are closed again before workers open their own."""

@@ -107,6 +107,18 @@ class Named(Settings):
     options: Mapping[str, Any] = {}
 
 
+class LoraSettings(Settings):
+    """Low-rank adaptation.
+
+    Args:
+        rank: Of the matrices.
+        targets: Patterns of the names of the layers that get them; the network's own choice where None.
+    """
+
+    rank: int = Field(default=4, ge=1)
+    targets: tuple[str, ...] | None = Field(default=None, min_length=1)
+
+
 class StageSettings(Settings):
     """A part of a training, with its own method, trained parameters, optimiser and schedule.
 
@@ -114,12 +126,20 @@ class StageSettings(Settings):
         name: Of the stage, for logs.
         trainable: Patterns (``*``, ``?``) of the names of the network's parameters that are trained, as in
             ``head.*``; the rest stays as it is, its running statistics too.
+        lora: Train low-rank matrices beside the network's layers instead, and merge them at the end of the stage.
     """
 
     name: str = Field(default="train", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     method: Named
     schedule: ScheduleSettings
     trainable: tuple[str, ...] = Field(default=("*",), min_length=1)
+    lora: LoraSettings | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> StageSettings:
+        if self.lora is not None and self.trainable != ("*",):
+            raise ValueError("lora trains its own matrices; leave out trainable")
+        return self
 
 
 class Recipe(Settings):

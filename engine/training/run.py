@@ -11,7 +11,8 @@ from engine.errors import OutputError, RunError
 from engine.modality import BandStatistics, Modality
 from engine.networks.registry import build_network
 from engine.networks.segmenter import Segmenter
-from engine.training.checkpoints import Kind, find, load
+from engine.training.adaptation import adapt_as_at, merge
+from engine.training.checkpoints import Kind, find, load, step_of
 from engine.training.recipe import Recipe, read_recipe, write_recipe
 
 RECIPE, STATISTICS = "recipe.yaml", "modalities.json"
@@ -90,7 +91,11 @@ def open_run(folder: Path, kind: Kind) -> tuple[Recipe, Segmenter]:
     recipe = read_recipe(folder / RECIPE)
     recipe = recipe.model_copy(update={"network": recipe.network.model_copy(update={"options": _unpretrained(recipe)})})
     segmenter = build_segmenter(recipe, read_modalities(folder))
-    load(find(folder, kind), segmenter)
+    checkpoint = find(folder, kind)
+    adapted = adapt_as_at(segmenter.network, recipe, step_of(checkpoint))
+    load(checkpoint, segmenter)
+    if adapted:
+        merge(segmenter.network)
     return recipe, segmenter.eval()
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from torch import nn
 from engine.errors import RecipeError, RunError
 from engine.training.checkpoints import Kind, newest
 from engine.training.loop import Report, Training, freeze, train_mode
-from engine.training.recipe import Named, OptimizerSettings, Recipe, read_recipe
+from engine.training.recipe import LoraSettings, Named, OptimizerSettings, Recipe, read_recipe
 from engine.training.run import open_run
 
 MakeRecipe = Callable[..., Recipe]
@@ -192,6 +193,53 @@ def test_a_fine_tuning_by_the_latent_goes_on_with_the_scenarios_that_it_measured
     assert one == other
     assert json.loads(one)["scenarios"][-1] == "optical+sar+dem"
     assert json.loads(one)["distortions"][-1] == 0
+
+
+def adapted(recipe: Recipe, network: str) -> Recipe:
+    """A stage of everything, one of low-rank matrices, and a last one of everything."""
+    first = recipe.stages[0]
+    lora = first.model_copy(update={"name": "lora", "lora": LoraSettings(rank=2)})
+    last = first.model_copy(update={"name": "last"})
+    options: dict[str, object] = {"size": "tiny"} if network != "mean_fusion" else {"encoder": "segformer-tiny"}
+    return recipe.model_copy(update={"stages": (first, lora, last), "network": Named(name=network, options=options)})
+
+
+@pytest.mark.parametrize(("network", "stop_after"), [("mean_fusion", 12), ("cmx_cnn", 8)])
+def test_low_rank_matrices_are_trained_alone_merged_and_resumed(
+    make_recipe: MakeRecipe, tmp_path: Path, network: str, stop_after: int
+) -> None:
+    recipe = adapted(make_recipe(tmp_path, OVERRIDES), network)
+    plain = recipe.model_copy(update={"stages": recipe.stages[:1]})
+    tuned = recipe.model_copy(update={"stages": recipe.stages[:2]})
+    Training(plain, tmp_path / "plain", accelerator="cpu").run()
+    Training(tuned, tmp_path / "tuned", accelerator="cpu").run()
+    before = open_run(tmp_path / "plain", "last")[1].state_dict()
+    after = open_run(tmp_path / "tuned", "last")[1].state_dict()
+    assert before.keys() == after.keys(), "nothing of the adaptation is left"
+    patterns = open_run(tmp_path / "plain", "last")[1].network.lora_targets
+    changed = {key for key in before if not torch.equal(before[key], after[key])}
+    assert changed
+    layers = {key.removeprefix("network.").rpartition(".")[0] for key in changed}
+    assert all(any(fnmatchcase(layer, pattern) for pattern in patterns) for layer in layers)
+    assert all(key.endswith(".weight") for key in changed), "biases stay"
+
+    Training(recipe, tmp_path / "whole", accelerator="cpu").run()
+
+    def stop(report: Report) -> None:
+        if report.step == stop_after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Training(recipe, tmp_path / "broken", accelerator="cpu", report=stop).run()
+    Training(recipe, tmp_path / "broken", resume=True, accelerator="cpu").run()
+    assert same(tmp_path / "whole", tmp_path / "broken")
+
+
+def test_a_pattern_that_names_no_layer_is_refused(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    recipe = adapted(make_recipe(tmp_path), "cmx_cnn")
+    stage = recipe.stages[1].model_copy(update={"lora": LoraSettings(targets=("decoder.*",))})
+    with pytest.raises(RecipeError, match=r"lora.targets: 'decoder\.\*' matches no linear layer"):
+        Training(recipe.model_copy(update={"stages": (stage,)}), tmp_path / "run", accelerator="cpu")
 
 
 def test_a_pattern_that_names_no_parameter_is_refused(make_recipe: MakeRecipe, tmp_path: Path) -> None:
