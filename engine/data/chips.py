@@ -109,9 +109,10 @@ class ChipSampler:
 
 
 def complete_chips(collection: SceneCollection) -> Iterator[Chip]:
-    """The training split side by side, without overlap: the chips where all modalities are valid on a labelled pixel.
+    """The training split side by side: the chips where all modalities are valid on a labelled pixel.
 
-    Always the same ones, in the same order, under the scenario of all modalities.
+    The last of a row or column is moved back into the scene, over its neighbour. Always the same ones, in the same
+    order, under the scenario of all modalities.
     """
     size = collection.data.chip
     everything = Scenario((True,) * len(collection.modalities))

@@ -15,6 +15,7 @@ Departures:
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Literal, cast
 
@@ -179,8 +180,9 @@ class _TwoStreams(Network):
         self.fusions = nn.ModuleList(Fusion(width, head) for width, head in zip(widths, heads, strict=True))
         self.head = AllMlpHead(widths, decoder, self.classes)
 
+    @abstractmethod
     def _stage(self, stream: int, number: int, features: Tensor) -> Tensor:
-        raise NotImplementedError
+        """One stage of one stream: ``[B, C, h, w]`` to the next, coarser one."""
 
     def _run(self, inputs: Inputs) -> Detail:
         streams = [inputs[self.names[0]], self.mix(torch.cat([inputs[name] for name in self.rest], dim=1))]
