@@ -27,7 +27,10 @@ _KINDS = (nn.Linear, nn.Conv2d, nn.Conv3d)
 
 
 def targets(network: Network, patterns: Sequence[str]) -> list[str]:
-    """Names of the linear layers and convolutions that match a pattern; grouped ones, which cannot be merged, are not.
+    """Names of the linear layers and convolutions that match a pattern.
+
+    Without those that cannot be merged: grouped ones, and ones that pad with other values than zero, which `peft`'s
+    matrices do not.
 
     Raises:
         RecipeError: If a pattern matches none.
@@ -35,7 +38,9 @@ def targets(network: Network, patterns: Sequence[str]) -> list[str]:
     layers = [
         name
         for name, module in network.named_modules()
-        if isinstance(module, _KINDS) and getattr(module, "groups", 1) == 1
+        if isinstance(module, _KINDS)
+        and getattr(module, "groups", 1) == 1
+        and getattr(module, "padding_mode", "zeros") == "zeros"
     ]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in layers):
