@@ -55,8 +55,14 @@ def command(recipe: Path, output: Path | None, overrides: tuple[str, ...], resum
             accelerator=device,
             report=show,
             notice=lambda text: bar.update(task, description=f"{settings.name}: {text}"),
+            say=lambda line: bar.console.print(line, highlight=False),
         )
         training.run()
-    best = training.progress
-    click.echo(f"{folder}: {best.step} steps; best validation mIoU {best.best_score:.4f} at step {best.best_step}")
-    click.echo(f"next: engine evaluate {folder}; engine export {folder} -o {settings.name}.onnx")
+    done = training.progress
+    if done.best_step:
+        click.echo(f"{folder}: {done.step} steps; best validation mIoU {done.best_score:.4f} at step {done.best_step}")
+        click.echo(f"next: engine evaluate {folder}; engine export {folder} -o {settings.name}.onnx")
+    else:
+        last = "--checkpoint last"
+        click.echo(f"{folder}: {done.step} steps, never validated")
+        click.echo(f"next: engine evaluate {folder} {last}; engine export {folder} {last} -o {settings.name}.onnx")

@@ -33,12 +33,14 @@ class Preparation:
         batches: Gives the training split's chips that have every modality, as raw values ``[B, C_m, H, W]`` by
             modality, on the training's device; always the same, in the same order.
         progress: Told how many of them are done.
+        say: Told in lines what was found.
     """
 
     stage: str
     folder: Path
     batches: Callable[[], Iterator[dict[str, Tensor]]]
     progress: Callable[[int], None]
+    say: Callable[[str], None]
 
 
 class Method(ABC):

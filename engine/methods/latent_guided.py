@@ -172,7 +172,7 @@ class LatentGuided(Uniform):
     def prepare(self, segmenter: Segmenter, preparation: Preparation) -> None:
         """Measures the distortions with the weights that the stage begins with; on a resume, reads them back.
 
-        They stand in the run, with kernel and probabilities, as JSON and as a plot.
+        They stand in the run, with kernel and probabilities, as JSON and as a plot, and are said.
 
         Raises:
             RunError: If they cannot be measured.
@@ -191,6 +191,12 @@ class LatentGuided(Uniform):
                 options.mixture,
             )
             _write(found, path, latent, [modality.name for modality in segmenter.modalities])
+        preparation.say(f"scenarios of {preparation.stage}, by the latent {latent}:")
+        names = [modality.name for modality in segmenter.modalities]
+        for scenario, distortion, probability in zip(
+            scenarios(len(names)), found.distortions, found.probabilities, strict=True
+        ):
+            preparation.say(f"  {probability:.4f}  distortion {distortion:<10.4g}  {scenario.label(names)}")
         self.sampler = WeightedSampler(found.probabilities, len(segmenter.modalities))
 
 

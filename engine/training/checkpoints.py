@@ -69,12 +69,13 @@ def save(
     folder: Path,
     kind: Kind,
     module: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer | None,
     progress: Progress,
 ) -> None:
     """Writes the checkpoint of ``progress.step`` whole or not at all, and removes older ones of its kind.
 
-    One that stands there already is of the same step of the same training, hence the same.
+    Before the first step there is no optimiser. A checkpoint that stands there already is of the same step of the same
+    training, hence the same.
 
     Raises:
         OutputError: If the folder cannot be written.
@@ -88,7 +89,8 @@ def save(
         aside.mkdir(parents=True)
         weights = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
         save_file(weights, aside / "weights.safetensors")
-        save_file(_optimizer_tensors(optimizer), aside / "optimizer.safetensors")
+        if optimizer is not None:
+            save_file(_optimizer_tensors(optimizer), aside / "optimizer.safetensors")
         (aside / "progress.json").write_text(json.dumps(asdict(progress), indent=1), encoding="utf-8")
         for file in aside.iterdir():
             _sync(file)
@@ -120,7 +122,10 @@ def find(run: Path, kind: Kind) -> Path:
     """
     found = newest(run / "checkpoints", kind)
     if found is None:
-        raise RunError(f"{run}: has no {kind} checkpoint; train it first with `engine train`")
+        other: Kind = "last" if kind == "best" else "best"
+        there = newest(run / "checkpoints", other)
+        hint = f"it has a {other} one: --checkpoint {other}" if there else "train it first with `engine train`"
+        raise RunError(f"{run}: has no {kind} checkpoint; {hint}")
     return found
 
 

@@ -35,7 +35,15 @@ from engine.training.adaptation import adapt, adapt_as_at, merge, targets
 from engine.training.batches import Batch, batches, collate
 from engine.training.checkpoints import Progress
 from engine.training.recipe import Recipe
-from engine.training.run import build_segmenter, check_free, create, write_modalities
+from engine.training.run import (
+    build_segmenter,
+    check_free,
+    create,
+    open_start,
+    read_modalities,
+    unpretrained,
+    write_modalities,
+)
 from engine.training.schedule import Stage, build_optimizer, lay_out, rate_factor
 
 
@@ -129,6 +137,7 @@ class Training:
         accelerator: ``auto``, ``cpu`` or ``cuda``.
         report: Told after each step.
         notice: Told in words what is done before the first step of a stage.
+        say: Told in lines what was found then.
 
     Raises:
         RecipeError: If a stage would train nothing.
@@ -145,8 +154,9 @@ class Training:
         accelerator: str = "auto",
         report: Callable[[Report], None] = lambda _report: None,
         notice: Callable[[str], None] = lambda _text: None,
+        say: Callable[[str], None] = lambda _line: None,
     ) -> None:
-        self.recipe, self.folder, self.report, self.notice = recipe, folder, report, notice
+        self.recipe, self.folder, self.report, self.notice, self.say = recipe, folder, report, notice, say
         self.stages = lay_out(recipe.stages)
         self.steps = self.stages[-1].end
         self.fabric = Fabric(accelerator=accelerator, devices=1, precision=self._precision(accelerator))
@@ -154,7 +164,8 @@ class Training:
             check_free(folder)
         self.survey = self._survey()
         torch.manual_seed(recipe.seed)
-        self.segmenter = build_segmenter(recipe, self.survey.modalities)
+        checkpoint = checkpoints.newest(folder / "checkpoints", "last") if resume else None
+        self.segmenter = self._segmenter(checkpoint)
         for stage in self.stages:
             freeze(self.segmenter.network, stage.settings.trainable)
             if stage.settings.lora is not None:
@@ -167,8 +178,10 @@ class Training:
         write_modalities(folder, self.survey.modalities)
         self.progress = Progress(0, -1.0, 0, recipe.digest, torch.get_num_threads(), torch.__version__)
         self._checkpoint: Path | None = None
-        if resume:
-            self._resume()
+        if checkpoint is not None:
+            self._resume(checkpoint)
+        elif recipe.start is not None:
+            checkpoints.save(folder / "checkpoints", "last", self.segmenter, None, self.progress)
 
     def _precision(self, accelerator: str) -> Any:  # noqa: ANN401 (Fabric's literal type)
         if self.recipe.precision != "auto":
@@ -190,10 +203,19 @@ class Training:
         finally:
             collection.close()
 
-    def _resume(self) -> None:
-        checkpoint = checkpoints.newest(self.folder / "checkpoints", "last")
+    def _segmenter(self, checkpoint: Path | None) -> Segmenter:
+        """The network that the training starts with; that of a run comes with the statistics it was trained on."""
+        start = self.recipe.start
+        if start is None:
+            return build_segmenter(self.recipe, self.survey.modalities)
         if checkpoint is None:
-            return
+            segmenter = open_start(self.recipe, start).train()
+        else:
+            segmenter = build_segmenter(unpretrained(self.recipe), read_modalities(self.folder))
+        self.survey = replace(self.survey, modalities=segmenter.modalities)
+        return segmenter
+
+    def _resume(self, checkpoint: Path) -> None:
         adapted = adapt_as_at(self.segmenter.network, self.recipe, checkpoints.step_of(checkpoint))
         found = checkpoints.load(checkpoint, self.segmenter)
         if adapted and any(found.step == stage.end for stage in self.stages):
@@ -264,7 +286,8 @@ class Training:
                     )
                 self._log(metrics, board, step, {f"{name}/loss/{term}": value for term, value in terms.items()})
                 epoch, place = divmod(step - stage.first, schedule.steps_per_epoch)
-                if place == 0 and (epoch % schedule.validate_every == 0 or step == stage.end):
+                every = schedule.validate_every
+                if place == 0 and every is not None and (epoch % every == 0 or step == stage.end):
                     score = self._validate(metrics, board, collection, optimizer)
                 if place == 0 or step % schedule.checkpoint_every == 0:
                     self._save("last", optimizer)
@@ -286,7 +309,7 @@ class Training:
 
         name = stage.settings.name
         preparation = Preparation(
-            name, self.folder, grouped, lambda samples: self.notice(f"{name}: {samples} chips measured")
+            name, self.folder, grouped, lambda samples: self.notice(f"{name}: {samples} chips measured"), self.say
         )
         try:
             method.prepare(self.segmenter, preparation)

@@ -78,7 +78,7 @@ class ScheduleSettings(Settings):
         epochs: Epochs of ``samples`` chips each.
         batch: Chips a step.
         validate_every: Epochs between two evaluations of the validation split, by which the best checkpoint
-            is chosen; the last epoch is always evaluated.
+            is chosen; the last epoch is always evaluated. None: never, the last weights are what there is.
         checkpoint_every: Steps between two checkpoints; there is one at the end of each epoch too.
         workers: Processes that cut chips; 0 cuts them between the steps.
         clip: Largest norm of the gradient; None clips nothing.
@@ -87,7 +87,7 @@ class ScheduleSettings(Settings):
     epochs: int = Field(ge=1)
     samples: int = Field(ge=1)
     batch: int = Field(default=8, ge=1)
-    validate_every: int = Field(default=1, ge=1)
+    validate_every: int | None = Field(default=1, ge=1)
     checkpoint_every: int = Field(default=100, ge=1)
     workers: int = Field(default=0, ge=0)
     clip: float | None = Field(default=1.0, gt=0)
@@ -142,10 +142,23 @@ class StageSettings(Settings):
         return self
 
 
+class StartSettings(Settings):
+    """A run whose weights a training starts from, and whose statistics of the modalities it keeps.
+
+    Args:
+        run: Its folder, with the same modalities, classes and network; relative to the recipe's folder.
+        checkpoint: ``last`` or ``best``.
+    """
+
+    run: Path
+    checkpoint: Literal["last", "best"] = "last"
+
+
 class Recipe(Settings):
     """A whole training.
 
     Args:
+        start: A run to start from; from random or pretrained weights where None.
         stages: In their order; each goes on from the last weights of the one before it.
         precision: ``auto``: bfloat16 where there is a GPU, else 32 bits.
     """
@@ -157,6 +170,7 @@ class Recipe(Settings):
     classes: tuple[ClassSettings, ...] = Field(min_length=2)
     data: DataSettings
     network: Named
+    start: StartSettings | None = None
     stages: tuple[StageSettings, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -199,9 +213,11 @@ class Recipe(Settings):
 
     @property
     def digest(self) -> str:
-        """A hash of all that decides the weights: everything but where the data lie and how often to save."""
+        """A hash of all that decides the weights: everything but where data and runs lie and how often to save."""
         content = self.model_dump(mode="json")
         del content["data"]["root"]
+        if self.start is not None:
+            del content["start"]["run"]
         for stage in content["stages"]:
             for key in ("workers", "checkpoint_every"):
                 del stage["schedule"][key]
@@ -209,7 +225,7 @@ class Recipe(Settings):
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Reads a recipe; ``data.root`` becomes absolute.
+    """Reads a recipe; ``data.root`` and ``start.run`` become absolute.
 
     Args:
         path: YAML file.
@@ -236,7 +252,11 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     if not root.is_dir():
         raise RecipeError(f"{path}: data.root: there is no folder {root}; set it with --set data.root=FOLDER")
     _check(recipe, path)
-    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"root": root})})
+    update: dict[str, Any] = {"data": recipe.data.model_copy(update={"root": root})}
+    if recipe.start is not None:
+        run = (path.parent / recipe.start.run).resolve()
+        update["start"] = recipe.start.model_copy(update={"run": run})
+    return recipe.model_copy(update=update)
 
 
 def write_recipe(recipe: Recipe, path: Path) -> None:

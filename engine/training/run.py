@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from engine.errors import OutputError, RunError
+from engine.errors import OutputError, RecipeError, RunError
 from engine.modality import BandStatistics, Modality
 from engine.networks.registry import build_network
 from engine.networks.segmenter import Segmenter
 from engine.training.adaptation import adapt_as_at, merge
 from engine.training.checkpoints import Kind, find, load, step_of
-from engine.training.recipe import Recipe, read_recipe, write_recipe
+from engine.training.recipe import Recipe, StartSettings, read_recipe, write_recipe
 
 RECIPE, STATISTICS = "recipe.yaml", "modalities.json"
 
@@ -89,8 +89,7 @@ def open_run(folder: Path, kind: Kind) -> tuple[Recipe, Segmenter]:
     if not (folder / RECIPE).exists():
         raise RunError(f"{folder}: is no run folder: it has no {RECIPE}")
     recipe = read_recipe(folder / RECIPE)
-    recipe = recipe.model_copy(update={"network": recipe.network.model_copy(update={"options": _unpretrained(recipe)})})
-    segmenter = build_segmenter(recipe, read_modalities(folder))
+    segmenter = build_segmenter(unpretrained(recipe), read_modalities(folder))
     checkpoint = find(folder, kind)
     adapted = adapt_as_at(segmenter.network, recipe, step_of(checkpoint))
     load(checkpoint, segmenter)
@@ -99,6 +98,25 @@ def open_run(folder: Path, kind: Kind) -> tuple[Recipe, Segmenter]:
     return recipe, segmenter.eval()
 
 
-def _unpretrained(recipe: Recipe) -> dict[str, object]:
-    """The network's options without pretrained weights, which a checkpoint replaces."""
-    return {key: value for key, value in recipe.network.options.items() if key != "weights"}
+def unpretrained(recipe: Recipe) -> Recipe:
+    """A recipe without the pretrained weights of its network, which a checkpoint replaces."""
+    options = {key: value for key, value in recipe.network.options.items() if key != "weights"}
+    return recipe.model_copy(update={"network": recipe.network.model_copy(update={"options": options})})
+
+
+def open_start(recipe: Recipe, start: StartSettings) -> Segmenter:
+    """The network of the run that a recipe starts from.
+
+    Raises:
+        RecipeError: If it has other modalities, classes or another network than the recipe.
+        RunError: If it is no run, or has no such checkpoint.
+    """
+    theirs, segmenter = open_run(start.run, start.checkpoint)
+    for what, there, here in (
+        ("modalities", theirs.modalities, recipe.modalities),
+        ("classes", [item.value for item in theirs.classes], [item.value for item in recipe.classes]),
+        ("network", unpretrained(theirs).network, unpretrained(recipe).network),
+    ):
+        if there != here:
+            raise RecipeError(f"start.run: {start.run}: its {what} are not the recipe's; there {there}, here {here}")
+    return segmenter

@@ -1,26 +1,27 @@
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from engine.networks.cbc import EPSILON, _Decoder
 
 
-def norm(volume):
+def norm(volume: Tensor) -> Tensor:
     centred = volume - volume.mean((2, 3, 4), keepdim=True)
     return centred * torch.rsqrt((centred**2).mean((2, 3, 4), keepdim=True) + EPSILON)
 
 
-def over_whole_volumes(decoder, skips, cube, rows, cols):
+def over_whole_volumes(decoder: _Decoder, skips: list[Tensor], cube: Tensor, rows: int, cols: int) -> Tensor:
     """The decoder as published: skips resized to whole cubes, and put beside the volume before a convolution."""
     state = decoder.state_dict()
 
-    def unit(volume, layer, mode="constant"):
+    def unit(volume: Tensor, layer: str, mode: str = "constant") -> Tensor:
         weight, bias = state[f"{layer}.weight"], state[f"{layer}.bias"]
         if weight.shape[-1] == 3:
             volume = F.pad(volume, (1,) * 6, mode=mode)
         return norm(torch.relu(F.conv3d(volume, weight, bias)))
 
-    def refined(volume, layer):
+    def refined(volume: Tensor, layer: str) -> Tensor:
         return unit(unit(unit(volume, f"{layer}.0.0"), f"{layer}.1.0.convolution"), f"{layer}.2.0")
 
     volume = unit(refined(cube, "start.0"), "start.1.0")
@@ -38,7 +39,7 @@ def over_whole_volumes(decoder, skips, cube, rows, cols):
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 5, 8])
-def test_the_decoder_over_slices_is_that_over_whole_volumes(depth):
+def test_the_decoder_over_slices_is_that_over_whole_volumes(depth: int) -> None:
     torch.manual_seed(0)
     decoder = _Decoder(base=2, modalities=2, depth=depth, edge=4, classes=3).double()
     skips = [

@@ -1,0 +1,226 @@
+"""Fine-tuning under scenarios drawn by the latent, uniformly, or with low-rank matrices: which is best in the mean?
+
+For each data set, network and seed one base training under uniformly drawn scenarios, then three fine-tunings of the
+same number of steps from its last weights, on the same chips in the same order. Nothing is chosen on the way: no
+validation, the last weights, one reading of the test split. A row a scenario goes to the CSV when its seed is done;
+what stands there is not done again:
+
+    python scripts/experiments/latent_guided.py DATA --work FOLDER [--seeds 0 1 2] [--jobs 4] [--only zion/cmx_cnn]
+    python scripts/experiments/latent_guided.py --table
+
+DATA holds zion/ and ombria/ (see recipes/zion.yaml and recipes/ombria.yaml).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import multiprocessing
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "docs" / "experiments" / "latent_guided.csv"
+COLUMNS = ("data", "network", "seed", "setting", "scenario", "miou", "overall_accuracy", "distortion", "probability")
+DATA = {"zion": "zion.yaml", "ombria": "ombria.yaml"}
+TUNINGS: dict[str, dict[str, Any]] = {
+    "uniform": {"method": {"name": "uniform"}},
+    "lora": {"method": {"name": "uniform"}, "lora": {}},
+    "latent_guided": {"method": {"name": "latent_guided"}},
+}
+SETTINGS = ("base", *TUNINGS)
+BATCH, RATE = 8, 5e-4
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Options of a network, side of its chips, and steps of the base training and of a fine-tuning."""
+
+    options: dict[str, Any]
+    chips: dict[str, int]
+    base: int
+    tuning: int
+
+
+BUDGETS = {
+    "cbc_slp": Budget({"size": "small"}, {"zion": 192, "ombria": 256}, 240, 80),
+    "cmx_cnn": Budget({"size": "small"}, {"zion": 128, "ombria": 128}, 900, 300),
+    "mean_fusion": Budget({"encoder": "segformer-b0"}, {"zion": 128, "ombria": 128}, 360, 120),
+}
+"""Fixed before the first result: the whole table in about 90 minutes on four cores."""
+
+
+def recipe_of(data: str, network: str, seed: int, setting: str, root: Path, base: Path) -> Any:  # noqa: ANN401
+    """The recipe of one training."""
+    from engine.training.recipe import read_recipe
+
+    budget = BUDGETS[network]
+    steps = budget.base if setting == "base" else budget.tuning
+    stage = {
+        "name": setting,
+        **TUNINGS.get(setting, TUNINGS["uniform"]),
+        "schedule": {
+            "epochs": 1,
+            "samples": steps * BATCH,
+            "batch": BATCH,
+            "validate_every": None,
+            "checkpoint_every": 100,
+            "optimizer": {"name": "adam", "learning_rate": RATE, "weight_decay": 0.0},
+            "decay": {"name": "poly", "power": 0.9, "warmup": 0.05 if setting == "base" else 0.0},
+        },
+    }
+    overrides = {
+        "name": f"{data}-{network}-{setting}-{seed}",
+        "seed": seed if setting == "base" else 1000 + seed,
+        "data.root": str(root / data if data == "ombria" else root),
+        "data.chip": budget.chips[data],
+        "network": {"name": network, "options": budget.options},
+        "stages": [stage],
+        **({} if setting == "base" else {"start": {"run": str(base)}}),
+    }
+    return read_recipe(
+        ROOT / "recipes" / DATA[data], [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
+    )
+
+
+def train(recipe: Any, folder: Path) -> None:  # noqa: ANN401
+    """Trains to the end, from where it is."""
+    from engine.training.loop import Training
+
+    Training(recipe, folder, resume=(folder / "recipe.yaml").exists(), accelerator="cpu").run()
+
+
+def rows_of(recipe: Any, folder: Path, setting: str) -> list[dict[str, Any]]:  # noqa: ANN401
+    """Scores of a run on the test split in every scenario."""
+    import torch
+
+    from engine.data.survey import SceneCollection
+    from engine.evaluation.predictors import torch_predictor
+    from engine.evaluation.scenarios import evaluate
+    from engine.methods.latent_guided import distribution_of
+    from engine.training.run import open_run
+
+    _, segmenter = open_run(folder, "last")
+    collection = SceneCollection(recipe.data, recipe.data.root, segmenter.modalities, recipe.class_values)
+    chip = recipe.data.chip
+    try:
+        predict = torch_predictor(segmenter, torch.device("cpu"))
+        found = evaluate(collection, segmenter.modalities, predict, "test", chip, chip // 8)
+    finally:
+        collection.close()
+    rows = [{key: row[key] for key in ("scenario", "miou", "overall_accuracy")} for row in found.rows()]
+    if setting == "latent_guided":
+        drawn = distribution_of(folder / f"scenarios-{setting}.json")
+        for row, distortion, probability in zip(rows, drawn.distortions, drawn.probabilities, strict=False):
+            row |= {"distortion": distortion, "probability": probability}
+    return rows
+
+
+def group(data: str, network: str, seed: int, missing: tuple[str, ...], root: Path, work: Path) -> list[dict[str, Any]]:
+    """All trainings of one seed that are missing; the base is trained again where its folder is gone."""
+    import torch
+
+    torch.set_num_threads(1)
+    rows: list[dict[str, Any]] = []
+    base = work / f"{data}-{network}-{seed}-base"
+    for setting in SETTINGS:
+        if setting == "base" or setting in missing:
+            folder = work / f"{data}-{network}-{seed}-{setting}"
+            recipe = recipe_of(data, network, seed, setting, root, base)
+            train(recipe, folder)
+        if setting in missing:
+            known = {"data": data, "network": network, "seed": seed, "setting": setting}
+            rows += [{**known, **row} for row in rows_of(recipe, folder, setting)]
+    return rows
+
+
+def read() -> list[dict[str, str]]:
+    """The rows there are."""
+    if not RESULTS.exists():
+        return []
+    with RESULTS.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def append(rows: list[dict[str, Any]]) -> None:
+    """Adds rows to the CSV."""
+    new = not RESULTS.exists()
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    with RESULTS.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, restval="")
+        if new:
+            writer.writeheader()
+        writer.writerows(
+            {key: f"{value:.5f}" if isinstance(value, float) else value for key, value in row.items()} for row in rows
+        )
+
+
+def table() -> None:
+    """Prints the mean over the scenarios of each setting, and the paired differences with their 95 % intervals."""
+    import numpy as np
+    from scipy import stats
+
+    scores = {
+        (row["data"], row["network"], int(row["seed"]), row["setting"]): float(row["miou"])
+        for row in read()
+        if row["scenario"] == "mean"
+    }
+    pairs = (("latent_guided", "uniform"), ("uniform", "lora"), ("latent_guided", "base"), ("uniform", "base"))
+    print(
+        "| data | network | seeds | " + " | ".join(SETTINGS) + " | " + " | ".join(f"{a} - {b}" for a, b in pairs) + " |"
+    )
+    print("|---" * (3 + len(SETTINGS) + len(pairs)) + "|")
+    for data, network in dict.fromkeys((data, network) for data, network, _, _ in scores):
+        seeds = sorted({key[2] for key in scores if key[:2] == (data, network)})
+        seeds = [seed for seed in seeds if all((data, network, seed, setting) in scores for setting in SETTINGS)]
+        if not seeds:
+            continue
+        by = {setting: np.array([scores[data, network, seed, setting] for seed in seeds]) for setting in SETTINGS}
+        cells = [f"{by[setting].mean():.4f}" for setting in SETTINGS]
+        for one, other in pairs:
+            apart = 100 * (by[one] - by[other])
+            half = (
+                stats.t.ppf(0.975, len(seeds) - 1) * apart.std(ddof=1) / len(seeds) ** 0.5 if len(seeds) > 1 else np.nan
+            )
+            cells.append(f"{apart.mean():+.2f} ± {half:.2f}")
+        print(f"| {data} | {network} | {len(seeds)} | " + " | ".join(cells) + " |")
+
+
+def main() -> None:
+    """Does what is missing, or prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("root", type=Path, nargs="?", metavar="DATA")
+    parser.add_argument("--work", type=Path, help="where the runs lie")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--jobs", type=int, default=4, help="trainings at a time, of one thread each")
+    parser.add_argument("--only", nargs="+", default=[], metavar="DATA/NETWORK")
+    parser.add_argument("--table", action="store_true", help="print the table of what is there")
+    arguments = parser.parse_args()
+    if arguments.table:
+        table()
+        return
+    if arguments.root is None or arguments.work is None:
+        parser.error("DATA and --work are needed")
+    there = {(row["data"], row["network"], int(row["seed"]), row["setting"]) for row in read()}
+    chosen = arguments.only or [f"{data}/{network}" for network in BUDGETS for data in DATA]
+    jobs = []
+    for seed in arguments.seeds:
+        for one in chosen:
+            data, _, network = one.partition("/")
+            missing = tuple(setting for setting in SETTINGS if (data, network, seed, setting) not in there)
+            if missing:
+                jobs.append((data, network, seed, missing, arguments.root.resolve(), arguments.work.resolve()))
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(arguments.jobs, mp_context=context) as pool:
+        running = {pool.submit(group, *job): job[:3] for job in jobs}
+        for done in as_completed(running):
+            append(done.result())
+            print(*running[done], "done", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
