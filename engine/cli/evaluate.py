@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import click
 import torch
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 
+from engine.data.settings import SplitName
 from engine.data.survey import SceneCollection
 from engine.errors import RecipeError
+from engine.evaluation.images import FIGURES, ImageScores, pooled, score_images, write_image_scores
 from engine.evaluation.predictors import torch_predictor
 from engine.evaluation.scenarios import SUMMARY, Evaluation, evaluate, write_report
 from engine.inference.machine import usable_processors
@@ -19,67 +25,126 @@ from engine.inference.model import Model
 from engine.inference.mosaic import Predictor
 from engine.inference.session import Sessions
 from engine.modality import Modality
+from engine.training.checkpoints import Kind
 from engine.training.recipe import Recipe, read_recipe
 from engine.training.run import open_run
 
 
 @click.command("evaluate")
-@click.argument("what", metavar="RUN|MODEL.onnx", type=click.Path(exists=True, path_type=Path))
+@click.argument(
+    "what", metavar="RUN|MODEL.onnx...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)
+)
 @click.option("--data", type=click.Path(exists=True, path_type=Path), help="Recipe whose data to use.")
 @click.option("--split", type=click.Choice(["validation", "test", "train"]), default="validation", show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder [default: evaluation/SPLIT beside WHAT].")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the --data recipe.")
 @click.option("--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True)
+@click.option(
+    "--protocol",
+    type=click.Choice(["map", "lgss"]),
+    default="map",
+    show_default=True,
+    help="Score maps of whole scenes, or image by image as the paper on latent-guided scenario sampling does.",
+)
 @click.option("--tile", type=click.IntRange(8), help="Tile of a run [default: the recipe's chip]; a model has its own.")
 def command(
-    what: Path,
+    what: tuple[Path, ...],
     data: Path | None,
     split: str,
     output: Path | None,
     overrides: tuple[str, ...],
     checkpoint: str,
+    protocol: str,
     tile: int | None,
 ) -> None:
     """Score a run, or a model with --data, on a split in every scenario.
 
-    Whole scenes are mapped as `engine predict` does; a pixel counts in a scenario where all its sensors are valid.
+    Whole scenes are mapped as `engine predict` does; a pixel counts in a scenario where all its sensors are valid. With
+    --protocol lgss tiles are predicted one by one, and each has its IoU and F1; of several runs, as those of a
+    cross-validation, the images are taken together.
 
     \b
     Examples:
       engine evaluate runs/zion
       engine evaluate zion.onnx --data recipes/zion.yaml --split test
+      engine evaluate runs/potsdam-? --protocol lgss --split test -o folds
     """
+    if len(what) > 1 and (protocol != "lgss" or output is None):
+        raise click.UsageError("several runs are taken together with --protocol lgss only, into a folder named by -o")
     recipe = read_recipe(data, overrides) if data else None
-    if what.is_dir():
-        trained, segmenter = open_run(what, checkpoint)  # type: ignore[arg-type]
-        recipe = recipe or trained
-        modalities = segmenter.modalities
-        predict: Predictor = torch_predictor(segmenter, torch.device("cpu"))
-        size, halo = tile or recipe.data.chip, (tile or recipe.data.chip) // 8
-    else:
-        recipe, modalities, predict, size, halo = _model(what, recipe)
-    folder = output or (what if what.is_dir() else what.parent) / "evaluation" / split
+    trained = [_predictor(one, recipe, checkpoint, tile) for one in what]
+    folder = output or (what[0] if what[0].is_dir() else what[0].parent) / "evaluation" / split
+    chosen = cast(SplitName, split)
+    facts = {"of": [one.name for one in what], "split": split, "tile": trained[0].size}
     with Console(stderr=True).status("evaluating") as status:
-        collection = SceneCollection(recipe.data, recipe.data.root, modalities, recipe.class_values)
-        try:
-            result = evaluate(
-                collection,
-                modalities,
-                predict,
-                split,  # type: ignore[arg-type]
-                size,
-                halo,
-                threads=1 if what.is_dir() else usable_processors(),
-                progress=lambda name, share: status.update(f"{share:4.0%} {name}"),
-            )
-        finally:
-            collection.close()
-    write_report(result, folder, {"of": what.name, "split": split, "tile": size, "halo": halo})
-    print_tables(result)
-    click.echo(f"{folder / 'scenarios.csv'}\n{folder / 'report.json'}")
+        if protocol == "lgss":
+            images = pooled([_images(one, chosen, status) for one in trained])
+            write_image_scores(images, folder, facts)
+        else:
+            result = _maps(trained[0], chosen, status)
+            write_report(result, folder, facts | {"halo": trained[0].halo})
+    if protocol == "lgss":
+        print_image_scores(images)
+        click.echo(f"{folder / 'lgss.csv'}\n{folder / 'lgss.json'}")
+    else:
+        print_tables(result)
+        click.echo(f"{folder / 'scenarios.csv'}\n{folder / 'report.json'}")
 
 
-def _model(path: Path, recipe: Recipe | None) -> tuple[Recipe, tuple[Modality, ...], Predictor, int, int]:
+@dataclass(frozen=True)
+class _Trained:
+    """What is evaluated: a run or a model, with its data."""
+
+    recipe: Recipe
+    modalities: tuple[Modality, ...]
+    predict: Predictor
+    size: int
+    halo: int
+    threads: int
+
+    def collection(self) -> SceneCollection:
+        recipe = self.recipe
+        return SceneCollection(recipe.data, recipe.data.root, self.modalities, recipe.class_values)
+
+
+def _images(trained: _Trained, split: SplitName, status: Status) -> ImageScores:
+    with closing(trained.collection()) as collection:
+        return score_images(
+            collection,
+            trained.modalities,
+            trained.predict,
+            split,
+            trained.size,
+            lambda count: status.update(f"{count} images"),
+        )
+
+
+def _maps(trained: _Trained, split: SplitName, status: Status) -> Evaluation:
+    with closing(trained.collection()) as collection:
+        return evaluate(
+            collection,
+            trained.modalities,
+            trained.predict,
+            split,
+            trained.size,
+            trained.halo,
+            threads=trained.threads,
+            progress=lambda name, share: status.update(f"{share:4.0%} {name}"),
+        )
+
+
+def _predictor(what: Path, recipe: Recipe | None, checkpoint: str, tile: int | None) -> _Trained:
+    if what.is_dir():
+        own, segmenter = open_run(what, cast(Kind, checkpoint))
+        recipe = recipe or own
+        size = tile or recipe.data.chip
+        return _Trained(
+            recipe, segmenter.modalities, torch_predictor(segmenter, torch.device("cpu")), size, size // 8, 1
+        )
+    return _model(what, recipe)
+
+
+def _model(path: Path, recipe: Recipe | None) -> _Trained:
     if recipe is None:
         raise click.UsageError("a model holds no data: name a recipe with --data")
     model = Model(path)
@@ -90,9 +155,8 @@ def _model(path: Path, recipe: Recipe | None) -> tuple[Recipe, tuple[Modality, .
     ):
         if there != here:
             raise RecipeError(f"{path}: its {what} are {there}, the recipe's are {here}; they must be the same")
-    sessions = Sessions(model)
-
-    return recipe, model.modalities, sessions.probabilities, metadata.tile, metadata.halo
+    predict = Sessions(model).probabilities
+    return _Trained(recipe, model.modalities, predict, metadata.tile, metadata.halo, usable_processors())
 
 
 def print_tables(evaluation: Evaluation) -> None:
@@ -102,6 +166,19 @@ def print_tables(evaluation: Evaluation) -> None:
     console.print(_table("per scenario", evaluation, figures))
     classes = {f"iou_{land_class.name}": land_class.name for land_class in evaluation.classes}
     console.print(_table("IoU of each class", evaluation, classes))
+
+
+def print_image_scores(scores: ImageScores) -> None:
+    """Prints mean and deviation over the images of every scenario, laid out as in the paper."""
+    table = Table(title="per image: mean ± deviation")
+    for name in scores.names:
+        table.add_column(name, justify="center", no_wrap=True)
+    for heading in ("IoU", "F1", "IoU of the classes", "F1 of the classes"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in scores.rows():
+        marks = ["✓" if row[name] else "" for name in scores.names]
+        table.add_row(*marks, *(f"{row[f'{one}_mean']:.3f} ± {row[f'{one}_std']:.3f}" for one in FIGURES))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def _table(title: str, evaluation: Evaluation, columns: dict[str, str]) -> Table:

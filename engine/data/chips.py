@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from engine.availability import Scenario
 from engine.data.scenes import Patch
+from engine.data.settings import SplitName
 from engine.data.survey import SceneCollection, Survey
 from engine.grid import Window
 from engine.modality import Modality
@@ -108,24 +109,35 @@ class ChipSampler:
         return Scenario((True,) * len(self.modalities))
 
 
-def complete_chips(collection: SceneCollection) -> Iterator[Chip]:
-    """The training split side by side: the chips where all modalities are valid on a labelled pixel.
+def side_by_side(collection: SceneCollection, split: SplitName, size: int) -> Iterator[Patch]:
+    """The squares of ``size`` pixels that cover the scenes of a split; always the same ones, in the same order.
 
-    The last of a row or column is moved back into the scene, over its neighbour. Always the same ones, in the same
-    order, under the scenario of all modalities.
+    The last of a row or column is moved back into the scene, over its neighbour, and has no labels there: each pixel
+    of the split is labelled once.
     """
-    size = collection.data.chip
-    everything = Scenario((True,) * len(collection.modalities))
     for number in range(len(collection)):
-        if collection.specs[number].split not in (None, "train"):
+        if collection.specs[number].split not in (None, split):
             continue
         grid = collection[number].grid
         for row in range(0, grid.height, size):
             for col in range(0, grid.width, size):
                 window = Window(_inside(row, size, grid.height), _inside(col, size, grid.width), size, size)
-                chip = masked(collection[number].read(window, "train"), everything, collection.modalities)
-                if (chip.labels != IGNORED).any():
-                    yield chip
+                patch = collection[number].read(window, split)
+                patch.labels[: max(0, row - window.row)] = IGNORED
+                patch.labels[:, : max(0, col - window.col)] = IGNORED
+                yield patch
+
+
+def complete_chips(collection: SceneCollection) -> Iterator[Chip]:
+    """The training split side by side: the chips where all modalities are valid on a labelled pixel.
+
+    Under the scenario of all modalities.
+    """
+    everything = Scenario((True,) * len(collection.modalities))
+    for patch in side_by_side(collection, "train", collection.data.chip):
+        chip = masked(patch, everything, collection.modalities)
+        if (chip.labels != IGNORED).any():
+            yield chip
 
 
 def masked(patch: Patch, scenario: Scenario, modalities: Sequence[Modality]) -> Chip:

@@ -12,7 +12,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from engine.availability import Scenario
-from engine.data.settings import DataSettings, LabelSource, SceneSettings, SceneSplit, SplitName
+from engine.data.settings import DataSettings, FoldSplit, LabelSource, SceneSettings, SceneSplit, SplitName
 from engine.data.splits import SplitMask, scene_splits, split_mask
 from engine.errors import BandError, ModalityError, RasterReadError
 from engine.grid import Grid, Window
@@ -87,7 +87,7 @@ def scene_specs(data: DataSettings, root: Path) -> tuple[SceneSpec, ...]:
         else:
             found.append((scene.name, scene, ""))
     names = [name for name, _, _ in found]
-    taken = scene_splits(data.split, names) if isinstance(data.split, SceneSplit) else dict.fromkeys(names)
+    taken = scene_splits(data.split, names) if isinstance(data.split, SceneSplit | FoldSplit) else dict.fromkeys(names)
     return tuple(
         SceneSpec(
             name,

@@ -100,7 +100,30 @@ class SceneSplit(Settings):
     train: NamePattern
 
 
-Split = Annotated[BlockSplit | RegionSplit | PolygonSplit | SceneSplit, Field(discriminator="kind")]
+class FoldSplit(Settings):
+    """Whole scenes, for cross-validation: shuffled, cut into folds; one is the test split.
+
+    Args:
+        folds: How many.
+        fold: Which one is the test split, from 0.
+        validation_every: Every n-th of the other scenes is for validation.
+        seed: Of the shuffle, the same for all folds.
+    """
+
+    kind: Literal["folds"]
+    folds: int = Field(default=5, ge=2)
+    fold: int = Field(default=0, ge=0)
+    validation_every: int = Field(default=10, ge=2)
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> FoldSplit:
+        if self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} is none of 0 to {self.folds - 1}")
+        return self
+
+
+Split = Annotated[BlockSplit | RegionSplit | PolygonSplit | SceneSplit | FoldSplit, Field(discriminator="kind")]
 
 
 class DataSettings(Settings):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from engine.data.settings import (
     BlockSplit,
+    FoldSplit,
     NamePattern,
     PolygonSplit,
     RegionSplit,
@@ -77,8 +78,26 @@ def _whole(name: SplitName | None) -> SplitMask:
     return mask
 
 
-def scene_splits(settings: SceneSplit, scenes: Sequence[str]) -> dict[str, SplitName | None]:
-    """The split of each scene: the first of validation, test, train whose pattern takes its name."""
+def scene_splits(settings: SceneSplit | FoldSplit, scenes: Sequence[str]) -> dict[str, SplitName | None]:
+    """The split of each scene: the first of validation, test, train whose pattern takes its name, or by folds."""
+    return _by_fold(settings, scenes) if isinstance(settings, FoldSplit) else _by_name(settings, scenes)
+
+
+def _by_fold(settings: FoldSplit, scenes: Sequence[str]) -> dict[str, SplitName | None]:
+    if len(scenes) < 2 * settings.folds:
+        raise SplitError(f"data.split: {len(scenes)} scenes are too few for {settings.folds} folds")
+    order = np.random.default_rng(settings.seed).permutation(len(scenes))
+    test = np.array_split(order, settings.folds)[settings.fold]
+    rest = [place for place in order if place not in test]
+    taken: dict[str, SplitName | None] = dict.fromkeys(scenes, "train")
+    for place in rest[:: settings.validation_every]:
+        taken[scenes[place]] = "validation"
+    for place in test:
+        taken[scenes[place]] = "test"
+    return taken
+
+
+def _by_name(settings: SceneSplit, scenes: Sequence[str]) -> dict[str, SplitName | None]:
     taken: dict[str, SplitName | None] = dict.fromkeys(scenes)
     order: tuple[SplitName, ...] = ("validation", "test", "train")
     for split in order:
