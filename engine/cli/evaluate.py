@@ -173,7 +173,7 @@ def print_image_scores(scores: ImageScores) -> None:
     table = Table(title="per image: mean ± deviation")
     for name in scores.names:
         table.add_column(name, justify="center", no_wrap=True)
-    for heading in ("IoU", "F1", "IoU of the classes", "F1 of the classes"):
+    for heading in ("soft IoU", "soft F1", "IoU", "F1"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in scores.rows():
         marks = ["✓" if row[name] else "" for name in scores.names]

@@ -113,10 +113,10 @@ def open_start(recipe: Recipe, start: StartSettings) -> Segmenter:
     """
     theirs, segmenter = open_run(start.run, start.checkpoint)
     for what, there, here in (
-        ("modalities", theirs.modalities, recipe.modalities),
-        ("classes", [item.value for item in theirs.classes], [item.value for item in recipe.classes]),
-        ("network", unpretrained(theirs).network, unpretrained(recipe).network),
+        ("key modalities", theirs.modalities, recipe.modalities),
+        ("key classes", [item.value for item in theirs.classes], [item.value for item in recipe.classes]),
+        ("key network", unpretrained(theirs).network, unpretrained(recipe).network),
     ):
         if there != here:
-            raise RecipeError(f"start.run: {start.run}: its {what} are not the recipe's; there {there}, here {here}")
+            raise RecipeError(f"start.run: {start.run}: {what} differs; the run's: {there}; the recipe's: {here}")
     return segmenter

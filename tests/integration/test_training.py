@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -127,6 +128,76 @@ def test_evaluate_writes_every_scenario(run_folder: Path, tmp_path: Path) -> Non
     assert sum(map(sum, report["scenarios"][0]["confusion"])) == int(rows[0]["pixels"])
 
 
+def test_evaluate_lays_out_the_scores_of_images(run_folder: Path, tmp_path: Path) -> None:
+    evaluate = [sys.executable, "-m", "engine.cli", "evaluate", str(run_folder), "--protocol", "lgss"]
+    done = subprocess.run([*evaluate, "-o", str(tmp_path / "one")], capture_output=True, text=True, check=True)
+    assert done.stdout.count("±") == 7 * 4 + 1
+    command = [*evaluate, str(run_folder), "-o", str(tmp_path / "two")]
+    subprocess.run(command, capture_output=True, check=True)
+    one, two = (
+        list(csv.DictReader((tmp_path / name / "lgss.csv").read_text().splitlines())) for name in ("one", "two")
+    )
+    assert [row["scenario"] for row in one] == [
+        "optical+sar+dem", "optical+sar", "optical+dem", "sar+dem", "optical", "sar", "dem",
+    ]  # fmt: skip
+    assert [2 * int(row["images"]) for row in one] == [int(row["images"]) for row in two]
+    report = json.loads((tmp_path / "one" / "lgss.json").read_text())
+    assert len(report["scenarios"][0]["scores"]) == int(one[0]["images"])
+    refused = subprocess.run([*evaluate[:-2], str(run_folder)], capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert "--protocol lgss only" in refused.stderr
+
+
+def started(make_recipe: MakeRecipe, folder: Path, run: Path, *overrides: str) -> Recipe:
+    """A fine-tuning of the run's weights, by other chips."""
+    stage = ('stages.0.name="tune"', "stages.0.schedule.validate_every=null")
+    return make_recipe(folder, [*OVERRIDES, *stage, f"start.run={run}", "seed=5", *overrides])
+
+
+def test_a_training_starts_from_a_run_and_goes_on_without_it(
+    make_recipe: MakeRecipe, tmp_path: Path, run_folder: Path
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(run_folder, base)
+    modalities = json.loads((base / "modalities.json").read_text())
+    modalities[0]["statistics"][0]["mean"] += 1  # as of other data
+    (base / "modalities.json").write_text(json.dumps(modalities))
+    recipe = started(make_recipe, tmp_path, base)
+
+    def stop(after: int) -> Callable[[Report], None]:
+        def told(report: Report) -> None:
+            if report.step == after:
+                raise KeyboardInterrupt
+
+        return told
+
+    first = Training(recipe, tmp_path / "broken", accelerator="cpu", report=stop(3))
+    assert same(tmp_path / "broken", base)
+    with pytest.raises(KeyboardInterrupt):
+        first.run()
+    Training(recipe, tmp_path / "whole", accelerator="cpu").run()
+    shutil.rmtree(base)
+    Training(recipe, tmp_path / "broken", resume=True, accelerator="cpu").run()
+    assert same(tmp_path / "whole", tmp_path / "broken")
+    assert not same(tmp_path / "whole", run_folder)
+    assert json.loads((tmp_path / "whole" / "modalities.json").read_text()) == modalities
+    assert newest(tmp_path / "whole" / "checkpoints", "best") is None  # it was never validated
+    with pytest.raises(RunError, match="has no best checkpoint; it has a last one: --checkpoint last"):
+        open_run(tmp_path / "whole", "best")
+
+
+def test_a_run_of_another_task_is_no_start(make_recipe: MakeRecipe, tmp_path: Path, run_folder: Path) -> None:
+    other = ["network={name: cmx_cnn, options: {size: tiny}}"]
+    with pytest.raises(RecipeError, match="network differs"):
+        Training(started(make_recipe, tmp_path, run_folder, *other), tmp_path / "run", accelerator="cpu")
+    recipe = started(make_recipe, tmp_path, run_folder, "modalities.1.bands=[VH, VV]")
+    with pytest.raises(RecipeError, match="modalities differs"):
+        Training(recipe, tmp_path / "run", accelerator="cpu")
+    with pytest.raises(RunError, match="is no run folder"):
+        Training(started(make_recipe, tmp_path, tmp_path / "none"), tmp_path / "run", accelerator="cpu")
+    assert not (tmp_path / "run").exists()
+
+
 def staged(recipe: Recipe) -> Recipe:
     """The recipe with a second stage, which trains the head alone, with another optimiser and schedule."""
     first = recipe.stages[0]
@@ -178,8 +249,12 @@ def test_a_fine_tuning_by_the_latent_goes_on_with_the_scenarios_that_it_measured
     tune = first.model_copy(update={"name": "tune", "method": Named(name="latent_guided")})
     recipe = recipe.model_copy(update={"stages": (first, tune)})
     notices: list[str] = []
-    Training(recipe, tmp_path / "whole", accelerator="cpu", notice=notices.append).run()
+    said: list[str] = []
+    Training(recipe, tmp_path / "whole", accelerator="cpu", notice=notices.append, say=said.append).run()
     assert notices[-1].startswith("tune: ")
+    assert said[0] == "scenarios of tune, by the latent mean:"
+    assert [line.split()[-1] for line in said[1:]][:2] == ["optical", "sar"]
+    assert sum(float(line.split()[0]) for line in said[1:]) == pytest.approx(1, abs=1e-3)
 
     def stop(report: Report) -> None:
         if report.step == stop_after:

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from affine import Affine
+from pydantic import ValidationError
 
 from engine.availability import Scenario
 from engine.data.chips import ChipSampler, class_probabilities
 from engine.data.scenes import scene_specs
-from engine.data.settings import DataSettings
-from engine.data.splits import split_mask
+from engine.data.settings import DataSettings, FoldSplit
+from engine.data.splits import scene_splits, split_mask
 from engine.data.survey import SceneCollection, survey
 from engine.errors import SplitError
 from engine.grid import Grid, Window
@@ -132,6 +133,33 @@ def test_regions_are_rectangles_of_the_crs(grid: Grid, tmp_path: Path) -> None:
     assert train.sum() == 100
     assert train[:10, :10].all()
     assert mask(grid.window, "validation")[:, 20:].all()
+
+
+def test_each_scene_is_tested_in_one_fold(tmp_path: Path) -> None:
+    names = [f"s{number:02d}" for number in range(38)]
+
+    def taken(fold: int, seed: int = 0) -> dict[str, set[str]]:
+        settings = data_settings(tmp_path, {"kind": "folds", "fold": fold, "seed": seed}).split
+        assert isinstance(settings, FoldSplit)
+        found = scene_splits(settings, names)
+        return {split: {name for name in names if found[name] == split} for split in ("train", "validation", "test")}
+
+    folds = [taken(fold) for fold in range(5)]
+    tested = [name for fold in folds for name in fold["test"]]
+    assert sorted(tested) == names
+    for fold in folds:
+        assert set(names) == fold["train"] | fold["validation"] | fold["test"]
+        assert sum(map(len, fold.values())) == 38
+        assert len(fold["test"]) in (7, 8)
+        assert len(fold["validation"]) == -(-(38 - len(fold["test"])) // 10)  # each tenth of the others
+    assert taken(0)["test"] == folds[0]["test"] != taken(0, seed=1)["test"]
+
+
+def test_too_few_scenes_or_no_such_fold_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="fold 5 is none of 0 to 4"):
+        data_settings(tmp_path, {"kind": "folds", "fold": 5})
+    with pytest.raises(SplitError, match="9 scenes are too few for 5 folds"):
+        scene_splits(FoldSplit(kind="folds"), [str(number) for number in range(9)])
 
 
 def test_polygons_split_by_a_field(grid: Grid, tmp_path: Path) -> None:
