@@ -48,7 +48,10 @@ class SceneSettings(Settings):
 
 
 class LabelSettings(Settings):
-    """What label values mean: values to replace (merging classes), and values that are never learned."""
+    """What label values mean: values to replace (merging classes), and values that are never learned.
+
+    A label raster with three bands holds colours, whose values are ``0xRRGGBB``.
+    """
 
     remap: Mapping[int, int] = {}
     ignore: frozenset[int] = frozenset()

@@ -73,22 +73,32 @@ class LabelReader(Protocol):
 
 
 class RasterLabels:
-    """Labels from a raster, nearest neighbour where it must be warped."""
+    """Labels from a raster, nearest neighbour where it must be warped.
+
+    Three bands of bytes are colours, whose value is 65536 * red + 256 * green + blue: 0x00FF00 is pure green.
+    """
 
     def __init__(self, spec: SourceSpec, grid: Grid, mapping: LabelMapping) -> None:
         self.spec, self.mapping = spec, mapping
         self._reader = AlignedReader([spec], grid, resampling="nearest")
-        if len(self._reader.band_names) != 1:
+        if len(self._reader.band_names) not in (1, 3):
             self._reader.close()
             raise LabelError(
-                f"{spec}: labels are one band, this has {len(self._reader.band_names)}; choose one with @1"
+                f"{spec}: labels are one band, or three of colours; this has {len(self._reader.band_names)}; "
+                "choose one with @1"
             )
 
     def read(self, window: Window) -> NDArray[np.int16]:
         """See :class:`LabelReader`."""
         block = self._reader.read(window)
         where = f"{self.spec}, rows {window.row}-{window.end_row - 1}, columns {window.col}-{window.end_col - 1}"
-        return self.mapping.indices(block.values[0], block.valid, where)
+        values: NDArray[np.generic] = block.values[0]
+        if len(block.values) == 3:
+            if block.values.dtype != np.uint8:
+                raise LabelError(f"{where}: three bands of labels are colours in bytes, these are {values.dtype}")
+            red, green, blue = block.values.astype(np.int32)
+            values = red << 16 | green << 8 | blue
+        return self.mapping.indices(values, block.valid, where)
 
     def close(self) -> None:
         """Closes the file."""

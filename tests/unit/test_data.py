@@ -1,7 +1,9 @@
 """Splits, statistics and chips."""
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +16,11 @@ from engine.data.scenes import scene_specs
 from engine.data.settings import DataSettings, FoldSplit
 from engine.data.splits import scene_splits, split_mask
 from engine.data.survey import SceneCollection, survey
-from engine.errors import SplitError
+from engine.errors import LabelError, SplitError
 from engine.grid import Grid, Window
 from engine.methods.uniform import UniformSampler
 from engine.modality import LandClass, Modality
+from engine.training.recipe import read_recipe
 
 Write = Callable[..., Path]
 CLASSES = (LandClass(1, "low", "#000000"), LandClass(2, "high", "#ffffff"))
@@ -217,3 +220,38 @@ def test_a_scene_smaller_than_a_chip_gives_chips(tmp_path: Path, collection: Sce
 def test_a_scene_is_brought_to_the_recipes_pixel_size(tmp_path: Path, collection: SceneCollection) -> None:
     coarse = SceneCollection(data_settings(tmp_path, pixel_size=20), tmp_path, MODALITIES, CLASSES)
     assert coarse[0].grid == Grid(collection[0].grid.crs, Affine(20, 0, 1000, 0, -20, 5000), 20, 25)
+
+
+def test_potsdam_is_read_as_it_is_published(tmp_path: Path, write_raster: Write) -> None:
+    for folder in ("1_DSM", "2_Ortho_RGB", "3_Ortho_IRRG", "5_Labels_all"):
+        (tmp_path / folder).mkdir()
+    plain: dict[str, Any] = {"crs": None, "transform": Affine(0.05, 0, 366676.3, 0, -0.05, 5808498.8)}
+    names = [f"{row}_{col}" for row in range(2, 8) for col in range(10, 14)]
+    names += [f"{row}_{col}" for row in (6, 7) for col in (7, 8, 9)]
+    colours = np.array([[0, 255, 0], [255, 255, 255], [0, 0, 255], [0, 255, 255], [255, 255, 0], [255, 0, 0]])
+    for number, name in enumerate(names):
+        image = np.full((3, 8, 6), number, np.uint8)
+        write_raster(f"2_Ortho_RGB/top_potsdam_{name}_RGB.tif", image, **plain)
+        write_raster(f"3_Ortho_IRRG/top_potsdam_{name}_IRRG.tif", image + 100, **plain)
+        row, col = name.split("_")
+        height = np.full((1, 8, 6), number, np.float32)
+        write_raster(f"1_DSM/dsm_potsdam_{row:0>2}_{col:0>2}.tif", height, **plain)
+        labels = np.repeat(colours.T[:, None], 8, axis=1).astype(np.uint8)
+        write_raster(f"5_Labels_all/top_potsdam_{name}_label.tif", labels, **plain)
+    root = Path(__file__).resolve().parents[2]
+    for name in ("potsdam", "potsdam-tuned"):
+        recipe = read_recipe(root / "recipes" / f"{name}.yaml", [f"data.root={tmp_path}", "data.chip=8"])
+        collection = SceneCollection(recipe.data, recipe.data.root, recipe.modality_values, recipe.class_values)
+        with closing(collection):
+            assert len(collection) == len(names) == 30
+            for number in range(30):
+                patch = collection[number].read(Window(0, 0, 8, 6), collection.specs[number].split or "train")
+                rgb, irrg, dsm = (int(patch.values[key][0, 0, 0]) for key in ("rgb", "irrg", "dsm"))
+                assert rgb == irrg - 100 == dsm
+                np.testing.assert_array_equal(patch.labels, [[1, 0, 0, 0, 0, 0]] * 8)
+
+
+def test_colours_of_labels_are_bytes(collection: SceneCollection, tmp_path: Path, write_raster: Write) -> None:
+    write_raster("labels.tif", np.ones((3, 40, 50), np.uint16))
+    with pytest.raises(LabelError, match="three bands of labels are colours in bytes, these are uint16"):
+        collection[0].labels(Window(0, 0, 4, 4), "train")

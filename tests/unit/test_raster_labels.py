@@ -80,7 +80,7 @@ def test_labels_end_where_their_raster_ends(write_raster: Write, grid: Grid) -> 
 
 def test_labels_of_several_bands_need_a_choice(write_raster: Write, grid: Grid) -> None:
     path = write_raster("labels.tif", np.stack([np.full((40, 50), 2, "uint8"), np.full((40, 50), 7, "uint8")]))
-    with pytest.raises(LabelError, match="labels are one band, this has 2"):
+    with pytest.raises(LabelError, match="labels are one band, or three of colours; this has 2"):
         open_labels(str(path), grid, MAPPING)
     labels = open_labels(f"{path}@2", grid, MAPPING)
     assert (labels.read(grid.window) == 1).all()
