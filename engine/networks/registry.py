@@ -14,6 +14,7 @@ from engine.networks.cmx import Cmx, CmxCnn, CmxCnnOptions, CmxOptions
 from engine.networks.contract import Network
 from engine.networks.encoders import ENCODERS
 from engine.networks.mean_fusion import MeanFusion, MeanFusionOptions
+from engine.networks.stars import Stars, StarsOptions
 
 _NETWORKS: Mapping[str, tuple[type[Settings], Callable[..., Network]]] = {
     "mean_fusion": (MeanFusionOptions, MeanFusion),
@@ -21,6 +22,7 @@ _NETWORKS: Mapping[str, tuple[type[Settings], Callable[..., Network]]] = {
     "cbc_slp": (CbcOptions, CbcSlp),
     "cmx": (CmxOptions, Cmx),
     "cmx_cnn": (CmxCnnOptions, CmxCnn),
+    "stars": (StarsOptions, Stars),
 }
 
 
@@ -47,7 +49,7 @@ def check_network(name: str, options: Mapping[str, Any], bands: Mapping[str, int
         RecipeError: If there is no such network, or an option is unknown or wrong.
     """
     checked = _checked(name, options)
-    if isinstance(checked, MeanFusionOptions) and checked.encoder not in ENCODERS:
+    if isinstance(checked, MeanFusionOptions | StarsOptions) and checked.encoder not in ENCODERS:
         raise RecipeError(f"network.options.encoder: {checked.encoder!r} is none of {', '.join(ENCODERS)}")
     if isinstance(checked, CbcOptions):
         check_bands(checked, bands)

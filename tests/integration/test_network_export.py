@@ -23,6 +23,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "cbc_slp": {"size": "tiny"},
     "cmx": {"size": "tiny"},
     "cmx_cnn": {"size": "tiny"},
+    "stars": {"encoder": "resnet-tiny", "pyramid": 16, "width": 16},
 }
 KINDS = {
     "optical": (13, "uint16", 3000.0),

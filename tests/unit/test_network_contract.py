@@ -1,11 +1,13 @@
 """What every network keeps, whatever it is: availability decides, samples are alone, every parameter learns."""
 
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import pytest
 import torch
 
-from engine.networks.contract import Network
+from engine.networks.contract import Detail, Network
 from engine.networks.registry import build_network
 
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -14,6 +16,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "cbc_slp": {"size": "tiny"},
     "cmx": {"size": "tiny"},
     "cmx_cnn": {"size": "tiny"},
+    "stars": {"encoder": "resnet-tiny", "pyramid": 16, "width": 16},
 }
 BANDS = {"optical": 13, "sar": 2, "dem": 1, "thermal": 3}
 LISTS = {"optical": [3, 7, 11]}
@@ -83,11 +86,24 @@ def test_logits_do_not_depend_on_the_neighbours_in_a_batch(name: str, count: int
         torch.testing.assert_close(together[[sample]], alone, rtol=1e-8, atol=1e-8)
 
 
+def floats(given: object) -> list[torch.Tensor]:
+    """All tensors of numbers in a forward pass's detail."""
+    if isinstance(given, torch.Tensor):
+        return [given] if given.is_floating_point() else []
+    if isinstance(given, Mapping):
+        return [tensor for one in given.values() for tensor in floats(one)]
+    if isinstance(given, tuple):
+        return [tensor for one in given for tensor in floats(one)]
+    assert isinstance(given, Detail)
+    return [tensor for one in fields(given) for tensor in floats(getattr(given, one.name))]
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_parameter_learns(name: str) -> None:
     network = built(name, 3).train()
     availability = torch.tensor([[True, True, True], [True, False, True]])
-    network(inputs(network, 2), availability).square().mean().backward()
+    detail = network.detail(inputs(network, 2), availability)
+    torch.stack([values.square().mean() for values in floats(detail)]).sum().backward()
     without = [key for key, parameter in network.named_parameters() if parameter.grad is None]
     assert without == []
 

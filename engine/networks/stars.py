@@ -1,0 +1,374 @@
+"""STARS: a shared encoder beside one for each modality, fused, with a decoder for each sensor and one for all together.
+
+T. Wang et al., "STARS: Shared-specific Translation and Alignment for missing-modality Remote Sensing Semantic
+Segmentation" (2026). Figures 2 to 4 by its numbers; what it leaves open follows MetaRS, whose fusion and decoders it
+takes up: reduction 16 in the squeeze-and-excitation blocks, one set of fusion weights for all modalities, 256 channels
+in the pyramids and 128 behind them.
+
+Which decoder answers: with one sensor its own, which reads shared and specific features; with two or more the fused
+one, which reads shared features alone. A sensor's own encoder and decoder run only where it is alone.
+
+Departures:
+
+* Any number of modalities (the paper's future work). The fused branch takes two maps, as in the paper: those of the
+  first sensor that is there, and the mean of the others'. With two sensors that is the paper's.
+* With three sensors or more the fused branch is trained on random subsets of two or more of what a sample has, so that
+  it has seen each of them.
+* Translation modules (equation 1) stand for each ordered pair of up to three modalities; of more, each modality has one
+  that translates to the mean of the others, whose number grows with M and not with its square.
+* Stacks of the decoders resize to the next finer level's size instead of doubling, which fits every tile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from engine.data.settings import Settings
+from engine.networks.contract import Detail, Inputs, Network, Normalise
+from engine.networks.encoders import Encoder, build_encoder
+from engine.networks.heads import resized
+
+ALIGNED = (2, 3)
+"""The stages whose shared features are aligned, from 0: the paper's stages 3 and 4."""
+PAIRWISE = 3
+"""Up to so many modalities each ordered pair has translation modules of its own."""
+
+
+class StarsOptions(Settings):
+    """Options of ``stars``.
+
+    Args:
+        encoder: Name of the encoders.
+        weights: Hub name or folder of pretrained weights of all encoders; random ones where None.
+        pyramid: Channels of the decoders' pyramids.
+        width: Channels of the decoders behind their pyramids.
+    """
+
+    encoder: str = "resnet-50"
+    weights: str | None = None
+    pyramid: int = Field(default=256, ge=1)
+    width: int = Field(default=128, ge=1)
+
+
+@dataclass(frozen=True)
+class StarsDetail(Detail):
+    """A forward pass with every branch.
+
+    Args:
+        branch_logits: For each modality ``[N_m, K, H, W]``: its own decoder's, of the samples that have it.
+        branch_samples: For each modality ``[N_m]``: those samples' positions in the batch.
+        fused_logits: ``[N, K, H, W]`` of the fused decoder.
+        fused_samples: ``[N]``: the samples that have two modalities or more.
+        shared: For each modality the shared encoder's maps ``[N_m, C, h, w]`` of the stages :data:`ALIGNED`.
+        translated: In training the same, translated to another's, by the name of the translation.
+    """
+
+    branch_logits: Mapping[str, Tensor] = field(kw_only=True)
+    branch_samples: Mapping[str, Tensor] = field(kw_only=True)
+    fused_logits: Tensor = field(kw_only=True)
+    fused_samples: Tensor = field(kw_only=True)
+    shared: Mapping[str, tuple[Tensor, ...]] = field(kw_only=True)
+    translated: Mapping[str, tuple[Tensor, ...]] = field(kw_only=True)
+
+
+class Excitation(nn.Module):
+    """Squeeze and excitation over channels and over places, added (Fig. 4).
+
+    Args:
+        width: Channels C.
+        reduction: d of the channels' bottleneck.
+    """
+
+    def __init__(self, width: int, reduction: int = 16) -> None:
+        super().__init__()
+        inner = max(1, width // reduction)
+        self.channel = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Conv2d(width, inner, 1), nn.ReLU(), nn.Conv2d(inner, width, 1), nn.Sigmoid()
+        )
+        self.place = nn.Sequential(nn.Conv2d(width, 1, 1), nn.Sigmoid())
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``[B, C, h, w]`` of the same."""
+        excited: Tensor = features * self.channel(features) + features * self.place(features)
+        return excited
+
+
+class SharedSpecificFusion(nn.Module):
+    """Two maps to one of as many channels (Fig. 3, without its residual and its last concatenation).
+
+    Args:
+        width: Channels C.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.one, self.other, self.both = Excitation(width), Excitation(width), Excitation(width)
+        self.mix = nn.Sequential(nn.Conv2d(2 * width, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+
+    def forward(self, one: Tensor, other: Tensor) -> Tensor:
+        """``[B, C, h, w]`` of two such maps."""
+        fused: Tensor = self.both(self.mix(torch.cat([self.one(one), self.other(other)], dim=1)))
+        return fused
+
+
+class PyramidDecoder(nn.Module):
+    """A feature pyramid, whose levels are brought to the finest one, averaged and classified.
+
+    Args:
+        levels: Channels of each level, finest first.
+        pyramid: Channels of the pyramid.
+        width: Channels behind it.
+        classes: K.
+    """
+
+    def __init__(self, levels: Sequence[int], pyramid: int, width: int, classes: int) -> None:
+        super().__init__()
+        self.laterals = nn.ModuleList(nn.Conv2d(channels, pyramid, 1) for channels in levels)
+        self.outputs = nn.ModuleList(nn.Conv2d(pyramid, pyramid, 3, padding=1) for _ in levels)
+        self.stacks = nn.ModuleList(
+            nn.ModuleList(
+                nn.Sequential(
+                    nn.Conv2d(width if step else pyramid, width, 3, padding=1, bias=False),
+                    nn.BatchNorm2d(width),
+                    nn.ReLU(),
+                )
+                for step in range(max(1, level))
+            )
+            for level in range(len(levels))
+        )
+        self.classify = nn.Conv2d(width, classes, 1)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Logits ``[B, K, h, w]`` at the finest level's resolution."""
+        tops = [lateral(level) for lateral, level in zip(self.laterals, maps, strict=True)]
+        for level in range(len(tops) - 2, -1, -1):
+            tops[level] = tops[level] + F.interpolate(tops[level + 1], size=tops[level].shape[-2:], mode="nearest")
+        finest = []
+        for level, (output, stack) in enumerate(zip(self.outputs, self.stacks, strict=True)):
+            features = output(tops[level])
+            for step, layer in enumerate(cast(nn.ModuleList, stack)):
+                features = layer(features)
+                if level:
+                    features = resized(features, tops[level - 1 - step])
+            finest.append(features)
+        logits: Tensor = self.classify(torch.stack(finest).mean(dim=0))
+        return logits
+
+
+class Translation(nn.Sequential):
+    """Maps one modality's shared features to another's (equation 1).
+
+    Args:
+        width: Channels C.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(nn.Conv2d(width, width, 1), nn.InstanceNorm2d(width), nn.SiLU(), nn.Conv2d(width, width, 1))
+
+
+class Stars(Network):
+    """Shared and specific encoders with a decoder for each sensor and one for several.
+
+    The latent ``shared`` is the mean of the shared encoder's deepest features over the modalities that are there.
+
+    Args:
+        options: Its options.
+        bands: For each modality its number of bands.
+        classes: K.
+    """
+
+    latents = ("shared",)
+    lora_targets = ("fusions.3.*", "fused_fusions.3.*")
+
+    def __init__(self, options: StarsOptions, bands: Mapping[str, int], classes: int) -> None:
+        super().__init__(bands, classes)
+        self.shared: Encoder = build_encoder(options.encoder, bands, options.weights)  # with all stems
+        self.specific = nn.ModuleDict({name: build_encoder(options.encoder, {}, options.weights) for name in bands})
+        widths = self.shared.widths
+        self.fusions = nn.ModuleList(SharedSpecificFusion(width) for width in widths)
+        double = [2 * width for width in widths]
+        sizes = options.pyramid, options.width, classes
+        self.decoders = nn.ModuleDict({name: PyramidDecoder(double, *sizes) for name in bands})
+        self.translations = nn.ModuleDict()
+        if len(self.names) > 1:
+            self.fused_fusions = nn.ModuleList(SharedSpecificFusion(width) for width in widths)
+            self.fused_decoder = PyramidDecoder(widths, *sizes)
+            for key in self.translation_keys():
+                self.translations[key] = nn.ModuleList(Translation(widths[stage]) for stage in ALIGNED)
+
+    def translation_keys(self) -> list[str]:
+        """Names of the translation modules: ``from_to_to`` for pairs, ``from_to_others`` beyond."""
+        if len(self.names) > PAIRWISE:
+            return [f"{one}_to_others" for one in self.names]
+        return [f"{one}_to_{other}" for one in self.names for other in self.names if one != other]
+
+    def detail(self, inputs: Inputs, availability: Tensor) -> StarsDetail:
+        """See :meth:`Network.detail`. In evaluation mode only the decoder that answers for a sample runs."""
+        rows, cols = inputs[self.names[0]].shape[-2:]
+        alone = availability.sum(dim=1) == 1
+        chosen = {name: availability[:, number].nonzero()[:, 0] for number, name in enumerate(self.names)}
+        stems = {name: self.shared.stem(name, inputs[name][one]) for name, one in chosen.items() if len(one)}
+        together = self.shared.stages(torch.cat(list(stems.values())))
+        lengths = [len(stem) for stem in stems.values()]
+        parts = [torch.split(level, lengths) for level in together]
+        shared = {name: [level[number] for level in parts] for number, name in enumerate(stems)}
+
+        logits = together[0].new_zeros((len(availability), self.classes, rows, cols))
+        branches, samples = {}, {}
+        for name, stem in stems.items():
+            own = torch.arange(len(stem), device=stem.device) if self.training else alone[chosen[name]].nonzero()[:, 0]
+            if not len(own):
+                continue
+            found = self._alone(name, stem[own], [level[own] for level in shared[name]], rows, cols)
+            branches[name], samples[name] = found, chosen[name][own]
+            answered = alone[samples[name]]
+            logits = logits.index_copy(0, samples[name][answered], found[answered].to(logits.dtype))
+
+        sample = torch.cat([chosen[name] for name in stems])
+        modality = torch.cat([torch.full_like(chosen[name], self.names.index(name)) for name in stems])
+        several = (~alone).nonzero()[:, 0]
+        fused = logits.new_zeros((0, *logits.shape[1:]))
+        if len(several):
+            first, others = self._shares(self._subsets(availability))
+            pairs = [
+                [
+                    self._gathered(level, sample, share[sample, modality], len(alone))[several]
+                    for share in (first, others)
+                ]
+                for level in together
+            ]
+            fused = self._together([(one, other) for one, other in pairs], rows, cols)
+            logits = logits.index_copy(0, several, fused.to(logits.dtype))
+        counts = availability.sum(dim=1)
+        mean = self._gathered(together[-1], sample, 1 / counts[sample], len(alone))
+        aligned = {name: tuple(levels[stage] for stage in ALIGNED) for name, levels in shared.items()}
+        return StarsDetail(
+            logits,
+            {"shared": mean},
+            branch_logits=branches,
+            branch_samples=samples,
+            fused_logits=fused,
+            fused_samples=several,
+            shared=aligned,
+            translated=self._translated(aligned) if self.training else {},
+        )
+
+    def _translated(self, aligned: Mapping[str, tuple[Tensor, ...]]) -> dict[str, tuple[Tensor, ...]]:
+        found = {}
+        for key, modules in self.translations.items():
+            name = key.partition("_to_")[0]
+            if name in aligned:
+                stages = zip(cast(nn.ModuleList, modules), aligned[name], strict=True)
+                found[key] = tuple(module(features) for module, features in stages)
+        return found
+
+    def scenario_logits(self, inputs: Inputs, availability: Tensor, normalise: Normalise) -> Tensor:
+        """See :meth:`Network.scenario_logits`."""
+        rows, cols = inputs[self.names[0]].shape[-2:]
+        alone = availability.sum() == 1
+        own = [
+            self._alone_if(name, inputs[name], availability[number] & alone, normalise)
+            for number, name in enumerate(self.names)
+        ]
+        logits = sum(own[1:], own[0])
+        if len(self.names) == 1:
+            return logits
+        maps = [
+            self._shared_if(name, inputs[name], availability[number] & ~alone, normalise)
+            for number, name in enumerate(self.names)
+        ]
+        first, others = (share[0] for share in self._shares(availability[None]))
+        levels = len(maps[0])
+
+        def several(first: Tensor, others: Tensor, *flat: Tensor) -> Tensor:
+            def shared(level: int, share: Tensor) -> Tensor:
+                same = [share[number] * features for number, features in enumerate(flat[level::levels])]
+                return sum(same[1:], same[0])
+
+            pairs = [(shared(level, first), shared(level, others)) for level in range(levels)]
+            return self._together(pairs, rows, cols).contiguous()
+
+        def none(first: Tensor, _others: Tensor, *flat: Tensor) -> Tensor:
+            return torch.zeros((flat[0].shape[0], self.classes, rows, cols), device=first.device)
+
+        flat = [level for one in maps for level in one]
+        fused: Tensor = torch.cond(~alone, several, none, (first, others, *flat))
+        return logits + fused
+
+    def _alone(self, name: str, stem: Tensor, shared: Sequence[Tensor], rows: int, cols: int) -> Tensor:
+        """Logits ``[B, K, H, W]`` of one modality's own decoder."""
+        levels = []
+        for fusion, own, common in zip(
+            self.fusions, cast(Encoder, self.specific[name]).stages(stem), shared, strict=True
+        ):
+            levels.append(torch.cat([own + fusion(own, common), common], dim=1))
+        return self._upsampled(self.decoders[name](levels), rows, cols)
+
+    def _together(self, pairs: Sequence[tuple[Tensor, Tensor]], rows: int, cols: int) -> Tensor:
+        """Logits ``[B, K, H, W]`` of the fused decoder, of two maps a level."""
+        levels = [fusion(one, other) for fusion, (one, other) in zip(self.fused_fusions, pairs, strict=True)]
+        return self._upsampled(self.fused_decoder(levels), rows, cols)
+
+    def _subsets(self, availability: Tensor) -> Tensor:
+        """In training a random subset of two or more of what each sample has; a pair stays as it is."""
+        if not self.training or len(self.names) == 2:
+            return availability
+        counts = availability.sum(dim=1)
+        wanted = 2 + (torch.rand(len(counts), device=counts.device) * (counts - 1)).floor()
+        order = torch.rand(availability.shape, device=counts.device).masked_fill(~availability, 2).argsort(dim=1)
+        return availability & (order.argsort(dim=1) < wanted[:, None])
+
+    @staticmethod
+    def _shares(availability: Tensor) -> tuple[Tensor, Tensor]:
+        """``[B, M]`` each: 1 for the first modality that is there; for the others what makes their mean."""
+        first = availability & (availability.cumsum(dim=1) == 1)
+        others = (availability & ~first).to(torch.float32)
+        return first.to(torch.float32), others / others.sum(dim=1, keepdim=True).clamp(min=1)
+
+    @staticmethod
+    def _gathered(features: Tensor, sample: Tensor, weights: Tensor, batch: int) -> Tensor:
+        """``[batch, C, h, w]``: the weighted sums of features ``[N, C, h, w]`` over those of each sample."""
+        weighted = features * weights[:, None, None, None].to(features.dtype)
+        return features.new_zeros((batch, *features.shape[1:])).index_add(0, sample, weighted)
+
+    @staticmethod
+    def _upsampled(logits: Tensor, rows: int, cols: int) -> Tensor:
+        return F.interpolate(logits, size=(rows, cols), mode="bilinear", align_corners=False)
+
+    def _alone_if(self, name: str, values: Tensor, run: Tensor, normalise: Normalise) -> Tensor:
+        rows, cols = values.shape[-2:]
+
+        def present(raw: Tensor) -> Tensor:
+            stem = self.shared.stem(name, normalise(name, raw))
+            return self._alone(name, stem, self.shared.stages(stem), rows, cols).contiguous()
+
+        def absent(raw: Tensor) -> Tensor:
+            return torch.zeros((raw.shape[0], self.classes, rows, cols), device=raw.device)
+
+        found: Tensor = torch.cond(run, present, absent, (values,))
+        return found
+
+    def _shared_if(self, name: str, values: Tensor, run: Tensor, normalise: Normalise) -> tuple[Tensor, ...]:
+        # The encoders halve with odd kernels and half-kernel padding: each stride-2 step gives (n - 1) // 2 + 1.
+        rows, cols = ((size - 1) // 2 // 2 + 1 for size in values.shape[-2:])
+        shapes = []
+        for width in self.shared.widths:
+            shapes.append((width, rows, cols))
+            rows, cols = (rows - 1) // 2 + 1, (cols - 1) // 2 + 1
+
+        def present(raw: Tensor) -> tuple[Tensor, ...]:
+            maps = self.shared.stages(self.shared.stem(name, normalise(name, raw)))
+            return tuple(level.contiguous() for level in maps)
+
+        def absent(raw: Tensor) -> tuple[Tensor, ...]:
+            return tuple(torch.zeros((raw.shape[0], *shape), device=raw.device) for shape in shapes)
+
+        found: tuple[Tensor, ...] = torch.cond(run, present, absent, (values,))
+        return found
