@@ -10,11 +10,13 @@ from pydantic import ValidationError
 from engine.errors import RecipeError
 from engine.methods.contract import Method
 from engine.methods.latent_guided import LatentGuided, LatentGuidedOptions
+from engine.methods.stars import StarsMethod, StarsMethodOptions
 from engine.methods.uniform import Uniform, UniformOptions
 
 _METHODS: Mapping[str, tuple[type[UniformOptions], Callable[..., Method]]] = {
     "uniform": (UniformOptions, Uniform),
     "latent_guided": (LatentGuidedOptions, LatentGuided),
+    "stars": (StarsMethodOptions, StarsMethod),
 }
 
 

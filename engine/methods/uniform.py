@@ -6,6 +6,8 @@ of what it has.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from torch import Tensor, tensor
 from torch.nn import functional as F
@@ -49,8 +51,19 @@ class Uniform(Method):
     def loss(self, segmenter: Segmenter, inputs: Inputs, availability: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """``cross_entropy``: mean over the labelled pixels, weighted by class; zero where there is none."""
         logits = segmenter.detail(inputs, availability).logits.float()
-        weights = None if self.class_weights is None else tensor(self.class_weights, device=logits.device)
-        losses = F.cross_entropy(logits, labels, weight=weights, ignore_index=IGNORED, reduction="sum")
-        known = labels != IGNORED
-        norm = known.sum() if weights is None else weights[labels[known]].sum()
-        return {"cross_entropy": losses / norm.clamp(min=1e-6)}
+        return {"cross_entropy": cross_entropy(logits, labels, self.class_weights)}
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, class_weights: Sequence[float] | None) -> Tensor:
+    """Mean over the labelled pixels, weighted by class; zero where there is none.
+
+    Args:
+        logits: ``[B, K, H, W]``.
+        labels: ``[B, H, W]`` class indices, -1 where ignored.
+        class_weights: ``[K]``; all alike where None.
+    """
+    weights = None if class_weights is None else tensor(class_weights, device=logits.device)
+    losses = F.cross_entropy(logits, labels, weight=weights, ignore_index=IGNORED, reduction="sum")
+    known = labels != IGNORED
+    norm = known.sum() if weights is None else weights[labels[known]].sum()
+    return losses / norm.clamp(min=1e-6)

@@ -200,14 +200,21 @@ class Stars(Network):
         if len(self.names) > 1:
             self.fused_fusions = nn.ModuleList(SharedSpecificFusion(width) for width in widths)
             self.fused_decoder = PyramidDecoder(widths, *sizes)
-            for key in self.translation_keys():
+            for key in self.routes:
                 self.translations[key] = nn.ModuleList(Translation(widths[stage]) for stage in ALIGNED)
 
-    def translation_keys(self) -> list[str]:
-        """Names of the translation modules: ``from_to_to`` for pairs, ``from_to_others`` beyond."""
-        if len(self.names) > PAIRWISE:
-            return [f"{one}_to_others" for one in self.names]
-        return [f"{one}_to_{other}" for one in self.names for other in self.names if one != other]
+    @property
+    def routes(self) -> dict[str, tuple[str, tuple[str, ...]]]:
+        """What is translated: for each translation module's name the modality, and those whose mean is the target."""
+        names = self.names
+        if len(names) > PAIRWISE:
+            return {f"{place}": (one, tuple(name for name in names if name != one)) for place, one in enumerate(names)}
+        return {
+            f"{place}-{target}": (one, (other,))
+            for place, one in enumerate(names)
+            for target, other in enumerate(names)
+            if one != other
+        }
 
     def detail(self, inputs: Inputs, availability: Tensor) -> StarsDetail:
         """See :meth:`Network.detail`. In evaluation mode only the decoder that answers for a sample runs."""
@@ -262,10 +269,9 @@ class Stars(Network):
 
     def _translated(self, aligned: Mapping[str, tuple[Tensor, ...]]) -> dict[str, tuple[Tensor, ...]]:
         found = {}
-        for key, modules in self.translations.items():
-            name = key.partition("_to_")[0]
+        for key, (name, _) in self.routes.items():
             if name in aligned:
-                stages = zip(cast(nn.ModuleList, modules), aligned[name], strict=True)
+                stages = zip(cast(nn.ModuleList, self.translations[key]), aligned[name], strict=True)
                 found[key] = tuple(module(features) for module, features in stages)
         return found
 

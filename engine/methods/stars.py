@@ -1,0 +1,187 @@
+"""STARS' objectives: cross-entropy of every decoder, translation alignment, semantic alignment of pixels.
+
+T. Wang et al., "STARS: Shared-specific Translation and Alignment for missing-modality Remote Sensing Semantic
+Segmentation" (2026). Equations by its numbers; the weights are the paper's.
+
+Departures:
+
+* Equation 5 is the mean over the anchors, not their sum: with 32 pixels of each of eight classes the sum is some 500 at
+  the start and drowns the cross-entropy at the paper's weight. Its temperature, which the paper does not give, is 0.1.
+* Terms are means over the ordered pairs (translation) or pairs (semantic) of modalities that a batch has together, and
+  over the stages; with two modalities they are the paper's. A sample without one of a pair is left out of it.
+* Of more than three modalities each is translated to the mean of the others that a sample has.
+* Classes that no pixel keeps in the coarser map of a stage, by the nearest one, are not sampled there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import cast
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from engine.availability import Scenario
+from engine.errors import RecipeError
+from engine.methods.contract import Method
+from engine.methods.uniform import UniformOptions, cross_entropy
+from engine.networks.contract import Inputs, Network
+from engine.networks.segmenter import Segmenter
+from engine.networks.stars import Stars, StarsDetail
+
+
+class StarsMethodOptions(UniformOptions):
+    """Options of the method ``stars``.
+
+    Args:
+        semantic: Weight alpha of the semantic alignment (equation 7).
+        translation: Weight beta of the translation alignment.
+        pixels: Drawn of each class in a batch.
+        temperature: Of the semantic alignment.
+        background: Positions, from 0, of the classes that are not drawn.
+        detach: Whether no gradient flows into what a translation is compared with.
+        translate: Whether features are translated before they are compared.
+    """
+
+    semantic: float = Field(default=0.5, ge=0)
+    translation: float = Field(default=0.2, ge=0)
+    pixels: int = Field(default=32, ge=1)
+    temperature: float = Field(default=0.1, gt=0)
+    background: tuple[int, ...] = ()
+    detach: bool = True
+    translate: bool = True
+
+
+class CompleteSampler:
+    """Every sample is seen with all that it has."""
+
+    def draw(self, _rng: np.random.Generator, present: Scenario) -> Scenario:
+        """``present`` itself."""
+        return present
+
+
+def translation_loss(translated: Tensor, target: Tensor, detach: bool = True) -> Tensor:
+    """Negative cosine of two maps' channels, mean over places and samples (a half of equation 4).
+
+    Args:
+        translated: ``[N, C, h, w]``.
+        target: ``[N, C, h, w]``.
+        detach: Whether no gradient flows into ``target``.
+    """
+    fixed = target.detach() if detach else target
+    return -F.cosine_similarity(translated.float(), fixed.float(), dim=1).mean()
+
+
+def drawn_pixels(labels: Tensor, pixels: int, background: Sequence[int] = ()) -> Tensor:
+    """Positions ``[classes * pixels]`` in the flat ``labels``, so many of each class that is there.
+
+    Without repetition where a class has enough; else all of its pixels, again and again.
+
+    Args:
+        labels: Class indices of any shape, negative where ignored.
+        pixels: Of each class.
+        background: Classes that are not drawn.
+    """
+    flat = labels.flatten()
+    drawn = []
+    for one in torch.unique(flat[flat >= 0]).tolist():
+        if one not in background:
+            places = (flat == one).nonzero()[:, 0]
+            order = places[torch.randperm(len(places), device=places.device)]
+            drawn.append(order.repeat(-(-pixels // len(order)))[:pixels])
+    return torch.cat(drawn) if drawn else flat.new_zeros(0)
+
+
+def semantic_loss(anchors: Tensor, others: Tensor, classes: Tensor, temperature: float) -> Tensor:
+    """Contrast of drawn pixels between two modalities (equation 5, mean over the anchors).
+
+    Args:
+        anchors: ``[N, C]`` features of the first modality.
+        others: ``[N, C]`` of the second at the same places.
+        classes: ``[N]``.
+        temperature: Tau.
+    """
+    one, other = F.normalize(anchors.float(), dim=1), F.normalize(others.float(), dim=1)
+    likeness = one @ other.T / temperature
+    partners = likeness.masked_fill(classes[:, None] != classes[None, :], -torch.inf)
+    return (likeness.logsumexp(dim=1) - partners.logsumexp(dim=1)).mean()
+
+
+class StarsMethod(Method):
+    """Cross-entropy of all branches, with the alignment of the shared features of pairs of modalities."""
+
+    def __init__(self, options: StarsMethodOptions) -> None:
+        self.sampler = CompleteSampler()
+        self.options = options
+
+    def check(self, network: Network) -> None:
+        """See :meth:`Method.check`: the network must be ``stars``."""
+        if not isinstance(network, Stars):
+            raise RecipeError("method.name: stars aligns the branches of the network stars; choose that network")
+        beyond = [one for one in self.options.background if not 0 <= one < network.classes]
+        if beyond:
+            raise RecipeError(f"method.options.background: {beyond[0]} is no position below {network.classes}")
+
+    def loss(self, segmenter: Segmenter, inputs: Inputs, availability: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """``segmentation`` (equation 6), ``semantic`` and ``translation`` with their weights (equation 7)."""
+        detail = cast(StarsDetail, segmenter.detail(inputs, availability))
+        branches = [(detail.branch_logits[name], labels[samples]) for name, samples in detail.branch_samples.items()]
+        if len(detail.fused_samples):
+            branches.append((detail.fused_logits, labels[detail.fused_samples]))
+        terms = [cross_entropy(logits.float(), wanted, self.options.class_weights) for logits, wanted in branches]
+        found = {"segmentation": torch.stack(terms).mean()}
+        if len(segmenter.modalities) > 1:
+            has = {modality.name: availability[:, place] for place, modality in enumerate(segmenter.modalities)}
+            routes = cast(Stars, segmenter.network).routes
+            found["semantic"] = self.options.semantic * self._semantic(detail, has, labels)
+            found["translation"] = self.options.translation * self._translation(detail, has, routes)
+        return found
+
+    def _semantic(self, detail: StarsDetail, has: Mapping[str, Tensor], labels: Tensor) -> Tensor:
+        terms = []
+        for one, other in combinations(detail.shared, 2):
+            together = (has[one] & has[other]).nonzero()[:, 0]
+            if not len(together):
+                continue
+            for first, second in zip(_of(detail, one, has, together), _of(detail, other, has, together), strict=True):
+                coarse = F.interpolate(labels[together][:, None].float(), size=first.shape[-2:], mode="nearest").long()
+                places = drawn_pixels(coarse, self.options.pixels, self.options.background)
+                if len(places):
+                    anchors, others = (maps.movedim(1, 3).flatten(0, 2)[places] for maps in (first, second))
+                    terms.append(semantic_loss(anchors, others, coarse.flatten()[places], self.options.temperature))
+        return torch.stack(terms).mean() if terms else detail.logits.new_zeros(())
+
+    def _translation(
+        self, detail: StarsDetail, has: Mapping[str, Tensor], routes: Mapping[str, tuple[str, tuple[str, ...]]]
+    ) -> Tensor:
+        terms = []
+        for key, (source, targets) in routes.items():
+            counts = torch.stack([has[name] for name in targets]).sum(dim=0)
+            together = (has[source] & (counts > 0)).nonzero()[:, 0]
+            if not len(together):
+                continue
+            given = detail.translated[key] if self.options.translate else detail.shared[source]
+            place = _places(has[source], together)
+            for stage, translated in enumerate(given):
+                sums = torch.zeros_like(detail.shared[source][stage][place])
+                for name in targets:
+                    there = has[name][together].nonzero()[:, 0]
+                    if len(there):
+                        some = detail.shared[name][stage][_places(has[name], together[there])]
+                        sums = sums.index_add(0, there, some.to(sums.dtype))
+                # the mean's direction is that of the sum
+                terms.append(translation_loss(translated[place], sums, self.options.detach))
+        return torch.stack(terms).mean() if terms else detail.logits.new_zeros(())
+
+
+def _places(has: Tensor, samples: Tensor) -> Tensor:
+    """Where the features of a batch's samples stand among those of the samples that have the modality."""
+    return (has.cumsum(dim=0) - 1)[samples]
+
+
+def _of(detail: StarsDetail, name: str, has: Mapping[str, Tensor], samples: Tensor) -> list[Tensor]:
+    return [maps[_places(has[name], samples)] for maps in detail.shared[name]]
