@@ -209,7 +209,7 @@ class Training:
         if start is None:
             return build_segmenter(self.recipe, self.survey.modalities)
         if checkpoint is None:
-            segmenter = open_start(self.recipe, start).train()
+            segmenter = open_start(self.recipe, start, self.survey.modalities).train()
         else:
             segmenter = build_segmenter(unpretrained(self.recipe), read_modalities(self.folder))
         self.survey = replace(self.survey, modalities=segmenter.modalities)

@@ -146,12 +146,16 @@ class StartSettings(Settings):
     """A run whose weights a training starts from, and whose statistics of the modalities it keeps.
 
     Args:
-        run: Its folder, with the same modalities, classes and network; relative to the recipe's folder.
+        run: Its folder, with the same classes and network; relative to the recipe's folder.
         checkpoint: ``last`` or ``best``.
+        modalities: For modalities of the recipe those of the run whose weights they take. The run may then have
+            others; statistics are the recipe's own, and weights that the run lacks, or has in another shape, are
+            random. Where this is left out both must have the same modalities.
     """
 
     run: Path
     checkpoint: Literal["last", "best"] = "last"
+    modalities: Mapping[str, str] = {}
 
 
 class Recipe(Settings):

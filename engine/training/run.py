@@ -104,19 +104,42 @@ def unpretrained(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"network": recipe.network.model_copy(update={"options": options})})
 
 
-def open_start(recipe: Recipe, start: StartSettings) -> Segmenter:
-    """The network of the run that a recipe starts from.
+def open_start(recipe: Recipe, start: StartSettings, modalities: Sequence[Modality]) -> Segmenter:
+    """The network that a recipe starts with, with the weights of a run.
+
+    Args:
+        recipe: The recipe.
+        start: Its run.
+        modalities: The recipe's, with the statistics of its own training pixels.
 
     Raises:
-        RecipeError: If it has other modalities, classes or another network than the recipe.
+        RecipeError: If the run has other modalities, classes or another network than the recipe.
         RunError: If it is no run, or has no such checkpoint.
     """
-    theirs, segmenter = open_run(start.run, start.checkpoint)
-    for what, there, here in (
-        ("key modalities", theirs.modalities, recipe.modalities),
-        ("key classes", [item.value for item in theirs.classes], [item.value for item in recipe.classes]),
-        ("key network", unpretrained(theirs).network, unpretrained(recipe).network),
-    ):
+    theirs, trained = open_run(start.run, start.checkpoint)
+    compared: list[tuple[str, object, object]] = [
+        ("classes", [item.value for item in theirs.classes], [item.value for item in recipe.classes]),
+        ("network", unpretrained(theirs).network, unpretrained(recipe).network),
+    ]
+    if not start.modalities:
+        compared.append(("modalities", theirs.modalities, recipe.modalities))
+    for key, there, here in compared:
         if there != here:
-            raise RecipeError(f"start.run: {start.run}: {what} differs; the run's: {there}; the recipe's: {here}")
+            raise RecipeError(f"start.run: {start.run}: key {key} differs; the run's: {there}; the recipe's: {here}")
+    if not start.modalities:
+        return trained
+    for names, known, whose in (
+        (start.modalities.keys(), {item.name for item in modalities}, "the recipe's"),
+        (start.modalities.values(), {item.name for item in trained.modalities}, "the run's"),
+    ):
+        if unknown := sorted(set(names) - known):
+            raise RecipeError(f"start.modalities: {unknown[0]} is none of {whose}: {', '.join(sorted(known))}")
+    segmenter = build_segmenter(unpretrained(recipe), modalities)
+    given = trained.network.state_dict()
+    state = segmenter.network.state_dict()
+    for key, fresh in state.items():
+        found = given.get(".".join(start.modalities.get(part, part) for part in key.split(".")))
+        if found is not None and found.shape == fresh.shape:
+            state[key] = found
+    segmenter.network.load_state_dict(state)
     return segmenter

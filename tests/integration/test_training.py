@@ -186,6 +186,28 @@ def test_a_training_starts_from_a_run_and_goes_on_without_it(
         open_run(tmp_path / "whole", "best")
 
 
+def test_a_sensor_starts_from_another_ones_weights(make_recipe: MakeRecipe, tmp_path: Path, run_folder: Path) -> None:
+    recipe = started(make_recipe, tmp_path, run_folder, "start.modalities={dem: sar}")
+    one = recipe.modalities[2]
+    scenes = tuple(scene.model_copy(update={"sources": {"dem": scene.sources["dem"]}}) for scene in recipe.data.scenes)
+    data = recipe.data.model_copy(update={"scenes": scenes})
+    recipe = recipe.model_copy(update={"modalities": (one,), "data": data})
+    training = Training(recipe, tmp_path / "run", accelerator="cpu")
+    given, taken = weights(run_folder), weights(tmp_path / "run")
+    assert torch.equal(taken["network.head.fuse.weight"], given["network.head.fuse.weight"])
+    norm = "network.encoder.norms.{}.weight"
+    assert torch.equal(taken[norm.format("dem")], given[norm.format("sar")])
+    stem = "network.encoder.projections.{}.weight"  # of one band, the radar's of two
+    assert taken[stem.format("dem")].shape[1] == 1 != given[stem.format("sar")].shape[1]
+    assert torch.equal(taken["mean_dem"], given["mean_dem"])
+    assert not any("sar" in key for key in taken)
+    training.run()
+    assert recipe.start is not None
+    start = recipe.start.model_copy(update={"modalities": {"dem": "heat"}})
+    with pytest.raises(RecipeError, match="heat is none of the run's: dem, optical, sar"):
+        Training(recipe.model_copy(update={"start": start}), tmp_path / "other", accelerator="cpu")
+
+
 def test_a_run_of_another_task_is_no_start(make_recipe: MakeRecipe, tmp_path: Path, run_folder: Path) -> None:
     other = ["network={name: cmx_cnn, options: {size: tiny}}"]
     with pytest.raises(RecipeError, match="network differs"):
