@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import click
@@ -31,11 +32,11 @@ def command(recipe: Path, output: Path | None, overrides: tuple[str, ...], resum
         TextColumn("[bold]{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.3f}  {task.fields[speed]:.0f} chips/s  mIoU {task.fields[score]:.3f}"),
+        TextColumn("loss {task.fields[loss]:.3f}  {task.fields[speed]:.0f} chips/s  mIoU {task.fields[score]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns) as bar:
-        task = bar.add_task(settings.name, total=None, loss=float("nan"), speed=0.0, score=float("nan"))
+        task = bar.add_task(settings.name, total=None, loss=float("nan"), speed=0.0, score="-")
 
         def show(report: Report) -> None:
             bar.update(
@@ -45,7 +46,7 @@ def command(recipe: Path, output: Path | None, overrides: tuple[str, ...], resum
                 total=report.steps,
                 loss=report.loss,
                 speed=report.chips_per_second,
-                score=report.score,
+                score="-" if math.isnan(report.score) else f"{report.score:.3f}",
             )
 
         training = Training(
