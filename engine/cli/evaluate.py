@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from rich.table import Table
 
 from engine.data.settings import SplitName
 from engine.data.survey import SceneCollection
-from engine.errors import RecipeError
+from engine.errors import DeviceError, RecipeError
 from engine.evaluation.images import FIGURES, ImageScores, pooled, score_images, write_image_scores
 from engine.evaluation.predictors import torch_predictor
 from engine.evaluation.scenarios import SUMMARY, Evaluation, evaluate, write_report
@@ -24,7 +25,7 @@ from engine.inference.machine import usable_processors
 from engine.inference.model import Model
 from engine.inference.mosaic import Predictor
 from engine.inference.session import Sessions
-from engine.modality import Modality
+from engine.modality import LandClass, Modality
 from engine.training.checkpoints import Kind
 from engine.training.recipe import Recipe, read_recipe
 from engine.training.run import open_run
@@ -37,7 +38,7 @@ from engine.training.run import open_run
 @click.option("--data", type=click.Path(exists=True, path_type=Path), help="Recipe whose data to use.")
 @click.option("--split", type=click.Choice(["validation", "test", "train"]), default="validation", show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder [default: evaluation/SPLIT beside WHAT].")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the --data recipe.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the recipe.")
 @click.option("--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True)
 @click.option(
     "--protocol",
@@ -47,6 +48,7 @@ from engine.training.run import open_run
     help="Score maps of whole scenes, or image by image as the paper on latent-guided scenario sampling does.",
 )
 @click.option("--tile", type=click.IntRange(8), help="Tile of a run [default: the recipe's chip]; a model has its own.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 def command(
     what: tuple[Path, ...],
     data: Path | None,
@@ -56,6 +58,7 @@ def command(
     checkpoint: str,
     protocol: str,
     tile: int | None,
+    device: str,
 ) -> None:
     """Score a run, or a model with --data, on a split in every scenario.
 
@@ -71,8 +74,23 @@ def command(
     """
     if len(what) > 1 and (protocol != "lgss" or output is None):
         raise click.UsageError("several runs are taken together with --protocol lgss only, into a folder named by -o")
+    if len({one.resolve() for one in what}) < len(what):
+        raise click.UsageError("a run stands there twice")
     recipe = read_recipe(data, overrides) if data else None
-    trained = [_predictor(one, recipe, checkpoint, tile) for one in what]
+    trained = [
+        _run(one, recipe, overrides, cast(Kind, checkpoint), tile, device)
+        if one.is_dir()
+        else _model(one, recipe, device)
+        for one in what
+    ]
+    for one, other in zip(trained[1:], what[1:], strict=True):
+        for key, here, there in (
+            ("modalities", trained[0].modality_names, one.modality_names),
+            ("classes", trained[0].recipe.classes, one.recipe.classes),
+            ("tile", trained[0].size, one.size),
+        ):
+            if here != there:
+                raise RecipeError(f"{other}: its {key} are {there}, those of {what[0]} {here}; they must be the same")
     folder = output or (what[0] if what[0].is_dir() else what[0].parent) / "evaluation" / split
     chosen = cast(SplitName, split)
     facts = {"of": [one.name for one in what], "split": split, "tile": trained[0].size}
@@ -101,6 +119,10 @@ class _Trained:
     size: int
     halo: int
     threads: int
+
+    @property
+    def modality_names(self) -> list[str]:
+        return [modality.name for modality in self.modalities]
 
     def collection(self) -> SceneCollection:
         recipe = self.recipe
@@ -133,30 +155,40 @@ def _maps(trained: _Trained, split: SplitName, status: Status) -> Evaluation:
         )
 
 
-def _predictor(what: Path, recipe: Recipe | None, checkpoint: str, tile: int | None) -> _Trained:
-    if what.is_dir():
-        own, segmenter = open_run(what, cast(Kind, checkpoint))
-        recipe = recipe or own
-        size = tile or recipe.data.chip
-        return _Trained(
-            recipe, segmenter.modalities, torch_predictor(segmenter, torch.device("cpu")), size, size // 8, 1
-        )
-    return _model(what, recipe)
+def _run(
+    folder: Path, recipe: Recipe | None, overrides: tuple[str, ...], checkpoint: Kind, tile: int | None, device: str
+) -> _Trained:
+    own, segmenter = open_run(folder, checkpoint, () if recipe else overrides)
+    if recipe is not None:
+        _check_same(folder, own.class_values, segmenter.modalities, recipe)
+    recipe = recipe or own
+    size = tile or recipe.data.chip
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    elif device == "cuda" and not torch.cuda.is_available():
+        raise DeviceError("cuda: torch finds no GPU that it can use; choose --device cpu")
+    predict = torch_predictor(segmenter.to(device), torch.device(device))
+    return _Trained(recipe, segmenter.modalities, predict, size, size // 8, 1)
 
 
-def _model(path: Path, recipe: Recipe | None) -> _Trained:
+def _model(path: Path, recipe: Recipe | None, device: str) -> _Trained:
     if recipe is None:
         raise click.UsageError("a model holds no data: name a recipe with --data")
     model = Model(path)
     metadata = model.metadata
-    for what, there, here in (
-        ("classes", [item.value for item in model.classes], [item.value for item in recipe.classes]),
-        ("modalities", list(model.names), [item.name for item in recipe.modalities]),
+    _check_same(path, model.classes, model.modalities, recipe)
+    predict = Sessions(model, device).probabilities
+    return _Trained(recipe, model.modalities, predict, metadata.tile, metadata.halo, usable_processors())
+
+
+def _check_same(what: Path, classes: Sequence[LandClass], modalities: Sequence[Modality], recipe: Recipe) -> None:
+    for key, there, here in (
+        ("classes", [item.value for item in classes], [item.value for item in recipe.classes]),
+        ("modalities", [item.name for item in modalities], [item.name for item in recipe.modalities]),
+        ("bands", [item.bands for item in modalities], [item.bands for item in recipe.modalities]),
     ):
         if there != here:
-            raise RecipeError(f"{path}: its {what} are {there}, the recipe's are {here}; they must be the same")
-    predict = Sessions(model).probabilities
-    return _Trained(recipe, model.modalities, predict, metadata.tile, metadata.halo, usable_processors())
+            raise RecipeError(f"{what}: its {key} are {there}, the recipe's are {here}; they must be the same")
 
 
 def print_tables(evaluation: Evaluation) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from engine.data.scenes import Scene, SceneSpec, scene_specs, windows
 from engine.data.settings import DataSettings
-from engine.errors import SplitError
+from engine.errors import RecipeError, SplitError
 from engine.grid import Window
 from engine.modality import BandStatistics, LandClass, Modality
 from engine.raster.labels import IGNORED
@@ -39,6 +39,8 @@ class SceneCollection:
         self.root = root
         self.modalities = tuple(modalities)
         self.classes = tuple(classes)
+        if not root.is_dir():
+            raise RecipeError(f"data.root: there is no folder {root}; set it with --set data.root=FOLDER")
         self.specs: tuple[SceneSpec, ...] = scene_specs(data, root)
         self._open: OrderedDict[int, Scene] = OrderedDict()
 

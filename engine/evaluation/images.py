@@ -5,8 +5,9 @@ Tables 1 to 9, in the form of the code that its authors published: an image's pr
 are, an image without the class is scored by its background, and mean and deviation are over the images of the split.
 
 Departures: the same figures of the predicted classes stand beside, where a probability counts as 0 or 1; only pixels
-count that are labelled, and where all sensors of the scenario are valid; with more than two classes each is scored
-against all others, and the figures are the means over the classes.
+count that are labelled, and where all sensors of the scenario are valid, so that an image at a scene's or a split's
+border may be small; with more than two classes each is scored against all others, and the figures are the means over
+the classes.
 """
 
 from __future__ import annotations

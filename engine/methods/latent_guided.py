@@ -16,7 +16,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -46,7 +46,7 @@ class LatentGuidedOptions(UniformOptions):
     """
 
     latent: str | None = None
-    sigma: float | Literal["median"] = 1.0
+    sigma: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["median"] = 1.0
     ridge: float = Field(default=1e-3, gt=0)
     temperature: float = Field(default=0.5, ge=0)
     mixture: float = Field(default=0.5, ge=0, le=1)

@@ -26,7 +26,12 @@ _NETWORKS: Mapping[str, tuple[type[Settings], Callable[..., Network]]] = {
 }
 
 
-def _checked(name: str, options: Mapping[str, Any]) -> Settings:
+def network_options(name: str, options: Mapping[str, Any]) -> Settings:
+    """The options of a network, checked, with its defaults.
+
+    Raises:
+        RecipeError: If there is no such network, or an option is unknown or wrong.
+    """
     if name not in _NETWORKS:
         raise RecipeError(f"network.name: {name!r} is none of {', '.join(_NETWORKS)}")
     try:
@@ -48,7 +53,7 @@ def check_network(name: str, options: Mapping[str, Any], bands: Mapping[str, int
     Raises:
         RecipeError: If there is no such network, or an option is unknown or wrong.
     """
-    checked = _checked(name, options)
+    checked = network_options(name, options)
     if isinstance(checked, MeanFusionOptions | StarsOptions) and checked.encoder not in ENCODERS:
         raise RecipeError(f"network.options.encoder: {checked.encoder!r} is none of {', '.join(ENCODERS)}")
     if isinstance(checked, CbcOptions):
@@ -68,4 +73,4 @@ def build_network(name: str, options: Mapping[str, Any], bands: Mapping[str, int
         RecipeError: If there is no such network, or an option is unknown or wrong.
     """
     check_network(name, options, bands)
-    return _NETWORKS[name][1](_checked(name, options), bands, classes)
+    return _NETWORKS[name][1](network_options(name, options), bands, classes)

@@ -34,13 +34,16 @@ class LabelMapping:
     remap: Mapping[int, int]
     ignore: frozenset[int]
 
-    def indices(self, values: NDArray[np.generic], valid: NDArray[np.bool_], where: str) -> NDArray[np.int16]:
+    def indices(
+        self, values: NDArray[np.generic], valid: NDArray[np.bool_], where: str, form: str = "{}"
+    ) -> NDArray[np.int16]:
         """Class indices ``[h, w]`` of label values; IGNORED where not ``valid`` or to be ignored.
 
         Args:
             values: ``[h, w]`` label values.
             valid: ``[h, w]``.
             where: File and window, for the message.
+            form: How a value is written there.
 
         Raises:
             LabelError: If a value is neither a class's, nor replaced, nor ignored.
@@ -56,8 +59,8 @@ class LabelMapping:
             elif int(raw) not in self.ignore and value not in self.ignore:
                 known = ", ".join(f"{item.value} {item.name}" for item in self.classes)
                 raise LabelError(
-                    f"{where}: label value {raw} is none of the classes ({known}); add a class, replace it with "
-                    "data.labels.remap, or add it to data.labels.ignore"
+                    f"{where}: label value {form.format(raw)} is none of the classes ({known}); add a class, replace "
+                    "it with data.labels.remap, or add it to data.labels.ignore"
                 )
         return found
 
@@ -85,7 +88,7 @@ class RasterLabels:
             self._reader.close()
             raise LabelError(
                 f"{spec}: labels are one band, or three of colours; this has {len(self._reader.band_names)}; "
-                "choose one with @1"
+                "choose with @1, or @1,2,3"
             )
 
     def read(self, window: Window) -> NDArray[np.int16]:
@@ -98,6 +101,7 @@ class RasterLabels:
                 raise LabelError(f"{where}: three bands of labels are colours in bytes, these are {values.dtype}")
             red, green, blue = block.values.astype(np.int32)
             values = red << 16 | green << 8 | blue
+            return self.mapping.indices(values, block.valid, where, "0x{:06X}")
         return self.mapping.indices(values, block.valid, where)
 
     def close(self) -> None:

@@ -4,7 +4,9 @@ E. J. Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022
 are those with which I. Ulku et al., "Latent Space Guided Scenario Sampling for Multimodal Segmentation Under Missing
 Modalities" (2026), compare; as there A starts from Kaiming's uniform distribution and B from zero.
 
-Departure: running statistics of frozen norms stay as they are; in the published code they move.
+Departures: running statistics of frozen norms stay as they are; in the published code they move. Which layers are
+adapted in a network that the paper does not adapt, or gives no list for (CMX), is that network's choice: the linear
+layers and convolutions of its deepest fusion.
 """
 
 from __future__ import annotations

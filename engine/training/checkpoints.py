@@ -124,9 +124,19 @@ def find(run: Path, kind: Kind) -> Path:
     if found is None:
         other: Kind = "last" if kind == "best" else "best"
         there = newest(run / "checkpoints", other)
-        hint = f"it has a {other} one: --checkpoint {other}" if there else "train it first with `engine train`"
+        hint = (
+            f"it has a {other} one: --checkpoint {other}, or start.checkpoint in a recipe"
+            if there
+            else "train it first with `engine train`"
+        )
         raise RunError(f"{run}: has no {kind} checkpoint; {hint}")
     return found
+
+
+def remove_best(run: Path) -> None:
+    """Removes the best checkpoint of earlier stages, before one that is never validated."""
+    for old in _complete(run / "checkpoints", "best"):
+        shutil.rmtree(old)
 
 
 def step_of(checkpoint: Path) -> int:

@@ -41,8 +41,8 @@ from engine.training.run import (
     create,
     open_start,
     read_modalities,
+    recipe_of,
     unpretrained,
-    write_modalities,
 )
 from engine.training.schedule import Stage, build_optimizer, lay_out, rate_factor
 
@@ -160,9 +160,13 @@ class Training:
         self.stages = lay_out(recipe.stages)
         self.steps = self.stages[-1].end
         self.fabric = Fabric(accelerator=accelerator, devices=1, precision=self._precision(accelerator))
-        if not resume:
+        if resume:
+            self._same("recipe", recipe_of(folder).digest, recipe.digest)
+        else:
             check_free(folder)
         self.survey = self._survey()
+        if resume:
+            self.survey = replace(self.survey, modalities=read_modalities(folder))
         torch.manual_seed(recipe.seed)
         checkpoint = checkpoints.newest(folder / "checkpoints", "last") if resume else None
         self.segmenter = self._segmenter(checkpoint)
@@ -174,14 +178,20 @@ class Training:
         self.wrapped = self.fabric.setup_module(self.segmenter)
         self.wrapped.mark_forward_method("detail")
         if not resume:
-            create(folder, recipe)
-        write_modalities(folder, self.survey.modalities)
+            create(folder, recipe, self.survey.modalities)
         self.progress = Progress(0, -1.0, 0, recipe.digest, torch.get_num_threads(), torch.__version__)
         self._checkpoint: Path | None = None
         if checkpoint is not None:
             self._resume(checkpoint)
         elif recipe.start is not None:
             checkpoints.save(folder / "checkpoints", "last", self.segmenter, None, self.progress)
+
+    def _same(self, what: str, there: object, here: object) -> None:
+        if there != here:
+            raise RunError(
+                f"{self.folder}: cannot go on: the {what} was {there} and is {here} now; "
+                "the weights would not be those of an uninterrupted training"
+            )
 
     def _precision(self, accelerator: str) -> Any:  # noqa: ANN401 (Fabric's literal type)
         if self.recipe.precision != "auto":
@@ -211,7 +221,7 @@ class Training:
         if checkpoint is None:
             segmenter = open_start(self.recipe, start, self.survey.modalities).train()
         else:
-            segmenter = build_segmenter(unpretrained(self.recipe), read_modalities(self.folder))
+            segmenter = build_segmenter(unpretrained(self.recipe), self.survey.modalities)
         self.survey = replace(self.survey, modalities=segmenter.modalities)
         return segmenter
 
@@ -220,16 +230,8 @@ class Training:
         found = checkpoints.load(checkpoint, self.segmenter)
         if adapted and any(found.step == stage.end for stage in self.stages):
             merge(self.segmenter.network)
-        for what, there, here in (
-            ("recipe", found.digest, self.progress.digest),
-            ("number of threads", found.threads, self.progress.threads),
-            ("version of torch", found.torch, self.progress.torch),
-        ):
-            if there != here:
-                raise RunError(
-                    f"{self.folder}: cannot go on: the {what} was {there} and is {here} now; "
-                    "the weights would not be those of an uninterrupted training"
-                )
+        self._same("number of threads", found.threads, self.progress.threads)
+        self._same("version of torch", found.torch, self.progress.torch)
         self.progress, self._checkpoint = found, checkpoint
 
     def run(self) -> None:
@@ -263,7 +265,9 @@ class Training:
         if self.progress.step > stage.first and self._checkpoint is not None:
             checkpoints.load_optimizer(self._checkpoint, optimizer)
         if self.progress.step == stage.first:
-            self.progress = replace(self.progress, best_score=-1.0)
+            self.progress = replace(self.progress, best_score=-1.0, best_step=0)
+            if stage.settings.schedule.validate_every is None:
+                checkpoints.remove_best(self.folder)
         return cast(torch.optim.Optimizer, self.fabric.setup_optimizers(optimizer))
 
     def _run_stage(self, stage: Stage, metrics: MetricsFile, board: SummaryWriter) -> None:

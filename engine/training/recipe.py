@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
+from torch import nn
 
 from engine.data.settings import DataSettings, Settings
 from engine.errors import EngineError, RecipeError
@@ -188,6 +189,9 @@ class Recipe(Settings):
             if twice:
                 raise ValueError(f"{what}: {', '.join(sorted(twice))} stands there twice")
         known = {modality.name for modality in self.modalities}
+        for name in known:
+            if hasattr(nn.ModuleDict(), name) or hasattr(nn.ParameterDict(), name):
+                raise ValueError(f"modalities: {name} is a name that torch uses itself; choose another")
         reserved = sorted(known & {AVAILABILITY, *OUTPUTS})
         if reserved:
             raise ValueError(
@@ -253,8 +257,6 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     except ValidationError as error:
         raise RecipeError(f"{path}:\n{_explained(error)}") from error
     root = (path.parent / recipe.data.root).resolve()
-    if not root.is_dir():
-        raise RecipeError(f"{path}: data.root: there is no folder {root}; set it with --set data.root=FOLDER")
     _check(recipe, path)
     update: dict[str, Any] = {"data": recipe.data.model_copy(update={"root": root})}
     if recipe.start is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from engine.errors import OutputError, RecipeError, RunError
 from engine.modality import BandStatistics, Modality
-from engine.networks.registry import build_network
+from engine.networks.registry import build_network, network_options
 from engine.networks.segmenter import Segmenter
 from engine.training.adaptation import adapt_as_at, merge
 from engine.training.checkpoints import Kind, find, load, step_of
@@ -39,23 +39,21 @@ def check_free(folder: Path) -> None:
         raise RunError(f"{folder}: exists and is not empty; choose another folder, or go on with --resume")
 
 
-def create(folder: Path, recipe: Recipe) -> None:
-    """Makes a run folder.
+def create(folder: Path, recipe: Recipe, modalities: Sequence[Modality]) -> None:
+    """Makes a run folder, with the recipe, and the modalities with their training statistics; the recipe comes last.
 
     Raises:
         OutputError: If it cannot be written.
     """
     try:
         (folder / "checkpoints").mkdir(parents=True)
-        write_recipe(recipe, folder / RECIPE)
+        content = json.dumps([asdict(modality) for modality in modalities], indent=1)
+        (folder / STATISTICS).write_text(content, encoding="utf-8")
+        aside = folder / f"{RECIPE}.part"
+        write_recipe(recipe, aside)
+        aside.replace(folder / RECIPE)
     except OSError as error:
         raise OutputError(f"{folder}: the run folder cannot be made: {error}") from error
-
-
-def write_modalities(folder: Path, modalities: Sequence[Modality]) -> None:
-    """Keeps the modalities with their training statistics."""
-    content = json.dumps([asdict(modality) for modality in modalities], indent=1)
-    (folder / STATISTICS).write_text(content, encoding="utf-8")
 
 
 def read_modalities(folder: Path) -> tuple[Modality, ...]:
@@ -80,15 +78,29 @@ def read_modalities(folder: Path) -> tuple[Modality, ...]:
     )
 
 
-def open_run(folder: Path, kind: Kind) -> tuple[Recipe, Segmenter]:
+def recipe_of(folder: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe of a run.
+
+    Raises:
+        RunError: If the folder is no run.
+    """
+    if not (folder / RECIPE).exists():
+        raise RunError(f"{folder}: is no run folder: it has no {RECIPE}")
+    return read_recipe(folder / RECIPE, overrides)
+
+
+def open_run(folder: Path, kind: Kind, overrides: Sequence[str] = ()) -> tuple[Recipe, Segmenter]:
     """A trained run: its recipe, and its network with the weights of a checkpoint, in evaluation mode.
+
+    Args:
+        folder: The run folder.
+        kind: Which checkpoint.
+        overrides: What to replace in the recipe, as ``--set`` does.
 
     Raises:
         RunError: If the folder is no run, or has no such checkpoint.
     """
-    if not (folder / RECIPE).exists():
-        raise RunError(f"{folder}: is no run folder: it has no {RECIPE}")
-    recipe = read_recipe(folder / RECIPE)
+    recipe = recipe_of(folder, overrides)
     segmenter = build_segmenter(unpretrained(recipe), read_modalities(folder))
     checkpoint = find(folder, kind)
     adapted = adapt_as_at(segmenter.network, recipe, step_of(checkpoint))
@@ -102,6 +114,11 @@ def unpretrained(recipe: Recipe) -> Recipe:
     """A recipe without the pretrained weights of its network, which a checkpoint replaces."""
     options = {key: value for key, value in recipe.network.options.items() if key != "weights"}
     return recipe.model_copy(update={"network": recipe.network.model_copy(update={"options": options})})
+
+
+def _network_of(recipe: Recipe) -> tuple[str, object]:
+    network = unpretrained(recipe).network
+    return network.name, network_options(network.name, network.options)
 
 
 def open_start(recipe: Recipe, start: StartSettings, modalities: Sequence[Modality]) -> Segmenter:
@@ -119,7 +136,7 @@ def open_start(recipe: Recipe, start: StartSettings, modalities: Sequence[Modali
     theirs, trained = open_run(start.run, start.checkpoint)
     compared: list[tuple[str, object, object]] = [
         ("classes", [item.value for item in theirs.classes], [item.value for item in recipe.classes]),
-        ("network", unpretrained(theirs).network, unpretrained(recipe).network),
+        ("network", _network_of(theirs), _network_of(recipe)),
     ]
     if not start.modalities:
         compared.append(("modalities", theirs.modalities, recipe.modalities))

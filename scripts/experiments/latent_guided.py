@@ -103,7 +103,6 @@ def rows_of(recipe: Any, folder: Path, setting: str) -> list[dict[str, Any]]:  #
     from engine.data.survey import SceneCollection
     from engine.evaluation.predictors import torch_predictor
     from engine.evaluation.scenarios import evaluate
-    from engine.methods.latent_guided import distribution_of
     from engine.training.run import open_run
 
     _, segmenter = open_run(folder, "last")
@@ -116,9 +115,13 @@ def rows_of(recipe: Any, folder: Path, setting: str) -> list[dict[str, Any]]:  #
         collection.close()
     rows = [{key: row[key] for key in ("scenario", "miou", "overall_accuracy")} for row in found.rows()]
     if setting == "latent_guided":
-        drawn = distribution_of(folder / f"scenarios-{setting}.json")
-        for row, distortion, probability in zip(rows, drawn.distortions, drawn.probabilities, strict=False):
-            row |= {"distortion": distortion, "probability": probability}
+        drawn = json.loads((folder / f"scenarios-{setting}.json").read_text(encoding="utf-8"))
+        for row in rows[:-1]:
+            place = drawn["scenarios"].index(row["scenario"])
+            row |= {
+                key: drawn[many][place]
+                for key, many in (("distortion", "distortions"), ("probability", "probabilities"))
+            }
     return rows
 
 
@@ -216,15 +219,18 @@ def main() -> None:
             missing = tuple(setting for setting in SETTINGS if (data, network, seed, setting) not in there)
             if missing:
                 jobs.append((data, network, seed, missing, arguments.root.resolve(), arguments.work.resolve()))
+    failed = False
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(arguments.jobs, mp_context=context) as pool:
         running = {pool.submit(group, *job): job[:3] for job in jobs}
         for done in as_completed(running):
             if (error := done.exception()) is not None:
                 print(*running[done], f"failed: {error}", file=sys.stderr, flush=True)
+                failed = True
             else:
                 append(done.result())
                 print(*running[done], "done", file=sys.stderr, flush=True)
+    sys.exit(failed)
 
 
 if __name__ == "__main__":

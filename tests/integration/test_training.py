@@ -91,6 +91,40 @@ def test_a_resume_with_another_recipe_or_thread_count_is_refused(make_recipe: Ma
         torch.set_num_threads(threads)
 
 
+def test_there_must_be_a_run_of_that_recipe_to_go_on_with(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    recipe = make_recipe(tmp_path, OVERRIDES)
+    with pytest.raises(RunError, match="is no run folder"):
+        Training(recipe, tmp_path / "none", resume=True, accelerator="cpu")
+    Training(recipe, tmp_path / "run", accelerator="cpu")  # killed before its first checkpoint
+    with pytest.raises(RunError, match="cannot go on: the recipe was"):
+        Training(make_recipe(tmp_path, ["seed=7"]), tmp_path / "run", resume=True, accelerator="cpu")
+
+
+def test_a_stage_that_is_never_validated_leaves_no_best_weights_of_an_earlier_one(
+    make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    recipe = make_recipe(tmp_path)
+    first = recipe.stages[0]
+    schedule = first.schedule.model_copy(update={"validate_every": None})
+    second = first.model_copy(update={"name": "tune", "schedule": schedule})
+    training = Training(recipe.model_copy(update={"stages": (first, second)}), tmp_path / "run", accelerator="cpu")
+    training.run()
+    assert training.progress.best_step == 0
+    assert newest(tmp_path / "run" / "checkpoints", "best") is None
+
+
+def test_weights_are_taken_from_a_run_whose_data_are_gone(
+    make_recipe: MakeRecipe, tmp_path: Path, run_folder: Path
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(run_folder, base)
+    recipe = read_recipe(base / "recipe.yaml")
+    text = (base / "recipe.yaml").read_text()
+    (base / "recipe.yaml").write_text(text.replace(str(recipe.data.root), "/no/such/folder"))
+    Training(started(make_recipe, tmp_path, base), tmp_path / "run", accelerator="cpu")
+    assert same(tmp_path / "run", base)
+
+
 def test_a_taken_folder_is_refused(make_recipe: MakeRecipe, run_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="not empty"):
         Training(make_recipe(tmp_path), run_folder, accelerator="cpu")
@@ -132,7 +166,8 @@ def test_evaluate_lays_out_the_scores_of_images(run_folder: Path, tmp_path: Path
     evaluate = [sys.executable, "-m", "engine.cli", "evaluate", str(run_folder), "--protocol", "lgss"]
     done = subprocess.run([*evaluate, "-o", str(tmp_path / "one")], capture_output=True, text=True, check=True)
     assert done.stdout.count("±") == 7 * 4 + 1
-    command = [*evaluate, str(run_folder), "-o", str(tmp_path / "two")]
+    shutil.copytree(run_folder, tmp_path / "again")
+    command = [*evaluate, str(tmp_path / "again"), "-o", str(tmp_path / "two")]
     subprocess.run(command, capture_output=True, check=True)
     one, two = (
         list(csv.DictReader((tmp_path / name / "lgss.csv").read_text().splitlines())) for name in ("one", "two")
@@ -143,9 +178,23 @@ def test_evaluate_lays_out_the_scores_of_images(run_folder: Path, tmp_path: Path
     assert [2 * int(row["images"]) for row in one] == [int(row["images"]) for row in two]
     report = json.loads((tmp_path / "one" / "lgss.json").read_text())
     assert len(report["scenarios"][0]["scores"]) == int(one[0]["images"])
-    refused = subprocess.run([*evaluate[:-2], str(run_folder)], capture_output=True, text=True, check=False)
-    assert refused.returncode == 2
-    assert "--protocol lgss only" in refused.stderr
+    for words, said in (
+        ([*evaluate[:-2], str(tmp_path / "again")], "--protocol lgss only"),
+        ([*evaluate, str(run_folder), "-o", str(tmp_path / "x")], "stands there twice"),
+        ([*evaluate, "--set", "data.root=nowhere"], "data.root: there is no folder"),
+        ([*evaluate, "--data", str(other(tmp_path, run_folder))], "its classes are"),
+    ):
+        refused = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert refused.returncode == 2
+        assert said in refused.stderr
+
+
+def other(folder: Path, run: Path) -> Path:
+    """The run's recipe with another value for a class."""
+    text = (run / "recipe.yaml").read_text()
+    path = folder / "other.yaml"
+    path.write_text(text.replace("- value: 3\n", "- value: 33\n"))
+    return path
 
 
 def started(make_recipe: MakeRecipe, folder: Path, run: Path, *overrides: str) -> Recipe:

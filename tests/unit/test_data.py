@@ -16,7 +16,7 @@ from engine.data.scenes import scene_specs
 from engine.data.settings import DataSettings, FoldSplit
 from engine.data.splits import scene_splits, split_mask
 from engine.data.survey import SceneCollection, survey
-from engine.errors import LabelError, SplitError
+from engine.errors import LabelError, RecipeError, SplitError
 from engine.grid import Grid, Window
 from engine.methods.uniform import UniformSampler
 from engine.modality import LandClass, Modality
@@ -66,6 +66,11 @@ def test_statistics_come_from_valid_training_pixels_alone(collection: SceneColle
     b = np.linspace(-3, 3, 2000).reshape(40, 50)[:, :25][in_training()[:, :25]]
     assert found.modalities[1].statistics[0].mean == pytest.approx(b.mean(), rel=1e-5)
     assert found.class_counts.tolist() == [499, 500]
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"data.root: there is no folder .*nowhere"):
+        SceneCollection(data_settings(tmp_path), tmp_path / "nowhere", MODALITIES, CLASSES)
 
 
 def test_a_chip_is_a_function_of_seed_epoch_and_sample(collection: SceneCollection) -> None:
@@ -249,6 +254,15 @@ def test_potsdam_is_read_as_it_is_published(tmp_path: Path, write_raster: Write)
                 rgb, irrg, dsm = (int(patch.values[key][0, 0, 0]) for key in ("rgb", "irrg", "dsm"))
                 assert rgb == irrg - 100 == dsm
                 np.testing.assert_array_equal(patch.labels, [[1, 0, 0, 0, 0, 0]] * 8)
+
+
+def test_a_colour_that_is_no_class_is_named_as_one(
+    collection: SceneCollection, tmp_path: Path, write_raster: Write
+) -> None:
+    colours = np.full((3, 40, 50), [[[10]], [[11]], [[255]]], np.uint8)
+    write_raster("labels.tif", colours)
+    with pytest.raises(LabelError, match="label value 0x0A0BFF is none of the classes"):
+        collection[0].labels(Window(0, 0, 4, 4), "train")
 
 
 def test_colours_of_labels_are_bytes(collection: SceneCollection, tmp_path: Path, write_raster: Write) -> None:

@@ -63,12 +63,6 @@ def test_a_missing_key_is_named(content: dict[str, Any], tmp_path: Path) -> None
     assert "data.split" in refused(content, tmp_path)
 
 
-def test_a_missing_folder_is_named(content: dict[str, Any], tmp_path: Path) -> None:
-    message = refused(content, tmp_path, [f"data.root={tmp_path / 'nowhere'}"])
-    assert "data.root" in message
-    assert "nowhere" in message
-
-
 def test_a_source_of_an_unknown_modality_is_named(content: dict[str, Any], tmp_path: Path) -> None:
     content["data"]["scenes"][0]["sources"]["thermal"] = "thermal.tif"
     message = refused(content, tmp_path)
@@ -126,3 +120,15 @@ def test_rates_warm_up_and_decay() -> None:
     assert rate_factor(50, 100, 10, cosine) == pytest.approx(0.5)
     step = DecaySettings(name="step", warmup=0, gamma=0.5, step_epochs=2)
     assert [rate_factor(epoch * 10, 100, 10, step) for epoch in range(5)] == [1, 1, 0.5, 0.5, 0.25]
+
+
+def test_names_that_torch_takes_itself_are_refused(content: dict[str, Any], tmp_path: Path) -> None:
+    content["modalities"][0]["name"] = "values"
+    content["data"]["scenes"][0]["sources"] = {"values": "a.tif"}
+    assert "modalities: values is a name that torch uses itself" in refused(content, tmp_path)
+
+
+def test_a_width_of_the_kernel_is_positive(content: dict[str, Any], tmp_path: Path) -> None:
+    for width in (0, -1, float("nan")):
+        content["stages"][0] |= stage("latent_guided", {"sigma": width})
+        assert "sigma" in refused(content, tmp_path)
