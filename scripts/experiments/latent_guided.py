@@ -165,7 +165,10 @@ def append(rows: list[dict[str, Any]]) -> None:
 
 
 def table() -> None:
-    """Prints the mean over the scenarios of each setting, and the paired differences with their 95 % intervals."""
+    """Prints the mean over the scenarios of each setting, and the paired differences with their 95 % intervals.
+
+    A group is one base training with its three fine-tunings; differences are in points of mIoU.
+    """
     import numpy as np
     from scipy import stats
 
@@ -179,20 +182,18 @@ def table() -> None:
         "| data | network | seeds | " + " | ".join(SETTINGS) + " | " + " | ".join(f"{a} - {b}" for a, b in pairs) + " |"
     )
     print("|---" * (3 + len(SETTINGS) + len(pairs)) + "|")
-    for data, network in dict.fromkeys((data, network) for data, network, _, _ in scores):
-        seeds = sorted({key[2] for key in scores if key[:2] == (data, network)})
-        seeds = [seed for seed in seeds if all((data, network, seed, setting) in scores for setting in SETTINGS)]
-        if not seeds:
-            continue
-        by = {setting: np.array([scores[data, network, seed, setting] for seed in seeds]) for setting in SETTINGS}
-        cells = [f"{by[setting].mean():.4f}" for setting in SETTINGS]
+    groups = list(dict.fromkeys(key[:3] for key in scores))
+    groups = [key for key in groups if all((*key, setting) in scores for setting in SETTINGS)]
+    cells = list(dict.fromkeys(key[:2] for key in groups))
+    for data, network in [*cells, ("all", "all")]:
+        chosen = [key for key in groups if data == "all" or key[:2] == (data, network)]
+        by = {setting: np.array([scores[(*key, setting)] for key in chosen]) for setting in SETTINGS}
+        words = [data, network, str(len(chosen)), *(f"{by[setting].mean():.4f}" for setting in SETTINGS)]
         for one, other in pairs:
             apart = 100 * (by[one] - by[other])
-            half = (
-                stats.t.ppf(0.975, len(seeds) - 1) * apart.std(ddof=1) / len(seeds) ** 0.5 if len(seeds) > 1 else np.nan
-            )
-            cells.append(f"{apart.mean():+.2f} ± {half:.2f}")
-        print(f"| {data} | {network} | {len(seeds)} | " + " | ".join(cells) + " |")
+            error = apart.std(ddof=1) / len(chosen) ** 0.5 if len(chosen) > 1 else np.nan
+            words.append(f"{apart.mean():+.2f} ± {stats.t.ppf(0.975, len(chosen) - 1) * error:.2f}")
+        print("| " + " | ".join(words) + " |")
 
 
 def main() -> None:
