@@ -178,10 +178,9 @@ def table() -> None:
         if row["scenario"] == "mean"
     }
     pairs = (("latent_guided", "uniform"), ("uniform", "lora"), ("latent_guided", "base"), ("uniform", "base"))
-    print(
-        "| data | network | seeds | " + " | ".join(SETTINGS) + " | " + " | ".join(f"{a} - {b}" for a, b in pairs) + " |"
-    )
-    print("|---" * (3 + len(SETTINGS) + len(pairs)) + "|")
+    headings = ["data", "network", "groups", *SETTINGS, *(f"{one} - {other}" for one, other in pairs)]
+    print("| " + " | ".join(headings) + " |")
+    print("|---" * len(headings) + "|")
     groups = list(dict.fromkeys(key[:3] for key in scores))
     groups = [key for key in groups if all((*key, setting) in scores for setting in SETTINGS)]
     cells = list(dict.fromkeys(key[:2] for key in groups))
