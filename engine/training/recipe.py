@@ -235,6 +235,9 @@ class Recipe(Settings):
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Reads a recipe; ``data.root`` and ``start.run`` become absolute.
 
+    With ``base: other.yaml`` (relative to the recipe's folder) it says only what differs from another recipe: mappings
+    are merged key by key, all else is replaced, lists as a whole.
+
     Args:
         path: YAML file.
         overrides: ``key.path=value`` each, values in YAML; list items by number.
@@ -242,14 +245,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         RecipeError: If the file cannot be read, a key is unknown, missing or wrong, or things do not combine.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{path}: is not YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise RecipeError(f"{path}: a recipe is a mapping of keys; found {type(content).__name__}")
+    content = _content(path)
     for override in overrides:
         _override(content, override)
     try:
@@ -269,6 +265,34 @@ def write_recipe(recipe: Recipe, path: Path) -> None:
     """Writes a recipe that :func:`read_recipe` reads back as it is."""
     content = recipe.model_dump(mode="json", exclude_defaults=False)
     path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def _content(path: Path, derived: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """What a recipe says, on top of the recipe that it is based on."""
+    if path.resolve() in derived:
+        raise RecipeError(f"{path}: base: the recipe is based on itself")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path}: a recipe is a mapping of keys; found {type(content).__name__}")
+    base = content.pop("base", None)
+    if base is None:
+        return content
+    if not isinstance(base, str):
+        raise RecipeError(f"{path}: base: the path of a recipe is wanted; found {base!r}")
+    return _merged(_content(path.parent / base, (*derived, path.resolve())), content)
+
+
+def _merged(base: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in own.items():
+        there = merged.get(key)
+        merged[key] = _merged(there, value) if isinstance(there, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def _check(recipe: Recipe, path: Path) -> None:

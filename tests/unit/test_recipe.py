@@ -1,5 +1,6 @@
 """Recipes: what is wrong is named by its key."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,10 @@ def refused(content: dict[str, Any], folder: Path, overrides: Sequence[str] = ()
     return str(caught.value)
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "recipes").glob("*.yaml")))
+RECIPES = sorted(path.relative_to(ROOT / "recipes").as_posix() for path in (ROOT / "recipes").rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_of_the_project_reads(name: str, tmp_path: Path) -> None:
     assert read_recipe(ROOT / "recipes" / name, [f"data.root={tmp_path}"]).data.root == tmp_path
 
@@ -132,3 +136,35 @@ def test_a_width_of_the_kernel_is_positive(content: dict[str, Any], tmp_path: Pa
     for width in (0, -1, float("nan")):
         content["stages"][0] |= stage("latent_guided", {"sigma": width})
         assert "sigma" in refused(content, tmp_path)
+
+
+def test_a_recipe_says_only_what_differs_from_its_base(content: dict[str, Any], tmp_path: Path) -> None:
+    first, second, third = (tmp_path / name for name in ("first.yaml", "below/second.yaml", "below/third.yaml"))
+    second.parent.mkdir()
+    first.write_text(yaml.safe_dump(content), encoding="utf-8")
+    second.write_text("base: ../first.yaml\nname: second\ndata: {chip: 24}\n", encoding="utf-8")
+    third.write_text("base: second.yaml\nseed: 7\nstages: []\n", encoding="utf-8")
+    found, its_base = read_recipe(second), read_recipe(first)
+    assert (found.name, found.data.chip) == ("second", 24)
+    assert found.data.split == its_base.data.split
+    assert found.stages == its_base.stages
+    assert found.data.root == (second.parent / content["data"].get("root", ".")).resolve()
+    with pytest.raises(RecipeError, match="stages: "):  # a list is replaced as a whole
+        read_recipe(third)
+    assert read_recipe(third, [f"stages={json.dumps(content['stages'])}"]).seed == 7
+
+
+def test_a_recipe_based_on_itself_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text("base: other.yaml\n", encoding="utf-8")
+    (tmp_path / "other.yaml").write_text("base: one.yaml\n", encoding="utf-8")
+    with pytest.raises(RecipeError, match="based on itself"):
+        read_recipe(tmp_path / "one.yaml")
+
+
+def test_a_base_that_is_no_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text("base: none.yaml\n", encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"none\.yaml: cannot be read"):
+        read_recipe(tmp_path / "one.yaml")
+    (tmp_path / "one.yaml").write_text("base: [none.yaml]\n", encoding="utf-8")
+    with pytest.raises(RecipeError, match="base: the path of a recipe is wanted"):
+        read_recipe(tmp_path / "one.yaml")

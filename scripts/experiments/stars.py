@@ -1,0 +1,288 @@
+"""STARS: does a sensor map better alone when it has learned beside another one?
+
+On each data set STARS, its ablations (tables 4 and 5 of the paper) and the models that it is compared with: one sensor
+alone, one fine-tuned from the other, all stacked as one; the recipes of recipes/stars, made small. All of a seed learn
+from the same chips in the same order for the same number of steps. Nothing is chosen on the way: no validation, the
+last weights, one reading of the test split. A row a scenario goes to the CSV when a training is done; what stands
+there is not done again:
+
+    python scripts/experiments/stars.py DATA --work FOLDER [--seeds 0 1 2] [--jobs 4] [--only ombria zion/stars]
+    python scripts/experiments/stars.py --table
+
+DATA holds zion/ and ombria/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import multiprocessing
+import sys
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+RECIPES = ROOT / "recipes" / "stars"
+RESULTS = ROOT / "docs" / "experiments" / "stars.csv"
+COLUMNS = ("data", "setting", "seed", "scenario", "miou", "overall_accuracy", "spread_3", "spread_4")
+BATCH, STEPS, RATE = 8, 800, 1e-3
+NETWORK = {"encoder": "resnet-tiny", "pyramid": 64, "width": 32}
+"""Fixed before the first result: three seeds of the whole table in about 90 minutes on four cores."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One training: its recipe, options of its method, and the setting that it starts from."""
+
+    recipe: str
+    options: dict[str, Any] = field(default_factory=dict)
+    start: str | None = None
+
+
+def _aligned(recipe: str) -> dict[str, Setting]:
+    """STARS and its ablations."""
+    bare: dict[str, Any] = {"semantic": 0, "translate": False}
+    return {
+        "stars": Setting(recipe),
+        "no alignment": Setting(recipe, {**bare, "translation": 0}),
+        "L_ncs": Setting(recipe, bare),
+        "trans, L_ncs": Setting(recipe, {"semantic": 0}),
+        "L_ncs, L_psc": Setting(recipe, {"translate": False}),
+        "L_psc": Setting(recipe, {"translation": 0}),
+        "beta .02": Setting(recipe, {"translation": 0.02}),
+        "beta .8": Setting(recipe, {"translation": 0.8}),
+        **{
+            f"beta {str(beta)[1:]}, no detach": Setting(recipe, {"translation": beta, "detach": False})
+            for beta in (0.02, 0.2, 0.8)
+        },
+    }
+
+
+SETTINGS: dict[str, dict[str, Setting]] = {
+    "ombria": {
+        "s1 alone": Setting("ombria-s1"),
+        "s2 alone": Setting("ombria-s2"),
+        "concatenation": Setting("ombria-concatenation"),
+        "s1 from s2": Setting("ombria-s1-from-s2", start="s2 alone"),
+        "s2 from s1": Setting("ombria-s2-from-s1", start="s1 alone"),
+        **_aligned("ombria"),
+    },
+    "zion": {
+        "optical alone": Setting("zion-optical"),
+        "dem alone": Setting("zion-dem"),
+        "concatenation": Setting("zion-concatenation"),
+        "dem from optical": Setting("zion-dem-from-optical", start="optical alone"),
+        "optical from dem": Setting("zion-optical-from-dem", start="dem alone"),
+        **_aligned("zion"),
+    },
+    "zion, three": {
+        "rgb alone": Setting("zion-rgb"),
+        "nir alone": Setting("zion-nir"),
+        "dem alone": Setting("zion-dem"),
+        "concatenation": Setting("zion-concatenation"),
+        **{name: _aligned("zion-three")[name] for name in ("stars", "no alignment")},
+    },
+}
+
+
+def folder_of(work: Path, data: str, setting: str, seed: int) -> Path:
+    """Where the run of one training lies."""
+    return work / "".join(letter if letter.isalnum() else "-" for letter in f"{data}-{setting}-{seed}")
+
+
+def recipe_of(data: str, setting: str, seed: int, root: Path, work: Path) -> Any:  # noqa: ANN401
+    """The recipe of one training."""
+    from engine.training.recipe import read_recipe
+
+    chosen = SETTINGS[data][setting]
+    stage = {
+        "method": {"name": "stars", "options": chosen.options},
+        "schedule": {
+            "epochs": 1,
+            "samples": STEPS * BATCH,
+            "batch": BATCH,
+            "validate_every": None,
+            "clip": 5,
+            "optimizer": {"name": "adam", "learning_rate": RATE, "weight_decay": 1e-4},
+            "decay": {"name": "cosine", "warmup": 0.0125, "warmup_from": 0.01},
+        },
+    }
+    overrides = {
+        "seed": seed,
+        "data.root": str(root / "ombria" if data == "ombria" else root),
+        "data.chip": 128,
+        "network.options": NETWORK,
+        "stages": [stage],
+    }
+    if chosen.start is not None:
+        overrides["start.run"] = str(folder_of(work, data, chosen.start, seed))
+    return read_recipe(
+        RECIPES / f"{chosen.recipe}.yaml", [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
+    )
+
+
+def spread(segmenter: Any, collection: Any) -> dict[str, float]:  # noqa: ANN401
+    """Variance of the shared features of stages 3 and 4 over training chips: mean over channels and sensors."""
+    import torch
+
+    from engine.data.chips import complete_chips
+    from engine.training.batches import collate
+
+    found: dict[tuple[str, int], list[Any]] = {}
+    with torch.inference_mode():
+        for chip in islice(complete_chips(collection), 128):
+            batch = collate([chip])
+            for name, levels in segmenter.detail(batch.inputs, batch.availability).shared.items():
+                for stage, level in enumerate(levels, 3):
+                    found.setdefault((name, stage), []).append(level.movedim(1, 3).flatten(0, 2))
+    variances = {key: float(torch.cat(parts).var(dim=0).mean()) for key, parts in found.items()}
+    return {
+        f"spread_{stage}": sum(value for (_, one), value in variances.items() if one == stage)
+        / len(segmenter.modalities)
+        for stage in (3, 4)
+    }
+
+
+def train(data: str, setting: str, seed: int, root: Path, work: Path) -> list[dict[str, Any]]:
+    """Trains one setting from where it is, and scores it on the test split in every scenario."""
+    import torch
+
+    from engine.data.survey import SceneCollection
+    from engine.evaluation.predictors import torch_predictor
+    from engine.evaluation.scenarios import evaluate
+    from engine.training.loop import Training
+    from engine.training.run import open_run
+
+    torch.set_num_threads(1)
+    folder = folder_of(work, data, setting, seed)
+    recipe = recipe_of(data, setting, seed, root, work)
+    Training(recipe, folder, resume=(folder / "recipe.yaml").exists(), accelerator="cpu").run()
+    _, segmenter = open_run(folder, "last")
+    with closing(
+        SceneCollection(recipe.data, recipe.data.root, segmenter.modalities, recipe.class_values)
+    ) as collection:
+        predict = torch_predictor(segmenter, torch.device("cpu"))
+        chip = recipe.data.chip
+        found = evaluate(collection, segmenter.modalities, predict, "test", chip, chip // 8)
+        spreads = spread(segmenter, collection) if len(segmenter.modalities) > 1 else {}
+    known = {"data": data, "setting": setting, "seed": seed}
+    rows = [{**known, **spreads, **{key: row[key] for key in COLUMNS if key in row}} for row in found.rows()]
+    if setting == "concatenation":
+        rows[0]["scenario"] = "all"
+    return rows[:1] if len(segmenter.modalities) == 1 else rows
+
+
+def read() -> list[dict[str, str]]:
+    """The rows there are."""
+    if not RESULTS.exists():
+        return []
+    with RESULTS.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def append(rows: list[dict[str, Any]]) -> None:
+    """Adds rows to the CSV."""
+    new = not RESULTS.exists()
+    with RESULTS.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, restval="")
+        if new:
+            writer.writeheader()
+        writer.writerows(
+            {key: f"{value:.5g}" if isinstance(value, float) else value for key, value in row.items()} for row in rows
+        )
+
+
+def table() -> None:
+    """Prints for each data set mIoU by setting and scenario, and what STARS has more, paired by seed, in points."""
+    import numpy as np
+    from scipy import stats
+
+    scores: dict[tuple[str, str, str], dict[int, float]] = {}
+    spreads: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for row in read():
+        key = row["data"], row["setting"], row["scenario"]
+        scores.setdefault(key, {})[int(row["seed"])] = float(row["miou"])
+        if row["scenario"] == "mean":
+            spreads.setdefault(key[:2], []).append((float(row["spread_3"]), float(row["spread_4"])))
+    for data in dict.fromkeys(key[0] for key in scores):
+        columns = list(dict.fromkeys(key[2] for key in scores if key[:2] == (data, "stars")))
+        names = {"+".join(column for column in columns if "+" not in column and column != "mean"): "all"}
+        print(f"\n{data}\n\n| | seeds | " + " | ".join(columns) + " | variance of stages 3, 4 |")
+        print("|---" * (len(columns) + 3) + "|")
+        for setting in SETTINGS[data]:
+            words, seeds = [], set()
+            for column in columns:
+                own = scores.get((data, setting, column)) or scores.get((data, setting, names.get(column, "")), {})
+                reference = scores.get((data, "stars", column), {})
+                common = sorted(own.keys() & reference.keys())
+                seeds |= own.keys()
+                word = f"{np.mean(list(own.values())):.3f}" if own else ""
+                if setting != "stars" and len(common) > 1:
+                    apart = 100 * np.array([reference[seed] - own[seed] for seed in common])
+                    half = stats.t.ppf(0.975, len(common) - 1) * apart.std(ddof=1) / len(common) ** 0.5
+                    word += f" ({apart.mean():+.1f} ± {half:.1f})"
+                words.append(word)
+            found = spreads.get((data, setting), [])
+            words.append(", ".join(f"{value:.3g}" for value in np.mean(found, axis=0)) if found else "")
+            print(f"| {setting} | {len(seeds)} | " + " | ".join(words) + " |")
+
+
+def main() -> None:
+    """Does what is missing, or prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("root", type=Path, nargs="?", metavar="DATA")
+    parser.add_argument("--work", type=Path, help="where the runs lie")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--jobs", type=int, default=4, help="trainings at a time, of one thread each")
+    parser.add_argument("--only", nargs="+", default=list(SETTINGS), metavar="DATA[/SETTING]")
+    parser.add_argument("--table", action="store_true", help="print the table of what is there")
+    arguments = parser.parse_args()
+    if arguments.table:
+        table()
+        return
+    if arguments.root is None or arguments.work is None:
+        parser.error("DATA and --work are needed")
+    root, work = arguments.root.resolve(), arguments.work.resolve()
+    there = {(row["data"], row["setting"], int(row["seed"])) for row in read()}
+    wanted = [
+        (data, setting, seed)
+        for seed in arguments.seeds
+        for data, settings in SETTINGS.items()
+        for setting in settings
+        if {data, f"{data}/{setting}"} & set(arguments.only)
+    ]
+    waiting = [job for job in wanted if job not in there]
+    failed = False
+    running: dict[Future[list[dict[str, Any]]], tuple[str, str, int]] = {}
+    with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        while waiting or running:
+            begun = set(running.values())
+            ready = [job for job in waiting if not _awaited(job) or _awaited(job) not in begun | set(waiting)]
+            for job in ready[: arguments.jobs - len(running)]:
+                waiting.remove(job)
+                running[pool.submit(train, *job, root, work)] = job
+            for done in wait(running, return_when=FIRST_COMPLETED).done:
+                job = running.pop(done)
+                if (error := done.exception()) is not None:
+                    print(*job, f"failed: {error}", file=sys.stderr, flush=True)
+                    failed = True
+                else:
+                    append(done.result())
+                    print(*job, "done", file=sys.stderr, flush=True)
+    sys.exit(failed)
+
+
+def _awaited(job: tuple[str, str, int]) -> tuple[str, str, int] | None:
+    """The training that must be done before this one."""
+    data, setting, seed = job
+    start = SETTINGS[data][setting].start
+    return None if start is None else (data, start, seed)
+
+
+if __name__ == "__main__":
+    main()
