@@ -128,13 +128,13 @@ def side_by_side(collection: SceneCollection, split: SplitName, size: int) -> It
                 yield patch
 
 
-def complete_chips(collection: SceneCollection) -> Iterator[Chip]:
-    """The training split side by side: the chips where all modalities are valid on a labelled pixel.
+def complete_chips(collection: SceneCollection, split: SplitName) -> Iterator[Chip]:
+    """A split side by side: the chips where all modalities are valid on a labelled pixel.
 
     Under the scenario of all modalities.
     """
     everything = Scenario((True,) * len(collection.modalities))
-    for patch in side_by_side(collection, "train", collection.data.chip):
+    for patch in side_by_side(collection, split, collection.data.chip):
         chip = masked(patch, everything, collection.modalities)
         if (chip.labels != IGNORED).any():
             yield chip

@@ -7,7 +7,7 @@ NeurIPS 2021 (sizes: its table 6). ResNet: K. He et al., "Deep Residual Learning
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -89,6 +89,10 @@ class Encoder(nn.Module, ABC):
     def stage(self, number: int, features: Tensor) -> Tensor:
         """One stage, 0 to 3: the stem's or the stage before's features to ``[B, C_i, H/s_i, W/s_i]``."""
 
+    @abstractmethod
+    def layers(self, number: int) -> Iterable[nn.Module]:
+        """The modules of one stage, 0 to 3."""
+
     def stages(self, features: Tensor) -> list[Tensor]:
         """What the stem gives to the maps of all stages."""
         maps = []
@@ -132,6 +136,10 @@ class SegformerEncoder(Encoder):
         tokens = self.first_norm(tokens)
         return tokens.transpose(1, 2).reshape(batch, width, rows, cols)
 
+    def layers(self, number: int) -> Iterable[nn.Module]:
+        """See :meth:`Encoder.layers`."""
+        return (self.later_stages[number - 1],) if number else (self.first_blocks, self.first_norm)
+
 
 class ResNetEncoder(Encoder):
     """ResNet: its 7 x 7 convolution, batch norm, ReLU and pooling are the stem."""
@@ -156,6 +164,10 @@ class ResNetEncoder(Encoder):
         """See :meth:`Encoder.stage`."""
         found: Tensor = self.shared[number](features)
         return found
+
+    def layers(self, number: int) -> Iterable[nn.Module]:
+        """See :meth:`Encoder.layers`."""
+        return (self.shared[number],)
 
 
 def _segformer_config(name: str) -> SegformerConfig:

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.data.settings import Settings
+from engine.errors import ModelError
 from engine.networks.contract import Detail, Inputs, Network, Normalise
 from engine.networks.encoders import Encoder, build_encoder
 from engine.networks.heads import resized
@@ -271,6 +272,8 @@ class Stars(Network):
         found = {}
         for key, (name, _) in self.routes.items():
             if name in aligned:
+                if aligned[name][-1][0, 0].numel() == 1:
+                    raise ModelError("data.chip: stars needs chips of more than 32 pixels: it compares places at 1/32")
                 stages = zip(cast(nn.ModuleList, self.translations[key]), aligned[name], strict=True)
                 found[key] = tuple(module(features) for module, features in stages)
         return found

@@ -1,4 +1,7 @@
-"""Checkpoints: safetensors and JSON, written aside, synced to the disk and renamed; the last two are kept."""
+"""Checkpoints: safetensors and JSON, written aside, synced to the disk and renamed.
+
+The two last and the best stay, and what a schedule's ``keep_every`` asks for, whose optimiser is left out.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ from safetensors.torch import load_file, save_file
 
 from engine.errors import OutputError, RunError
 
-Kind = Literal["last", "best"]
-KEPT: dict[Kind, int] = {"last": 2, "best": 1}
+Kind = Literal["last", "best", "kept"]
+_STAY: dict[Kind, int] = {"last": 2, "best": 1}
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,8 @@ def save(
 ) -> None:
     """Writes the checkpoint of ``progress.step`` whole or not at all, and removes older ones of its kind.
 
-    Before the first step there is no optimiser. A checkpoint that stands there already is of the same step of the same
-    training, hence the same.
+    Without an optimiser no training goes on from it. A checkpoint that stands there already is of the same step of the
+    same training, hence the same.
 
     Raises:
         OutputError: If the folder cannot be written.
@@ -100,8 +103,9 @@ def save(
     except (OSError, SafetensorError) as error:
         shutil.rmtree(aside, ignore_errors=True)
         raise OutputError(f"{final}: the checkpoint cannot be written: {error}") from error
-    for old in _complete(folder, kind)[: -KEPT[kind]]:
-        shutil.rmtree(old)
+    if kind in _STAY:
+        for old in _complete(folder, kind)[: -_STAY[kind]]:
+            shutil.rmtree(old)
 
 
 def _complete(folder: Path, kind: Kind) -> list[Path]:
@@ -131,6 +135,11 @@ def find(run: Path, kind: Kind) -> Path:
         )
         raise RunError(f"{run}: has no {kind} checkpoint; {hint}")
     return found
+
+
+def kept(run: Path) -> list[Path]:
+    """The checkpoints that stay, oldest first."""
+    return _complete(run / "checkpoints", "kept")
 
 
 def remove_best(run: Path) -> None:

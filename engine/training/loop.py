@@ -274,6 +274,7 @@ class Training:
         schedule, name = stage.settings.schedule, stage.settings.name
         method = self._method(stage)
         optimizer = self._enter(stage)
+        self._keep(stage)
         self._prepare(stage, method)
         collection = self._collection()
         sampler = ChipSampler(collection, self.survey, self.recipe.seed, method.sampler.draw)
@@ -295,6 +296,7 @@ class Training:
                     score = self._validate(metrics, board, collection, optimizer)
                 if place == 0 or step % schedule.checkpoint_every == 0:
                     self._save("last", optimizer)
+                self._keep(stage)
                 speed = (step - first) * schedule.batch / (time.monotonic() - started)
                 self.report(Report(name, step, self.steps, sum(terms.values()), speed, score))
         finally:
@@ -307,7 +309,7 @@ class Training:
         collection = self._complete_collection()
 
         def grouped() -> Iterator[dict[str, Tensor]]:
-            chips = complete_chips(collection)
+            chips = complete_chips(collection, "train")
             while group := list(islice(chips, stage.settings.schedule.batch)):
                 yield collate(group).to(self.fabric.device).inputs
 
@@ -320,7 +322,12 @@ class Training:
         finally:
             collection.close()
 
-    def _save(self, kind: checkpoints.Kind, optimizer: torch.optim.Optimizer) -> None:
+    def _keep(self, stage: Stage) -> None:
+        every = stage.settings.schedule.keep_every
+        if every is not None and (self.progress.step - stage.first) % every == 0:
+            self._save("kept", None)
+
+    def _save(self, kind: checkpoints.Kind, optimizer: torch.optim.Optimizer | None) -> None:
         folder = self.folder / "checkpoints"
         checkpoints.save(folder, kind, self.segmenter, optimizer, self.progress)
 

@@ -81,6 +81,8 @@ class ScheduleSettings(Settings):
         validate_every: Epochs between two evaluations of the validation split, by which the best checkpoint
             is chosen; the last epoch is always evaluated. None: never, the last weights are what there is.
         checkpoint_every: Steps between two checkpoints; there is one at the end of each epoch too.
+        keep_every: Steps between two checkpoints whose weights stay, for diagnostics over the training; those before
+            the first step stay too. None keeps none.
         workers: Processes that cut chips; 0 cuts them between the steps.
         clip: Largest norm of the gradient; None clips nothing.
     """
@@ -90,6 +92,7 @@ class ScheduleSettings(Settings):
     batch: int = Field(default=8, ge=1)
     validate_every: int | None = Field(default=1, ge=1)
     checkpoint_every: int = Field(default=100, ge=1)
+    keep_every: int | None = Field(default=None, ge=1)
     workers: int = Field(default=0, ge=0)
     clip: float | None = Field(default=1.0, gt=0)
     optimizer: OptimizerSettings = OptimizerSettings()
@@ -227,7 +230,7 @@ class Recipe(Settings):
         if self.start is not None:
             del content["start"]["run"]
         for stage in content["stages"]:
-            for key in ("workers", "checkpoint_every"):
+            for key in ("workers", "checkpoint_every", "keep_every"):
                 del stage["schedule"][key]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=sorted).encode()).hexdigest()
 

@@ -101,13 +101,21 @@ def open_run(folder: Path, kind: Kind, overrides: Sequence[str] = ()) -> tuple[R
         RunError: If the folder is no run, or has no such checkpoint.
     """
     recipe = recipe_of(folder, overrides)
+    return recipe, open_checkpoint(recipe, folder, find(folder, kind))
+
+
+def open_checkpoint(recipe: Recipe, folder: Path, checkpoint: Path) -> Segmenter:
+    """The network of a run with the weights of one of its checkpoints, in evaluation mode.
+
+    Raises:
+        RunError: If the checkpoint does not fit the recipe.
+    """
     segmenter = build_segmenter(unpretrained(recipe), read_modalities(folder))
-    checkpoint = find(folder, kind)
     adapted = adapt_as_at(segmenter.network, recipe, step_of(checkpoint))
     load(checkpoint, segmenter)
     if adapted:
         merge(segmenter.network)
-    return recipe, segmenter.eval()
+    return segmenter.eval()
 
 
 def unpretrained(recipe: Recipe) -> Recipe:

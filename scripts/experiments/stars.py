@@ -135,7 +135,7 @@ def spread(segmenter: Any, collection: Any) -> dict[str, float]:  # noqa: ANN401
 
     found: dict[tuple[str, int], list[Any]] = {}
     with torch.inference_mode():
-        for chip in islice(complete_chips(collection), 128):
+        for chip in islice(complete_chips(collection, "train"), 128):
             batch = collate([chip])
             for name, levels in segmenter.detail(batch.inputs, batch.availability).shared.items():
                 for stage, level in enumerate(levels, 3):

@@ -12,8 +12,10 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from matplotlib import pyplot
 from safetensors.torch import load_file
 from torch import nn
 
@@ -140,6 +142,41 @@ def test_a_run_without_weights_is_never_evaluated(run_folder: Path, tmp_path: Pa
 def test_the_two_newest_checkpoints_are_kept(run_folder: Path) -> None:
     kinds = [path.name.split("-")[0] for path in (run_folder / "checkpoints").iterdir()]
     assert sorted(kinds) == ["best", "last", "last"]
+
+
+def test_weights_are_kept_for_diagnoses(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    overrides = [
+        "data.chip=48",
+        "stages.0.schedule.keep_every=3",
+        "stages.0.method={name: stars}",
+        "network={name: stars, options: {encoder: resnet-tiny, pyramid: 8, width: 8}}",
+    ]
+    run = tmp_path / "run"
+    Training(make_recipe(tmp_path, overrides), run, accelerator="cpu").run()
+    kept = sorted((run / "checkpoints").glob("kept-*"))
+    assert [path.name for path in kept] == ["kept-000000000", "kept-000000003", "kept-000000006"]
+    assert sorted(file.name for file in kept[0].iterdir()) == ["progress.json", "weights.safetensors"]
+
+    command = [sys.executable, "-m", "engine.cli", "diagnose", str(run)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    folder = run / "diagnostics" / "validation"
+    names = ("similarity.png", "similarity.json", "parameters.png", "activations.png")
+    assert done.stdout.splitlines() == [str(folder / name) for name in names]
+    for name in names:
+        if name.endswith(".png"):
+            assert len(np.unique(pyplot.imread(folder / name))) > 50
+    found = json.loads((folder / "similarity.json").read_text())["similarity"]
+    pairs = [("optical", "sar"), ("optical", "dem"), ("sar", "dem")]
+    assert [(one["step"], one["rows"], one["columns"]) for one in found] == [
+        (step, *pair) for step in (0, 3, 6) for pair in pairs
+    ]
+
+
+def test_only_shared_and_specific_encoders_are_diagnosed(run_folder: Path) -> None:
+    command = [sys.executable, "-m", "engine.cli", "diagnose", str(run_folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "its network is mean_fusion with 3 sensors; what is diagnosed is stars with two or more" in done.stderr
 
 
 def test_the_recipe_that_a_run_keeps_is_the_one_it_was_given(

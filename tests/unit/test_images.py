@@ -64,7 +64,7 @@ def test_squares_lie_side_by_side_and_label_each_pixel_once(scene: Callable[...,
     assert (patches[-1].labels[:4] == IGNORED).all()  # which the squares above have
     assert patches[-1].values["a"].shape == (1, 8, 8)
     complete = SceneCollection(collection.data, collection.data.root, survey(collection).modalities, collection.classes)
-    assert len(list(complete_chips(complete))) == 4
+    assert len(list(complete_chips(complete, "train"))) == 4
 
 
 @pytest.mark.parametrize("classes", [2, 3])

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.errors import RecipeError
+from engine.errors import ModelError, RecipeError
 from engine.methods.registry import build_method
 from engine.methods.stars import drawn_pixels, semantic_loss, translation_loss
 from engine.modality import BandStatistics, Modality
@@ -187,6 +187,13 @@ def test_what_the_method_cannot_do_is_refused() -> None:
         build_method("stars", {}, 4).check(other)
     with pytest.raises(RecipeError, match="background: 4 is no position below 4"):
         build_method("stars", {"background": [0, 4]}, 4).check(segmenter(2).network)
+
+
+def test_chips_with_a_single_place_to_compare_are_refused() -> None:
+    trained = segmenter(2)
+    inputs, _ = given(2, size=32)
+    with pytest.raises(ModelError, match="more than 32 pixels"):
+        trained.detail(inputs, torch.ones((4, 2), dtype=torch.bool))
 
 
 def test_the_papers_size_has_the_parts_of_the_papers_sizes() -> None:

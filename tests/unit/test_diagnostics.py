@@ -1,0 +1,164 @@
+"""Diagnostics of shared and specific encoders, by a second computation."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from engine.data.chips import Chip
+from engine.evaluation.diagnostics import (
+    class_similarity,
+    encoder_parameters,
+    grad_cam,
+    picture,
+    telling_chips,
+)
+from engine.modality import BandStatistics, Modality
+from engine.networks.encoders import Encoder
+from engine.networks.registry import build_network
+from engine.networks.segmenter import Segmenter
+from engine.networks.stars import Stars
+
+BANDS = {"rgb": 3, "sar": 2, "dem": 1}
+
+
+def segmenter(encoder: str = "resnet-tiny") -> Segmenter:
+    torch.manual_seed(0)
+    modalities = [
+        Modality(
+            name, tuple(f"b{band}" for band in range(count)), "float32", "", (BandStatistics(0, 1, -1, 1),) * count
+        )
+        for name, count in BANDS.items()
+    ]
+    options = {"encoder": encoder, "pyramid": 8, "width": 8}
+    return Segmenter(build_network("stars", options, BANDS, 4), modalities).eval()
+
+
+def chip(seed: int, labels: NDArray[np.int16]) -> Chip:
+    rng = np.random.default_rng(seed)
+    shape = labels.shape
+    values = {name: rng.normal(size=(count, *shape)).astype(np.float32) for name, count in BANDS.items()}
+    return Chip(values, np.ones(3, dtype=bool), labels)
+
+
+def shared_of(trained: Segmenter, one: Chip) -> dict[str, Tensor]:
+    """The deepest shared features, one sensor at a time."""
+    network = trained.network
+    assert isinstance(network, Stars)
+    with torch.inference_mode():
+        return {
+            name: network.shared.stages(network.shared.stem(name, torch.from_numpy(one.values[name])[None]))[-1][0]
+            for name in BANDS
+        }
+
+
+def test_the_similarity_of_classes_is_the_mean_cosine_over_all_pairs_of_their_pixels() -> None:
+    trained = segmenter()
+    first = np.full((64, 96), -1, dtype=np.int16)
+    first[:20, :50], first[40:, 30:] = 0, 2
+    second = np.full((64, 96), 1, dtype=np.int16)
+    second[5:, :] = 0
+    chips = [chip(1, first), chip(2, second)]
+    found = class_similarity(trained, chips)
+    assert list(found) == [("rgb", "sar"), ("rgb", "dem"), ("sar", "dem")]
+
+    pixels: dict[str, dict[int, list[NDArray[np.float64]]]] = {name: {0: [], 1: [], 2: []} for name in BANDS}
+    for one in chips:
+        for name, features in shared_of(trained, one).items():
+            large = features.double().numpy().repeat(32, axis=1).repeat(32, axis=2)
+            for land_class, parts in pixels[name].items():
+                parts.append(large[:, one.labels == land_class].T)
+    for (one_name, other_name), matrix in found.items():
+        for row in range(4):
+            for col in range(4):
+                if 3 in (row, col):
+                    assert np.isnan(matrix[row, col])
+                    continue
+                left = np.unique(np.concatenate(pixels[one_name][row]), axis=0, return_counts=True)
+                right = np.unique(np.concatenate(pixels[other_name][col]), axis=0, return_counts=True)
+                total = weight = 0.0
+                for vector, many in zip(*left, strict=True):
+                    for other, more in zip(*right, strict=True):
+                        cosine = vector @ other / np.sqrt((vector @ vector) * (other @ other))
+                        total, weight = total + many * more * cosine, weight + many * more
+                assert matrix[row, col] == pytest.approx(total / weight, abs=1e-5)
+
+
+def test_activations_are_weighted_by_the_mean_gradient_of_the_classs_score() -> None:
+    """Against a network that is cut open at the third stage of each encoder in turn."""
+    trained = segmenter()
+    labels = np.random.default_rng(0).integers(-1, 4, size=(64, 64)).astype(np.int16)
+    one = chip(3, labels)
+    found = grad_cam(trained, one, "sar", 2)
+    network = trained.network
+    assert isinstance(network, Stars)
+    specific = network.specific["sar"]
+    assert isinstance(specific, Encoder)
+    stem = network.shared.stem("sar", torch.from_numpy(one.values["sar"])[None]).detach()
+    for name, encoder in (("specific", specific), ("shared", network.shared)):
+        both = {"specific": specific.stages(stem), "shared": network.shared.stages(stem)}
+        cut = both[name][2].detach().requires_grad_()
+        both[name] = [*both[name][:2], cut, encoder.stage(3, cut)]
+        levels = [
+            torch.cat([own + fusion(own, common), common], dim=1)
+            for fusion, own, common in zip(network.fusions, both["specific"], both["shared"], strict=True)
+        ]
+        logits = torch.nn.functional.interpolate(network.decoders["sar"](levels), size=(64, 64), mode="bilinear")
+        (logits[0, 2] * torch.from_numpy(labels == 2)).sum().backward()
+        assert cut.grad is not None
+        maps, gradient = cut.detach()[0].numpy(), cut.grad[0].numpy()
+        weighted = [gradient[channel].mean() * maps[channel] for channel in range(len(maps))]
+        expected = np.maximum(np.sum(weighted, axis=0), 0)
+        assert found[name].shape == (64, 64)
+        assert found[name].max() > 0
+        corners = np.ix_((0, -1), (0, -1))  # whose values bilinear interpolation keeps
+        np.testing.assert_allclose(found[name][corners], expected[corners], rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("encoder", ["resnet-tiny", "segformer-tiny"])
+def test_every_parameter_of_the_stages_is_counted_once(encoder: str) -> None:
+    network = segmenter(encoder).network
+    assert isinstance(network, Stars)
+    found = encoder_parameters(network)
+    assert list(found) == ["rgb, specific", "sar, specific", "dem, specific", "shared"]
+    assert {len(stages) for kinds in found.values() for stages in kinds.values()} == {4}
+    for name, kinds in found.items():
+        part = network.shared if name == "shared" else network.specific[name.split(",")[0]]
+        stages = [module for number in range(4) for module in part.layers(number)]
+        biases = sum(
+            value.numel()
+            for stage in stages
+            for module in stage.modules()
+            if isinstance(module, torch.nn.Conv2d | torch.nn.Linear)
+            for key, value in module.named_parameters(recurse=False)
+            if key == "bias"
+        )
+        everything = sum(value.numel() for stage in stages for value in stage.parameters())
+        assert sum(len(values) for stages in kinds.values() for values in stages) == everything - biases
+        assert all((values == 1).all() for values in kinds["norm scales"])  # untrained
+
+
+def test_a_class_is_shown_where_it_covers_about_a_third() -> None:
+    chips = []
+    for seed, rows in enumerate((1, 3, 9)):
+        labels = np.full((10, 4), -1, dtype=np.int16)
+        labels[:rows] = 2
+        chips.append(chip(seed, labels))
+    chips[0].labels[5:9] = 0
+    found = telling_chips(chips, 4)
+    assert list(found) == [0, 2]
+    assert found[0] is chips[0]
+    assert found[2] is chips[1]
+
+
+def test_a_picture_shows_red_green_and_blue() -> None:
+    values = np.stack([np.full((4, 4), 9), np.arange(16).reshape(4, 4), np.zeros((4, 4)), np.ones((4, 4))])
+    sensor = Modality("optical", ("blue", "green", "red", "nir"), "float32", "")
+    shown = picture(values.astype(np.float32), sensor)
+    assert shown.shape == (4, 4, 3)
+    assert (shown.min(), shown.max()) == (0, 1)
+    assert (shown[..., 0] == 0).all()  # red does not vary
+    assert len(np.unique(shown[..., 1])) > 10  # green does
+    grey = picture(values[1:2].astype(np.float32), Modality("dem", ("height",), "float32", ""))
+    assert (grey[..., 0] == grey[..., 2]).all()
