@@ -4,7 +4,7 @@
 
 Each network is measured in a process of its own. CBC-SLP stands there twice: as it is, and with the decoder over whole
 volumes, as published (the formula that tests/unit/test_cbc.py compares with); the ratio of the two is what the
-decoder over slices saves.
+decoder over slices saves. STARS stands there with its whole objective, and with the cross-entropy of its answer alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ NETWORKS = {
     "cbc_slp, whole volumes": "cbc_slp",
     "cmx_cnn": "cmx_cnn",
     "cmx": "cmx",
+    "stars": "stars",
+    "stars, cross-entropy alone": "stars",
 }
+ENCODERS = {"paper": "resnet-50", "small": "resnet-18", "tiny": "resnet-tiny"}
+"""Of stars, whose size is that of its encoders."""
 BANDS = {"rgb": 3, "nir": 3, "swir": 3}
 CHIP = 224
 
@@ -32,12 +36,21 @@ CHIP = 224
 def measured(label: str, size: str, batch: int, steps: int) -> dict[str, float]:
     """Seconds of the fastest step, and the process's largest memory."""
     import torch
-    from torch.nn import functional as F
 
+    from engine.methods.registry import build_method
+    from engine.modality import BandStatistics, Modality
     from engine.networks.registry import build_network
+    from engine.networks.segmenter import Segmenter
 
     torch.manual_seed(0)
-    network = build_network(NETWORKS[label], {"size": size}, BANDS, 2).train()
+    stars = NETWORKS[label] == "stars"
+    network = build_network(NETWORKS[label], {"encoder": ENCODERS[size]} if stars else {"size": size}, BANDS, 2)
+    method = build_method("stars" if label == "stars" else "uniform", {}, 2)
+    modalities = [
+        Modality(name, tuple(map(str, range(count))), "float32", "", (BandStatistics(0, 1, -9, 9),) * count)
+        for name, count in BANDS.items()
+    ]
+    segmenter = Segmenter(network, modalities).train()
     if "whole" in label:
         path = Path(__file__).parents[2] / "tests" / "unit" / "test_cbc.py"
         spec = importlib.util.spec_from_file_location("test_cbc", path)
@@ -57,7 +70,8 @@ def measured(label: str, size: str, batch: int, steps: int) -> dict[str, float]:
     for _ in range(steps + 1):
         started = time.perf_counter()
         optimizer.zero_grad()
-        F.cross_entropy(network(inputs, everything), labels).backward()
+        terms = method.loss(segmenter, inputs, everything, labels)
+        torch.stack(list(terms.values())).sum().backward()
         optimizer.step()
         times.append(time.perf_counter() - started)
     return {
@@ -70,7 +84,7 @@ def measured(label: str, size: str, batch: int, steps: int) -> dict[str, float]:
 def main() -> None:
     """Prints a row a network, as JSON lines."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", default="paper")
+    parser.add_argument("--size", default="paper", choices=list(ENCODERS))
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--only", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
