@@ -21,8 +21,8 @@ from engine.grid import Window
 from engine.modality import Modality
 from engine.raster.labels import IGNORED
 
-ScenarioDraw = Callable[[np.random.Generator, Scenario], Scenario]
-"""Draws a scenario among the subsets of what a chip has."""
+ScenarioDraw = Callable[[np.random.Generator, np.random.Generator, Scenario], Scenario]
+"""Draws a scenario among the subsets of what a chip has, by its own numbers and by those of its batch."""
 
 
 _Value = TypeVar("_Value", bound=np.generic)
@@ -63,14 +63,17 @@ class ChipSampler:
         collection: The scenes.
         survey: Their statistics and cells.
         seed: Of the training.
+        batch: Chips that are drawn together.
         draw_scenario: The method's scenario sampler.
     """
 
-    def __init__(self, collection: SceneCollection, survey: Survey, seed: int, draw_scenario: ScenarioDraw) -> None:
+    def __init__(
+        self, collection: SceneCollection, survey: Survey, seed: int, batch: int, draw_scenario: ScenarioDraw
+    ) -> None:
         self.collection = collection
         self.modalities = survey.modalities
         self.cells = survey.cells
-        self.seed = seed
+        self.seed, self.batch = seed, batch
         self.draw_scenario = draw_scenario
         data = collection.data
         self._classes = class_probabilities(survey.class_counts, data.sampling_power)
@@ -96,7 +99,8 @@ class ChipSampler:
         scene, window = self.window(rng)
         patch = _turned(self.collection[scene].read(window, "train"), rng, self.collection)
         observed = self._observed(patch)
-        scenario = self.draw_scenario(rng, observed)
+        together = np.random.default_rng((self.seed, epoch, sample // self.batch, 1))
+        scenario = self.draw_scenario(rng, together, observed)
         return masked(patch, scenario, self.modalities)
 
     def _observed(self, patch: Patch) -> Scenario:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -17,6 +17,43 @@ class Settings(BaseModel):
     """Base of everything in a recipe: unknown keys are refused, values cannot change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _as_name(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class Named(Settings):
+    """Something by name, with its options; a bare name has none."""
+
+    name: str
+    options: Mapping[str, Any] = {}
+
+
+Choice = Annotated[Named, BeforeValidator(_as_name)]
+
+
+class MethodSettings(Settings):
+    """How a stage trains.
+
+    Args:
+        scenarios: Draws the scenario that a sample is trained under: ``uniform``, ``dropout``, ``complete`` or
+            ``latent_guided``.
+        objectives: What is minimised, added: ``cross_entropy``, ``stars``.
+    """
+
+    scenarios: Choice = Named(name="uniform")
+    objectives: Annotated[tuple[Choice, ...], Field(min_length=1)] = (Named(name="cross_entropy"),)
+
+    @model_validator(mode="after")
+    def _once(self) -> MethodSettings:
+        names = [one.name for one in self.objectives]
+        if len(set(names)) < len(names):
+            raise ValueError("an objective stands there twice")
+        return self
+
+    def __str__(self) -> str:
+        return f"{' + '.join(one.name for one in self.objectives)} under {self.scenarios.name} scenarios"
 
 
 def _as_tuple(value: object) -> object:

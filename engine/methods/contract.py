@@ -1,31 +1,23 @@
-"""What every method is: a way to train a network, in one stage of a training."""
+"""What every method is made of: which scenario a sample is trained under, and what is minimised."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from torch import Tensor
 
 from engine.availability import Scenario
-from engine.networks.contract import Inputs, Network
+from engine.networks.contract import Detail, Inputs, Network
 from engine.networks.segmenter import Segmenter
-
-
-class ScenarioSampler(Protocol):
-    """Draws the scenario that a sample is trained under."""
-
-    def draw(self, rng: np.random.Generator, present: Scenario) -> Scenario:
-        """A scenario among the subsets of ``present``, the modalities that the sample has."""
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """What a method may use before its stage begins.
+    """What may be used before a stage begins.
 
     Args:
         stage: Name of the stage.
@@ -43,16 +35,11 @@ class Preparation:
     say: Callable[[str], None]
 
 
-class Method(ABC):
-    """Owns which scenario a sample sees, and which terms the loss has.
-
-    Which parameters are trained, by which optimiser and how long, stands with the method in a recipe's stage.
-    """
-
-    sampler: ScenarioSampler
+class ScenarioSampler(ABC):
+    """Draws the scenario that a sample is trained under."""
 
     def check(self, network: Network) -> None:  # noqa: B027 (most go with every network)
-        """Refuses a network that the method does not go with.
+        """Refuses a network that the sampler does not go with.
 
         Raises:
             RecipeError: If so.
@@ -68,12 +55,90 @@ class Method(ABC):
         """
 
     @abstractmethod
-    def loss(self, segmenter: Segmenter, inputs: Inputs, availability: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """The terms of the loss by name, scalars whose sum is minimised.
+    def draw(self, own: np.random.Generator, together: np.random.Generator, present: Scenario) -> Scenario:
+        """A scenario among the subsets of ``present``.
 
         Args:
-            segmenter: In training mode.
-            inputs: For each modality ``[B, C_m, H, W]`` in the sensor's units and data type.
-            availability: ``[B, M]`` bool: the scenario of each sample.
-            labels: ``[B, H, W]`` class indices, -1 where ignored.
+            own: Draws for this sample alone.
+            together: Draws alike for all samples of a batch.
+            present: The modalities that the sample has.
         """
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step of a training gives to its objectives.
+
+    Args:
+        segmenter: In training mode.
+        inputs: For each modality ``[B, C_m, H, W]`` in the sensor's units and data type.
+        availability: ``[B, M]`` bool: the scenario of each sample.
+        labels: ``[B, H, W]`` class indices, -1 where ignored.
+        detail: The forward pass.
+    """
+
+    segmenter: Segmenter
+    inputs: Inputs
+    availability: Tensor
+    labels: Tensor
+    detail: Detail
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What objectives find in a step, as scalars by name.
+
+    Args:
+        terms: Whose sum is minimised.
+        facts: What is logged beside them.
+    """
+
+    terms: dict[str, Tensor]
+    facts: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Objective(ABC):
+    """One or more terms of the loss."""
+
+    def check(self, network: Network) -> None:  # noqa: B027 (most go with every network)
+        """Refuses a network that the objective does not go with.
+
+        Raises:
+            RecipeError: If so.
+        """
+
+    @abstractmethod
+    def loss(self, step: Step) -> Loss:
+        """Its terms in a step of a training."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a stage trains: which parameters, by which optimiser and how long stands beside it in a recipe.
+
+    Args:
+        sampler: Draws the scenarios.
+        objectives: Whose terms are added.
+    """
+
+    sampler: ScenarioSampler
+    objectives: Sequence[Objective]
+
+    def check(self, network: Network) -> None:
+        """Refuses a network that the sampler or an objective does not go with.
+
+        Raises:
+            RecipeError: If so.
+        """
+        self.sampler.check(network)
+        for objective in self.objectives:
+            objective.check(network)
+
+    def loss(self, segmenter: Segmenter, inputs: Inputs, availability: Tensor, labels: Tensor) -> Loss:
+        """The terms of all objectives, of one forward pass; see :class:`Step`."""
+        step = Step(segmenter, inputs, availability, labels, segmenter.detail(inputs, availability))
+        found = [objective.loss(step) for objective in self.objectives]
+        return Loss(
+            {name: value for loss in found for name, value in loss.terms.items()},
+            {name: value for loss in found for name, value in loss.facts.items()},
+        )

@@ -13,7 +13,7 @@ Departures:
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -25,16 +25,16 @@ from pydantic import Field
 from torch import Tensor
 
 from engine.availability import Scenario, scenarios
+from engine.data.settings import Settings
 from engine.errors import RecipeError, RunError
-from engine.methods.contract import Preparation
-from engine.methods.uniform import Uniform, UniformOptions
+from engine.methods.contract import Preparation, ScenarioSampler
 from engine.networks.contract import Network
 from engine.networks.segmenter import Segmenter
 
 Vector = NDArray[np.float64]
 
 
-class LatentGuidedOptions(UniformOptions):
+class LatentGuidedOptions(Settings):
     """Options of ``latent_guided``.
 
     Args:
@@ -99,24 +99,6 @@ def distribution(
     return Distribution(values, kernel, scores, mixed / mixed.sum())
 
 
-class WeightedSampler:
-    """Draws scenarios by their probabilities.
-
-    Args:
-        probabilities: Of each scenario of M modalities, in their order.
-        count: M.
-    """
-
-    def __init__(self, probabilities: Vector, count: int) -> None:
-        self.weights = dict(zip(scenarios(count), probabilities.tolist(), strict=True))
-
-    def draw(self, rng: np.random.Generator, present: Scenario) -> Scenario:
-        """One of the subsets of ``present``."""
-        possible = [scenario for scenario in self.weights if scenario <= present]
-        weights = np.array([self.weights[scenario] for scenario in possible])
-        return possible[int(rng.choice(len(possible), p=weights / weights.sum()))]
-
-
 def measured_distortions(segmenter: Segmenter, latent: str, preparation: Preparation) -> Vector:
     """Mean squared deviation of a latent from that of all modalities, for each scenario (equations 5 and 6).
 
@@ -155,18 +137,19 @@ def measured_distortions(segmenter: Segmenter, latent: str, preparation: Prepara
     return sums / samples
 
 
-class LatentGuided(Uniform):
-    """Cross-entropy under scenarios drawn by the distortion of the shared latent."""
+class LatentGuidedSampler(ScenarioSampler):
+    """Scenarios are drawn by how much each distorts the shared latent, which :meth:`prepare` measures."""
 
     def __init__(self, options: LatentGuidedOptions) -> None:
-        super().__init__(options)
         self.options = options
+        self.weights: Mapping[Scenario, float] = {}
 
     def check(self, network: Network) -> None:
-        """See :meth:`Method.check`: a latent that is named must be one of the network's."""
+        """See :meth:`ScenarioSampler.check`: a latent that is named must be one of the network's."""
         if self.options.latent is not None and self.options.latent not in network.latents:
             raise RecipeError(
-                f"method.options.latent: {self.options.latent!r} is none of the network's: {', '.join(network.latents)}"
+                f"method.scenarios.options.latent: {self.options.latent!r} is none of the network's: "
+                f"{', '.join(network.latents)}"
             )
 
     def prepare(self, segmenter: Segmenter, preparation: Preparation) -> None:
@@ -197,7 +180,13 @@ class LatentGuided(Uniform):
             scenarios(len(names)), found.distortions, found.probabilities, strict=True
         ):
             preparation.say(f"  {probability:.4f}  distortion {distortion:<10.4g}  {scenario.label(names)}")
-        self.sampler = WeightedSampler(found.probabilities, len(segmenter.modalities))
+        self.weights = dict(zip(scenarios(len(names)), found.probabilities.tolist(), strict=True))
+
+    def draw(self, own: np.random.Generator, _together: np.random.Generator, present: Scenario) -> Scenario:
+        """See :meth:`ScenarioSampler.draw`."""
+        possible = [scenario for scenario in self.weights if scenario <= present]
+        weights = np.array([self.weights[scenario] for scenario in possible])
+        return possible[int(own.choice(len(possible), p=weights / weights.sum()))]
 
 
 def distribution_of(path: Path) -> Distribution:

@@ -1,46 +1,67 @@
-"""Methods by name."""
+"""Methods from what a recipe says of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from engine.data.settings import MethodSettings, Named, Settings
 from engine.errors import RecipeError
-from engine.methods.contract import Method
-from engine.methods.latent_guided import LatentGuided, LatentGuidedOptions
-from engine.methods.stars import StarsMethod, StarsMethodOptions
-from engine.methods.uniform import Uniform, UniformOptions
+from engine.methods.contract import Method, Objective, ScenarioSampler
+from engine.methods.cross_entropy import CrossEntropy, CrossEntropyOptions
+from engine.methods.latent_guided import LatentGuidedOptions, LatentGuidedSampler
+from engine.methods.scenarios import CompleteSampler, DropoutSampler, NoOptions, UniformSampler
+from engine.methods.stars import StarsObjective, StarsObjectiveOptions
 
-_METHODS: Mapping[str, tuple[type[UniformOptions], Callable[..., Method]]] = {
-    "uniform": (UniformOptions, Uniform),
-    "latent_guided": (LatentGuidedOptions, LatentGuided),
-    "stars": (StarsMethodOptions, StarsMethod),
+_Part = TypeVar("_Part", ScenarioSampler, Objective)
+_Known = Mapping[str, tuple[type[Settings], Callable[..., _Part]]]
+
+_SAMPLERS: _Known[ScenarioSampler] = {
+    "uniform": (NoOptions, lambda _options: UniformSampler()),
+    "dropout": (NoOptions, lambda _options: DropoutSampler()),
+    "complete": (NoOptions, lambda _options: CompleteSampler()),
+    "latent_guided": (LatentGuidedOptions, LatentGuidedSampler),
+}
+_OBJECTIVES: _Known[Objective] = {
+    "cross_entropy": (CrossEntropyOptions, CrossEntropy),
+    "stars": (StarsObjectiveOptions, StarsObjective),
 }
 
 
-def build_method(name: str, options: Mapping[str, Any], classes: int) -> Method:
-    """A method by name.
-
-    Args:
-        name: Of the method.
-        options: As in a recipe.
-        classes: K.
-
-    Raises:
-        RecipeError: If there is no such method, or an option is unknown or wrong.
-    """
-    if name not in _METHODS:
-        raise RecipeError(f"method.name: {name!r} is none of {', '.join(_METHODS)}")
+def _built(known: _Known[_Part], chosen: Named, key: str, classes: int) -> _Part:
+    if chosen.name not in known:
+        raise RecipeError(f"method.{key}: {chosen.name!r} is none of {', '.join(known)}")
+    kind, build = known[chosen.name]
     try:
-        checked = _METHODS[name][0].model_validate(dict(options))
+        options: Any = kind.model_validate(dict(chosen.options))
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
-        raise RecipeError(f"method.options.{where}: {problem['msg']}") from error
-    if checked.class_weights is not None and len(checked.class_weights) != classes:
+        raise RecipeError(f"method.{key}.options.{where}: {problem['msg']}") from error
+    weights = getattr(options, "class_weights", None)
+    if weights is not None and len(weights) != classes:
         raise RecipeError(
-            f"method.options.class_weights: there are {classes} classes, but {len(checked.class_weights)} weights"
+            f"method.{key}.options.class_weights: there are {classes} classes, but {len(weights)} weights"
         )
-    return _METHODS[name][1](checked)
+    return build(options)
+
+
+def build_method(settings: MethodSettings, classes: int) -> Method:
+    """A method from its settings.
+
+    Args:
+        settings: As in a recipe.
+        classes: K.
+
+    Raises:
+        RecipeError: If there is no such sampler or objective, or an option is unknown or wrong.
+    """
+    return Method(
+        _built(_SAMPLERS, settings.scenarios, "scenarios", classes),
+        [
+            _built(_OBJECTIVES, chosen, f"objectives.{number}", classes)
+            for number, chosen in enumerate(settings.objectives)
+        ],
+    )

@@ -19,25 +19,24 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import cast
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.availability import Scenario
+from engine.data.settings import Settings
 from engine.errors import RecipeError
-from engine.methods.contract import Method
-from engine.methods.uniform import UniformOptions, cross_entropy
-from engine.networks.contract import Inputs, Network
-from engine.networks.segmenter import Segmenter
+from engine.methods.contract import Loss, Objective, Step
+from engine.methods.cross_entropy import cross_entropy
+from engine.networks.contract import Network
 from engine.networks.stars import Stars, StarsDetail
 
 
-class StarsMethodOptions(UniformOptions):
-    """Options of the method ``stars``.
+class StarsObjectiveOptions(Settings):
+    """Options of the objective ``stars``.
 
     Args:
+        class_weights: Weight of each class's pixels in the cross-entropies; all alike where None.
         semantic: Weight alpha of the semantic alignment (equation 7).
         translation: Weight beta of the translation alignment.
         pixels: Drawn of each class in a batch.
@@ -47,6 +46,7 @@ class StarsMethodOptions(UniformOptions):
         translate: Whether features are translated before they are compared.
     """
 
+    class_weights: tuple[float, ...] | None = None
     semantic: float = Field(default=0.5, ge=0)
     translation: float = Field(default=0.2, ge=0)
     pixels: int = Field(default=32, ge=1)
@@ -54,14 +54,6 @@ class StarsMethodOptions(UniformOptions):
     background: tuple[int, ...] = ()
     detach: bool = True
     translate: bool = True
-
-
-class CompleteSampler:
-    """Every sample is seen with all that it has."""
-
-    def draw(self, _rng: np.random.Generator, present: Scenario) -> Scenario:
-        """``present`` itself."""
-        return present
 
 
 def translation_loss(translated: Tensor, target: Tensor, detach: bool = True) -> Tensor:
@@ -111,24 +103,26 @@ def semantic_loss(anchors: Tensor, others: Tensor, classes: Tensor, temperature:
     return (likeness.logsumexp(dim=1) - partners.logsumexp(dim=1)).mean()
 
 
-class StarsMethod(Method):
+class StarsObjective(Objective):
     """Cross-entropy of all branches, with the alignment of the shared features of pairs of modalities."""
 
-    def __init__(self, options: StarsMethodOptions) -> None:
-        self.sampler = CompleteSampler()
+    def __init__(self, options: StarsObjectiveOptions) -> None:
         self.options = options
 
     def check(self, network: Network) -> None:
-        """See :meth:`Method.check`: the network must be ``stars``."""
+        """See :meth:`Objective.check`: the network must be ``stars``."""
         if not isinstance(network, Stars):
-            raise RecipeError("method.name: stars aligns the branches of the network stars; choose that network")
+            raise RecipeError("method.objectives: stars aligns the branches of the network stars; choose that network")
         beyond = [one for one in self.options.background if not 0 <= one < network.classes]
         if beyond:
-            raise RecipeError(f"method.options.background: {beyond[0]} is no position below {network.classes}")
+            raise RecipeError(
+                f"method.objectives: stars: background: {beyond[0]} is no position below {network.classes}"
+            )
 
-    def loss(self, segmenter: Segmenter, inputs: Inputs, availability: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def loss(self, step: Step) -> Loss:
         """``segmentation`` (equation 6), ``semantic`` and ``translation`` with their weights (equation 7)."""
-        detail = cast(StarsDetail, segmenter.detail(inputs, availability))
+        segmenter, availability, labels = step.segmenter, step.availability, step.labels
+        detail = cast(StarsDetail, step.detail)
         branches = [(detail.branch_logits[name], labels[samples]) for name, samples in detail.branch_samples.items()]
         if len(detail.fused_samples):
             branches.append((detail.fused_logits, labels[detail.fused_samples]))
@@ -139,7 +133,7 @@ class StarsMethod(Method):
             routes = cast(Stars, segmenter.network).routes
             found["semantic"] = self.options.semantic * self._semantic(detail, has, labels)
             found["translation"] = self.options.translation * self._translation(detail, has, routes)
-        return found
+        return Loss(found)
 
     def _semantic(self, detail: StarsDetail, has: Mapping[str, Tensor], labels: Tensor) -> Tensor:
         terms = []

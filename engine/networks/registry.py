@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 
 from engine.data.settings import Settings
@@ -58,6 +59,17 @@ def check_network(name: str, options: Mapping[str, Any], bands: Mapping[str, int
         raise RecipeError(f"network.options.encoder: {checked.encoder!r} is none of {', '.join(ENCODERS)}")
     if isinstance(checked, CbcOptions):
         check_bands(checked, bands)
+
+
+def unbuilt_network(name: str, options: Mapping[str, Any], bands: Mapping[str, int], classes: int) -> Network:
+    """The same without memory or weights, to be asked what it is.
+
+    Raises:
+        RecipeError: If there is no such network, or an option is unknown or wrong.
+    """
+    without = {key: value for key, value in options.items() if key != "weights"}
+    with torch.device("meta"):
+        return build_network(name, without, bands, classes)
 
 
 def build_network(name: str, options: Mapping[str, Any], bands: Mapping[str, int], classes: int) -> Network:

@@ -174,7 +174,6 @@ class Training:
             freeze(self.segmenter.network, stage.settings.trainable)
             if stage.settings.lora is not None:
                 targets(self.segmenter.network, stage.settings.lora.targets or self.segmenter.network.lora_targets)
-            self._method(stage).check(self.segmenter.network)
         self.wrapped = self.fabric.setup_module(self.segmenter)
         self.wrapped.mark_forward_method("detail")
         if not resume:
@@ -247,8 +246,7 @@ class Training:
             board.close()
 
     def _method(self, stage: Stage) -> Method:
-        chosen = stage.settings.method
-        return build_method(chosen.name, chosen.options, len(self.recipe.classes))
+        return build_method(stage.settings.method, len(self.recipe.classes))
 
     def _enter(self, stage: Stage) -> torch.optim.Optimizer:
         """The stage's optimiser; where the stage was left half-way, in the state that it had."""
@@ -277,11 +275,11 @@ class Training:
         self._keep(stage)
         self._prepare(stage, method)
         collection = self._collection()
-        sampler = ChipSampler(collection, self.survey, self.recipe.seed, method.sampler.draw)
+        sampler = ChipSampler(collection, self.survey, self.recipe.seed, schedule.batch, method.sampler.draw)
         started, first, score = time.monotonic(), self.progress.step, float("nan")
         try:
             for batch in batches(sampler, stage, first):
-                terms = self._step(stage, method, optimizer, batch)
+                terms, facts = self._step(stage, method, optimizer, batch)
                 step = self.progress.step + 1
                 self.progress = replace(self.progress, step=step)
                 if not all(np.isfinite(value) for value in terms.values()):
@@ -290,6 +288,7 @@ class Training:
                         "the stage's schedule.optimizer.learning_rate"
                     )
                 self._log(metrics, board, step, {f"{name}/loss/{term}": value for term, value in terms.items()})
+                self._log(metrics, board, step, {f"{name}/{fact}": value for fact, value in facts.items()})
                 epoch, place = divmod(step - stage.first, schedule.steps_per_epoch)
                 every = schedule.validate_every
                 if place == 0 and every is not None and (epoch % every == 0 or step == stage.end):
@@ -305,7 +304,7 @@ class Training:
             merge(self.segmenter.network)
 
     def _prepare(self, stage: Stage, method: Method) -> None:
-        """Lets the method prepare its stage; its scenes are closed again before workers open their own."""
+        """Lets the method's sampler prepare its stage; its scenes are closed again before workers open their own."""
         collection = self._complete_collection()
 
         def grouped() -> Iterator[dict[str, Tensor]]:
@@ -318,7 +317,7 @@ class Training:
             name, self.folder, grouped, lambda samples: self.notice(f"{name}: {samples} chips measured"), self.say
         )
         try:
-            method.prepare(self.segmenter, preparation)
+            method.sampler.prepare(self.segmenter, preparation)
         finally:
             collection.close()
 
@@ -331,7 +330,10 @@ class Training:
         folder = self.folder / "checkpoints"
         checkpoints.save(folder, kind, self.segmenter, optimizer, self.progress)
 
-    def _step(self, stage: Stage, method: Method, optimizer: torch.optim.Optimizer, batch: Batch) -> dict[str, float]:
+    def _step(
+        self, stage: Stage, method: Method, optimizer: torch.optim.Optimizer, batch: Batch
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """One step: the loss's terms, and what is logged beside them."""
         step, schedule = self.progress.step, stage.settings.schedule
         factor = rate_factor(step - stage.first, stage.steps, schedule.steps_per_epoch, schedule.decay)
         for group in optimizer.param_groups:
@@ -342,12 +344,15 @@ class Training:
         optimizer.zero_grad()
         # Fabric's wrapper hands on what it does not know to the module
         segmenter = cast(Segmenter, self.wrapped)
-        terms = method.loss(segmenter, batch.inputs, batch.availability, batch.labels)
-        self.fabric.backward(torch.stack(list(terms.values())).sum())
+        loss = method.loss(segmenter, batch.inputs, batch.availability, batch.labels)
+        self.fabric.backward(torch.stack(list(loss.terms.values())).sum())
         if schedule.clip is not None:
             self.fabric.clip_gradients(self.wrapped, optimizer, max_norm=schedule.clip, error_if_nonfinite=False)
         optimizer.step()
-        return {name: float(value.detach()) for name, value in terms.items()}
+        terms, facts = (
+            {name: float(value.detach()) for name, value in values.items()} for values in (loss.terms, loss.facts)
+        )
+        return terms, facts
 
     def _log(self, metrics: MetricsFile, board: SummaryWriter, step: int, values: dict[str, float]) -> None:
         for name, value in values.items():

@@ -12,12 +12,12 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 from torch import nn
 
-from engine.data.settings import DataSettings, Settings
+from engine.data.settings import Choice, DataSettings, MethodSettings, Settings
 from engine.errors import EngineError, RecipeError
 from engine.inference.model import AVAILABILITY, OUTPUTS
 from engine.methods.registry import build_method
 from engine.modality import LandClass, Modality
-from engine.networks.registry import check_network
+from engine.networks.registry import unbuilt_network
 
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 
@@ -104,13 +104,6 @@ class ScheduleSettings(Settings):
         return -(-self.samples // self.batch)
 
 
-class Named(Settings):
-    """A network or method by name, with its options."""
-
-    name: str
-    options: Mapping[str, Any] = {}
-
-
 class LoraSettings(Settings):
     """Low-rank adaptation.
 
@@ -134,7 +127,7 @@ class StageSettings(Settings):
     """
 
     name: str = Field(default="train", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    method: Named
+    method: MethodSettings = MethodSettings()
     schedule: ScheduleSettings
     trainable: tuple[str, ...] = Field(default=("*",), min_length=1)
     lora: LoraSettings | None = None
@@ -177,7 +170,7 @@ class Recipe(Settings):
     modalities: tuple[ModalitySettings, ...] = Field(min_length=1)
     classes: tuple[ClassSettings, ...] = Field(min_length=2)
     data: DataSettings
-    network: Named
+    network: Choice
     start: StartSettings | None = None
     stages: tuple[StageSettings, ...] = Field(min_length=1)
 
@@ -302,12 +295,12 @@ def _check(recipe: Recipe, path: Path) -> None:
     try:
         recipe.class_values  # noqa: B018 (colours and values are checked as they are made)
         bands = {modality.name: len(modality.bands) for modality in recipe.modalities}
-        check_network(recipe.network.name, recipe.network.options, bands)
+        network = unbuilt_network(recipe.network.name, recipe.network.options, bands, len(recipe.classes))
     except EngineError as error:
         raise RecipeError(f"{path}: {error}") from error
     for number, stage in enumerate(recipe.stages):
         try:
-            build_method(stage.method.name, stage.method.options, len(recipe.classes))
+            build_method(stage.method, len(recipe.classes)).check(network)
         except EngineError as error:
             raise RecipeError(f"{path}: stages.{number}.{error}") from error
 

@@ -100,7 +100,7 @@ def release(
             area=area,
             licence=recipe.data.licence,
             network=recipe.network.name,
-            method=", ".join(stage.method.name for stage in recipe.stages),
+            method="; ".join(str(stage.method) for stage in recipe.stages),
             recipe=recipe.digest,
         ),
     )

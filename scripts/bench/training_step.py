@@ -37,6 +37,7 @@ def measured(label: str, size: str, batch: int, steps: int) -> dict[str, float]:
     """Seconds of the fastest step, and the process's largest memory."""
     import torch
 
+    from engine.data.settings import MethodSettings, Named
     from engine.methods.registry import build_method
     from engine.modality import BandStatistics, Modality
     from engine.networks.registry import build_network
@@ -45,7 +46,8 @@ def measured(label: str, size: str, batch: int, steps: int) -> dict[str, float]:
     torch.manual_seed(0)
     stars = NETWORKS[label] == "stars"
     network = build_network(NETWORKS[label], {"encoder": ENCODERS[size]} if stars else {"size": size}, BANDS, 2)
-    method = build_method("stars" if label == "stars" else "uniform", {}, 2)
+    objective = Named(name="stars" if label == "stars" else "cross_entropy")
+    method = build_method(MethodSettings(objectives=(objective,)), 2)
     modalities = [
         Modality(name, tuple(map(str, range(count))), "float32", "", (BandStatistics(0, 1, -9, 9),) * count)
         for name, count in BANDS.items()
@@ -70,7 +72,7 @@ def measured(label: str, size: str, batch: int, steps: int) -> dict[str, float]:
     for _ in range(steps + 1):
         started = time.perf_counter()
         optimizer.zero_grad()
-        terms = method.loss(segmenter, inputs, everything, labels)
+        terms = method.loss(segmenter, inputs, everything, labels).terms
         torch.stack(list(terms.values())).sum().backward()
         optimizer.step()
         times.append(time.perf_counter() - started)

@@ -28,9 +28,9 @@ RESULTS = ROOT / "docs" / "experiments" / "latent_guided.csv"
 COLUMNS = ("data", "network", "seed", "setting", "scenario", "miou", "overall_accuracy", "distortion", "probability")
 DATA = {"zion": "zion.yaml", "ombria": "ombria.yaml"}
 TUNINGS: dict[str, dict[str, Any]] = {
-    "uniform": {"method": {"name": "uniform"}},
-    "lora": {"method": {"name": "uniform"}, "lora": {}},
-    "latent_guided": {"method": {"name": "latent_guided"}},
+    "uniform": {},
+    "lora": {"lora": {}},
+    "latent_guided": {"method": {"scenarios": "latent_guided"}},
 }
 SETTINGS = ("base", *TUNINGS)
 BATCH, RATE = 8, 5e-4

@@ -37,7 +37,7 @@ NETWORK = {"encoder": "resnet-tiny", "pyramid": 64, "width": 32}
 
 @dataclass(frozen=True)
 class Setting:
-    """One training: its recipe, options of its method, and the setting that it starts from."""
+    """One training: its recipe, options of its objective, and the setting that it starts from."""
 
     recipe: str
     options: dict[str, Any] = field(default_factory=dict)
@@ -101,7 +101,7 @@ def recipe_of(data: str, setting: str, seed: int, root: Path, work: Path) -> Any
 
     chosen = SETTINGS[data][setting]
     stage = {
-        "method": {"name": "stars", "options": chosen.options},
+        "method": {"scenarios": "complete", "objectives": [{"name": "stars", "options": chosen.options}]},
         "schedule": {
             "epochs": 1,
             "samples": STEPS * BATCH,

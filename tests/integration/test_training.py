@@ -19,10 +19,11 @@ from matplotlib import pyplot
 from safetensors.torch import load_file
 from torch import nn
 
+from engine.data.settings import MethodSettings, Named
 from engine.errors import RecipeError, RunError
 from engine.training.checkpoints import Kind, newest
 from engine.training.loop import Report, Training, freeze, train_mode
-from engine.training.recipe import LoraSettings, Named, OptimizerSettings, Recipe, read_recipe
+from engine.training.recipe import LoraSettings, OptimizerSettings, Recipe, read_recipe
 from engine.training.run import open_run
 
 MakeRecipe = Callable[..., Recipe]
@@ -148,7 +149,7 @@ def test_weights_are_kept_for_diagnoses(make_recipe: MakeRecipe, tmp_path: Path)
     overrides = [
         "data.chip=48",
         "stages.0.schedule.keep_every=3",
-        "stages.0.method={name: stars}",
+        "stages.0.method={scenarios: complete, objectives: [stars]}",
         "network={name: stars, options: {encoder: resnet-tiny, pyramid: 8, width: 8}}",
     ]
     run = tmp_path / "run"
@@ -358,7 +359,7 @@ def test_a_fine_tuning_by_the_latent_goes_on_with_the_scenarios_that_it_measured
 ) -> None:
     recipe = make_recipe(tmp_path, OVERRIDES)
     first = recipe.stages[0]
-    tune = first.model_copy(update={"name": "tune", "method": Named(name="latent_guided")})
+    tune = first.model_copy(update={"name": "tune", "method": MethodSettings(scenarios=Named(name="latent_guided"))})
     recipe = recipe.model_copy(update={"stages": (first, tune)})
     notices: list[str] = []
     said: list[str] = []

@@ -18,7 +18,7 @@ from engine.data.splits import scene_splits, split_mask
 from engine.data.survey import SceneCollection, survey
 from engine.errors import LabelError, RecipeError, SplitError
 from engine.grid import Grid, Window
-from engine.methods.uniform import UniformSampler
+from engine.methods.scenarios import CompleteSampler, DropoutSampler, UniformSampler
 from engine.modality import LandClass, Modality
 from engine.training.recipe import read_recipe
 
@@ -75,7 +75,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 
 def test_a_chip_is_a_function_of_seed_epoch_and_sample(collection: SceneCollection) -> None:
     found = survey(collection)
-    samplers = [ChipSampler(collection, found, 3, UniformSampler().draw) for _ in range(2)]
+    samplers = [ChipSampler(collection, found, 3, 4, UniformSampler().draw) for _ in range(2)]
     samplers[0].draw(0, 1)
     one, again = samplers[0].draw(4, 7), samplers[1].draw(4, 7)
     np.testing.assert_array_equal(one.labels, again.labels)
@@ -85,7 +85,7 @@ def test_a_chip_is_a_function_of_seed_epoch_and_sample(collection: SceneCollecti
 
 def test_a_chip_takes_loss_only_where_its_whole_scenario_is_valid_and_trained_on(collection: SceneCollection) -> None:
     found = survey(collection)
-    sampler = ChipSampler(collection, found, 0, lambda _rng, present: present)
+    sampler = ChipSampler(collection, found, 0, 4, CompleteSampler().draw)
     truth = np.repeat([0, 1], 1000).reshape(40, 50)
     seen = 0
     for sample in range(30):
@@ -107,10 +107,42 @@ def test_classes_are_drawn_by_a_power_of_their_share() -> None:
 
 def test_scenarios_are_drawn_uniformly_among_what_a_chip_has() -> None:
     rng = np.random.default_rng(0)
-    drawn = [UniformSampler().draw(rng, Scenario((True, False, True))).code for _ in range(3000)]
+    drawn = [UniformSampler().draw(rng, rng, Scenario((True, False, True))).code for _ in range(3000)]
     counts = {code: drawn.count(code) for code in set(drawn)}
     assert set(counts) == {"100", "001", "101"}
     assert all(abs(count - 1000) < 120 for count in counts.values())
+
+
+def test_dropout_draws_a_number_of_sensors_and_so_many_of_them_for_a_whole_batch() -> None:
+    """k of 1, 2, 3 alike, then a subset of k: 1/9 for each single sensor and each pair, 1/3 for all."""
+    everything, partial = Scenario((True, True, True)), Scenario((False, False, True))
+    codes = []
+    for batch in range(3600):
+        own, drawn = np.random.default_rng((1, batch)), []
+        for present in (everything, everything, partial):
+            drawn.append(DropoutSampler().draw(own, np.random.default_rng((2, batch)), present))
+        assert drawn[0] == drawn[1], "all of a batch"
+        assert drawn[2] == partial
+        codes.append(drawn[0].code)
+    counts = {code: codes.count(code) for code in set(codes)}
+    assert set(counts) == {"100", "010", "001", "110", "101", "011", "111"}
+    assert all(abs(count - (1200 if code == "111" else 400)) < 110 for code, count in counts.items())
+
+
+def test_samples_of_a_batch_draw_alike_and_apart(collection: SceneCollection) -> None:
+    drawn: list[tuple[float, float]] = []
+
+    def draw(own: np.random.Generator, together: np.random.Generator, present: Scenario) -> Scenario:
+        drawn.append((own.random(), together.random()))
+        return present
+
+    sampler = ChipSampler(collection, survey(collection), 0, 4, draw)
+    for sample in range(12):
+        sampler.draw(0, sample)
+    own, together = zip(*drawn, strict=True)
+    assert len(set(own)) == 12
+    assert [together[start] for start in range(12)] == [together[start // 4 * 4] for start in range(12)]
+    assert len(set(together)) == 3
 
 
 def test_blocks_follow_the_formula(grid: Grid, tmp_path: Path) -> None:
@@ -216,7 +248,7 @@ def test_a_class_that_never_occurs_is_named(tmp_path: Path, collection: SceneCol
 
 def test_a_scene_smaller_than_a_chip_gives_chips(tmp_path: Path, collection: SceneCollection) -> None:
     small = SceneCollection(data_settings(tmp_path, chip=64), tmp_path, MODALITIES, CLASSES)
-    sampler = ChipSampler(small, survey(small), 0, UniformSampler().draw)
+    sampler = ChipSampler(small, survey(small), 0, 4, UniformSampler().draw)
     chip = sampler.draw(0, 0)
     assert chip.values["a"].shape == (1, 64, 64)
     assert (chip.labels >= 0).sum() > 0

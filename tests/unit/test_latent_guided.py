@@ -13,9 +13,8 @@ from engine.availability import Scenario, scenarios
 from engine.errors import RecipeError, RunError
 from engine.methods.contract import Preparation
 from engine.methods.latent_guided import (
-    LatentGuided,
     LatentGuidedOptions,
-    WeightedSampler,
+    LatentGuidedSampler,
     distribution,
     distribution_of,
     measured_distortions,
@@ -59,11 +58,12 @@ def test_the_median_width_follows_the_scale_of_the_distortions() -> None:
 
 def test_scenarios_are_drawn_by_their_probabilities_among_what_there_is() -> None:
     probabilities = distribution([0.9, 0.8, 1.2, 0.3, 0.5, 0.4, 0.0]).probabilities
-    sampler = WeightedSampler(probabilities, 3)
+    sampler = LatentGuidedSampler(LatentGuidedOptions())
+    sampler.weights = dict(zip(scenarios(3), probabilities.tolist(), strict=True))
     rng = np.random.default_rng(0)
     for present in (Scenario((True, True, True)), Scenario((True, False, True))):
         possible = {one: weight for one, weight in zip(scenarios(3), probabilities, strict=True) if one <= present}
-        drawn = [sampler.draw(rng, present) for _ in range(6000)]
+        drawn = [sampler.draw(rng, rng, present) for _ in range(6000)]
         for scenario, weight in possible.items():
             assert drawn.count(scenario) / 6000 == pytest.approx(weight / sum(possible.values()), abs=0.025)
         assert set(drawn) == set(possible)
@@ -119,26 +119,25 @@ def test_a_distortion_is_the_mean_squared_deviation_of_the_latent(tmp_path: Path
 
 def test_what_was_measured_stands_in_the_run_and_is_used_again(tmp_path: Path) -> None:
     network = segmenter("cbc_slp")
-    method = LatentGuided(LatentGuidedOptions())
-    method.prepare(network, preparation(tmp_path, 4, []))
+    sampler = LatentGuidedSampler(LatentGuidedOptions())
+    sampler.prepare(network, preparation(tmp_path, 4, []))
     kept = distribution_of(tmp_path / "scenarios-tune.json")
     assert (tmp_path / "scenarios-tune.png").stat().st_size > 1000
     with torch.no_grad():
         for parameter in network.parameters():
             parameter += 1
     told: list[int] = []
-    again = LatentGuided(LatentGuidedOptions())
+    again = LatentGuidedSampler(LatentGuidedOptions())
     again.prepare(network, preparation(tmp_path, 4, told))
     assert told == []
-    assert isinstance(again.sampler, WeightedSampler)
-    np.testing.assert_array_equal(list(again.sampler.weights.values()), kept.probabilities)
+    np.testing.assert_array_equal(list(again.weights.values()), kept.probabilities)
 
 
 def test_without_a_complete_sample_nothing_can_be_measured(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no chip of the training split has every modality"):
-        LatentGuided(LatentGuidedOptions()).prepare(segmenter("cmx_cnn"), preparation(tmp_path, 4, [], count=0))
+        LatentGuidedSampler(LatentGuidedOptions()).prepare(segmenter("cmx_cnn"), preparation(tmp_path, 4, [], count=0))
 
 
 def test_a_latent_that_the_network_lacks_is_refused() -> None:
     with pytest.raises(RecipeError, match=r"'z_sh' is none of the network's: fused"):
-        LatentGuided(LatentGuidedOptions(latent="z_sh")).check(segmenter("cmx_cnn").network)
+        LatentGuidedSampler(LatentGuidedOptions(latent="z_sh")).check(segmenter("cmx_cnn").network)

@@ -22,8 +22,8 @@ def content() -> dict[str, Any]:
     return loaded
 
 
-def stage(method: str, options: dict[str, Any] | None = None) -> dict[str, Any]:
-    return {"method": {"name": method, "options": options or {}}, "schedule": {"epochs": 1, "samples": 4}}
+def stage(**method: object) -> dict[str, Any]:
+    return {"method": method, "schedule": {"epochs": 1, "samples": 4}}
 
 
 def refused(content: dict[str, Any], folder: Path, overrides: Sequence[str] = ()) -> str:
@@ -79,9 +79,27 @@ def test_a_source_of_an_unknown_modality_is_named(content: dict[str, Any], tmp_p
     [
         ("network", {"name": "unet"}, "network.name"),
         ("network", {"name": "mean_fusion", "options": {"width": 3}}, "network.options.width"),
-        ("stages", [stage("magic")], "stages.0.method.name"),
-        ("stages", [stage("uniform", {"class_weights": [1.0, 2.0]})], "stages.0.method.options.class_weights"),
-        ("stages", [stage("uniform"), stage("uniform")], "train stands there twice"),
+        ("stages", [stage(scenarios="magic")], "stages.0.method.scenarios: 'magic' is none of uniform"),
+        ("stages", [stage(objectives=["magic"])], "stages.0.method.objectives.0: 'magic' is none of cross_entropy"),
+        ("stages", [stage(objectives=[])], "stages.0.method.objectives"),
+        ("stages", [stage(objectives=["cross_entropy", "cross_entropy"])], "an objective stands there twice"),
+        ("stages", [stage(scenarios={"name": "uniform", "options": {"x": 1}})], "method.scenarios.options.x"),
+        (
+            "stages",
+            [stage(objectives=[{"name": "cross_entropy", "options": {"class_weights": [1.0, 2.0]}}])],
+            "stages.0.method.objectives.0.options.class_weights: there are 6 classes, but 2 weights",
+        ),
+        (
+            "stages",
+            [stage(), {"name": "tune", **stage(objectives=["stars"])}],
+            "stages.1.method.objectives: stars aligns",
+        ),
+        (
+            "stages",
+            [stage(scenarios={"name": "latent_guided", "options": {"latent": "z"}})],
+            "stages.0.method.scenarios.options.latent: 'z' is none of the network's: mean",
+        ),
+        ("stages", [stage(), stage()], "train stands there twice"),
         ("stages", [], "stages"),
         ("classes", [{"value": 1, "name": "a", "color": "red"}, {"value": 2, "name": "b", "color": "#000000"}], "red"),
     ],
@@ -134,7 +152,7 @@ def test_names_that_torch_takes_itself_are_refused(content: dict[str, Any], tmp_
 
 def test_a_width_of_the_kernel_is_positive(content: dict[str, Any], tmp_path: Path) -> None:
     for width in (0, -1, float("nan")):
-        content["stages"][0] |= stage("latent_guided", {"sigma": width})
+        content["stages"][0] |= stage(scenarios={"name": "latent_guided", "options": {"sigma": width}})
         assert "sigma" in refused(content, tmp_path)
 
 

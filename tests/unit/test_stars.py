@@ -6,8 +6,14 @@ import torch
 from torch import Tensor
 
 from engine.errors import ModelError, RecipeError
-from engine.methods.registry import build_method
-from engine.methods.stars import drawn_pixels, semantic_loss, translation_loss
+from engine.methods.contract import Step
+from engine.methods.stars import (
+    StarsObjective,
+    StarsObjectiveOptions,
+    drawn_pixels,
+    semantic_loss,
+    translation_loss,
+)
 from engine.modality import BandStatistics, Modality
 from engine.networks.registry import build_network
 from engine.networks.segmenter import Segmenter
@@ -90,11 +96,10 @@ def test_terms_are_means_over_pairs_and_stages() -> None:
     trained = segmenter(3)
     inputs, labels = given(3)
     availability = torch.tensor([[1, 1, 1], [1, 1, 0], [0, 1, 1], [1, 0, 0]], dtype=torch.bool)
-    method = build_method("stars", {"semantic": 0.0, "translation": 1.0}, 4)
-    torch.manual_seed(3)
-    found = method.loss(trained, inputs, availability, labels)
     torch.manual_seed(3)
     detail = trained.detail(inputs, availability)
+    objective = StarsObjective(StarsObjectiveOptions(semantic=0.0, translation=1.0))
+    found = objective.loss(Step(trained, inputs, availability, labels, detail)).terms
     assert isinstance(detail, StarsDetail)
     have = {"rgb": [0, 1, 3], "sar": [0, 1, 2], "dem": [0, 2]}
     network = trained.network
@@ -146,7 +151,8 @@ def test_losses_are_finite_whatever_is_missing(count: int, there: str, kept: str
         labels[0, 1, 1] = 2  # which no coarser map keeps
     elif kept == "nothing":
         labels = torch.full_like(labels, -1)
-    found = build_method("stars", {}, 4).loss(trained, inputs, availability, labels)
+    step = Step(trained, inputs, availability, labels, trained.detail(inputs, availability))
+    found = StarsObjective(StarsObjectiveOptions()).loss(step).terms
     assert set(found) == {"segmentation"} | ({"semantic", "translation"} if count > 1 else set())
     torch.stack(list(found.values())).sum().backward()
     assert all(value.isfinite() for value in found.values())
@@ -184,9 +190,9 @@ def test_the_fused_decoder_is_trained_on_every_subset_of_two_or_more() -> None:
 def test_what_the_method_cannot_do_is_refused() -> None:
     other = build_network("mean_fusion", {"encoder": "segformer-tiny"}, BANDS, 4)
     with pytest.raises(RecipeError, match="choose that network"):
-        build_method("stars", {}, 4).check(other)
+        StarsObjective(StarsObjectiveOptions()).check(other)
     with pytest.raises(RecipeError, match="background: 4 is no position below 4"):
-        build_method("stars", {"background": [0, 4]}, 4).check(segmenter(2).network)
+        StarsObjective(StarsObjectiveOptions(background=(0, 4))).check(segmenter(2).network)
 
 
 def test_chips_with_a_single_place_to_compare_are_refused() -> None:

@@ -1,0 +1,51 @@
+"""Scenario samplers that need no network: random modality dropout in two forms, and none."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.availability import Scenario, from_bits
+from engine.data.settings import Settings
+from engine.methods.contract import ScenarioSampler
+
+
+class NoOptions(Settings):
+    """There are none."""
+
+
+def _subset(members: list[int] | tuple[int, ...], present: Scenario) -> Scenario:
+    return from_bits(sum(1 << member for member in members), len(present.members))
+
+
+class UniformSampler(ScenarioSampler):
+    """Every scenario of what a sample has is as likely as any other."""
+
+    def draw(self, own: np.random.Generator, _together: np.random.Generator, present: Scenario) -> Scenario:
+        """See :meth:`ScenarioSampler.draw`."""
+        members = present.indices
+        chosen = int(own.integers(1, 1 << len(members)))
+        return _subset([member for place, member in enumerate(members) if chosen >> place & 1], present)
+
+
+class DropoutSampler(ScenarioSampler):
+    """For each batch a number of modalities, uniformly, then so many of them.
+
+    The random modality dropout of X. Zheng et al., "Reducing Unimodal Bias in Multi-Modal Semantic Segmentation with
+    Multi-Scale Functional Entropy Regularization" (2025), section 3.1.1. Departure: a sample that lacks modalities has
+    the drawn ones that it has, and where that is none one that it has.
+    """
+
+    def draw(self, own: np.random.Generator, together: np.random.Generator, present: Scenario) -> Scenario:
+        """See :meth:`ScenarioSampler.draw`."""
+        count = len(present.members)
+        order = together.permutation(count)[: int(together.integers(1, count + 1))].tolist()
+        members = [member for member in order if present.members[member]]
+        return _subset(members or [int(own.choice(present.indices))], present)
+
+
+class CompleteSampler(ScenarioSampler):
+    """Every sample is seen with all that it has."""
+
+    def draw(self, _own: np.random.Generator, _together: np.random.Generator, present: Scenario) -> Scenario:
+        """``present`` itself."""
+        return present
