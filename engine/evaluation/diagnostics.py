@@ -31,7 +31,7 @@ from engine.data.chips import Chip
 from engine.modality import LandClass, Modality
 from engine.networks.encoders import Encoder
 from engine.networks.segmenter import Segmenter
-from engine.networks.stars import Stars, StarsDetail
+from engine.networks.stars import Stars
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,14 +69,14 @@ def class_similarity(
     counts = torch.zeros(classes)
     with torch.inference_mode():
         for number, chip in enumerate(chips, 1):
-            detail = cast(StarsDetail, segmenter.detail(_inputs(chip), torch.ones((1, len(names)), dtype=torch.bool)))
-            rows, cols = detail.shared[names[0]][-1].shape[-2:]
+            found = segmenter.detail(_inputs(chip), torch.ones((1, len(names)), dtype=torch.bool)).unimodal
+            rows, cols = found[names[0]].features[-1].shape[-2:]
             labels = torch.from_numpy(chip.labels)
             covers = torch.stack([labels == land_class for land_class in range(classes)]).float()
             shares = F.adaptive_avg_pool2d(covers, (rows, cols)).flatten(1)  # [K, places]
             counts += shares.sum(dim=1)
-            for name, levels in detail.shared.items():
-                features = F.normalize(levels[-1][0], dim=0).flatten(1)  # [C, places]
+            for name, one in found.items():
+                features = F.normalize(one.features[-1][0], dim=0).flatten(1)  # [C, places]
                 sums[name] = sums.get(name, 0) + shares @ features.T
             progress(number)
     means = {name: (total / counts[:, None]).double() for name, total in sums.items()}

@@ -29,7 +29,7 @@ from engine.errors import RecipeError
 from engine.methods.contract import Loss, Objective, Step
 from engine.methods.cross_entropy import cross_entropy
 from engine.networks.contract import Network
-from engine.networks.stars import Stars, StarsDetail
+from engine.networks.stars import ALIGNED, Stars, StarsDetail
 
 
 class StarsObjectiveOptions(Settings):
@@ -123,7 +123,9 @@ class StarsObjective(Objective):
         """``segmentation`` (equation 6), ``semantic`` and ``translation`` with their weights (equation 7)."""
         segmenter, availability, labels = step.segmenter, step.availability, step.labels
         detail = cast(StarsDetail, step.detail)
-        branches = [(detail.branch_logits[name], labels[samples]) for name, samples in detail.branch_samples.items()]
+        branches = [
+            (one.prediction, labels[one.samples]) for one in detail.unimodal.values() if one.prediction is not None
+        ]
         if len(detail.fused_samples):
             branches.append((detail.fused_logits, labels[detail.fused_samples]))
         terms = [cross_entropy(logits.float(), wanted, self.options.class_weights) for logits, wanted in branches]
@@ -137,7 +139,7 @@ class StarsObjective(Objective):
 
     def _semantic(self, detail: StarsDetail, has: Mapping[str, Tensor], labels: Tensor) -> Tensor:
         terms = []
-        for one, other in combinations(detail.shared, 2):
+        for one, other in combinations(detail.unimodal, 2):
             together = (has[one] & has[other]).nonzero()[:, 0]
             if not len(together):
                 continue
@@ -158,14 +160,14 @@ class StarsObjective(Objective):
             together = (has[source] & (counts > 0)).nonzero()[:, 0]
             if not len(together):
                 continue
-            given = detail.translated[key] if self.options.translate else detail.shared[source]
+            given = detail.translated[key] if self.options.translate else _shared(detail, source)
             place = _places(has[source], together)
             for stage, translated in enumerate(given):
-                sums = torch.zeros_like(detail.shared[source][stage][place])
+                sums = torch.zeros_like(_shared(detail, source)[stage][place])
                 for name in targets:
                     there = has[name][together].nonzero()[:, 0]
                     if len(there):
-                        some = detail.shared[name][stage][_places(has[name], together[there])]
+                        some = _shared(detail, name)[stage][_places(has[name], together[there])]
                         sums = sums.index_add(0, there, some.to(sums.dtype))
                 # the mean's direction is that of the sum
                 terms.append(translation_loss(translated[place], sums, self.options.detach))
@@ -178,4 +180,8 @@ def _places(has: Tensor, samples: Tensor) -> Tensor:
 
 
 def _of(detail: StarsDetail, name: str, has: Mapping[str, Tensor], samples: Tensor) -> list[Tensor]:
-    return [maps[_places(has[name], samples)] for maps in detail.shared[name]]
+    return [maps[_places(has[name], samples)] for maps in _shared(detail, name)]
+
+
+def _shared(detail: StarsDetail, name: str) -> list[Tensor]:
+    return [detail.unimodal[name].features[stage] for stage in ALIGNED]

@@ -26,7 +26,7 @@ Departures:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 import torch
@@ -36,7 +36,7 @@ from torch.nn import functional as F
 
 from engine.data.settings import Settings
 from engine.errors import RecipeError
-from engine.networks.contract import Detail, Inputs, Network, Normalise
+from engine.networks.contract import Detail, Inputs, Network, Normalise, Unimodal
 
 _LEVELS = 5
 
@@ -462,18 +462,19 @@ class Cbc(Network):
 
     def detail(self, inputs: Inputs, availability: Tensor) -> Detail:
         """See :meth:`Network.detail`. Only available samples of a modality reach its encoder."""
-        levels = {}
+        levels, unimodal = {}, {}
         for number, name in enumerate(self.names):
             chosen = availability[:, number].nonzero()[:, 0]
             shapes = self._shapes(*inputs[name].shape[-2:])
             found = tuple(inputs[name].new_zeros((len(availability), *shape)) for shape in shapes)
             if len(chosen):
                 some = self.encoders[name](self._volume(name, inputs[name][chosen]))
+                unimodal[name] = Unimodal(chosen, tuple(some))
                 found = tuple(
                     level.to(part.dtype).index_copy(0, chosen, part) for level, part in zip(found, some, strict=True)
                 )
             levels[name] = found
-        return self._fused(levels, availability, *inputs[self.names[0]].shape[-2:])
+        return replace(self._fused(levels, availability, *inputs[self.names[0]].shape[-2:]), unimodal=unimodal)
 
     def scenario_logits(self, inputs: Inputs, availability: Tensor, normalise: Normalise) -> Tensor:
         """See :meth:`Network.scenario_logits`."""

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.data.settings import Settings
-from engine.networks.contract import Detail, Inputs, Network, Normalise
+from engine.networks.contract import Detail, Inputs, Network, Normalise, Unimodal
 from engine.networks.encoders import Encoder, build_encoder
 from engine.networks.heads import AllMlpHead
 
@@ -184,16 +184,23 @@ class _TwoStreams(Network):
     def _stage(self, stream: int, number: int, features: Tensor) -> Tensor:
         """One stage of one stream: ``[B, C, h, w]`` to the next, coarser one."""
 
-    def _run(self, inputs: Inputs) -> Detail:
+    def _run(self, inputs: Inputs, there: Mapping[str, Tensor] | None = None) -> Detail:
+        """A forward pass; what is unimodal, of the samples that are there, are the streams before they meet."""
         streams = [inputs[self.names[0]], self.mix(torch.cat([inputs[name] for name in self.rest], dim=1))]
-        maps = []
+        maps, met = [], []
         for number, (rectify, fuse) in enumerate(zip(self.rectifications, self.fusions, strict=True)):
-            streams = list(rectify(*(self._stage(stream, number, values) for stream, values in enumerate(streams))))
+            met.append([self._stage(stream, number, values) for stream, values in enumerate(streams)])
+            streams = list(rectify(*met[-1]))
             maps.append(fuse(*streams))
         logits = F.interpolate(
             self.head(maps), size=inputs[self.names[0]].shape[-2:], mode="bilinear", align_corners=False
         )
-        return Detail(logits, {"fused": maps[-1]})
+        unimodal = {
+            name: Unimodal(samples, tuple(level[stream][samples] for level in met))
+            for stream, (name, samples) in enumerate((there or {}).items())
+            if len(samples)
+        }
+        return Detail(logits, {"fused": maps[-1]}, unimodal)
 
     def detail(self, inputs: Inputs, availability: Tensor) -> Detail:
         """See :meth:`Network.detail`."""
@@ -201,7 +208,11 @@ class _TwoStreams(Network):
             {
                 name: torch.where(availability[:, number, None, None, None], inputs[name], torch.zeros(()))
                 for number, name in enumerate(self.names)
-            }
+            },
+            {
+                "+".join(names): availability[:, [self.names.index(name) for name in names]].any(dim=1).nonzero()[:, 0]
+                for names in (self.names[:1], self.rest)
+            },
         )
 
     def scenario_logits(self, inputs: Inputs, availability: Tensor, normalise: Normalise) -> Tensor:

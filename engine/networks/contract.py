@@ -14,16 +14,34 @@ Normalise = Callable[[str, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
+class Unimodal:
+    """What a network finds of one modality before it meets others.
+
+    Args:
+        samples: ``[N]``: the samples that have it, by their positions in the batch.
+        features: Maps ``[N, C, ...]`` of its encoder's stages, finest first.
+        prediction: ``[N, K, h, w]``: logits of its own at any resolution; None where the network has none.
+    """
+
+    samples: Tensor
+    features: tuple[Tensor, ...]
+    prediction: Tensor | None = None
+
+
+@dataclass(frozen=True)
 class Detail:
     """What a training may need of a forward pass; networks add to it.
 
     Args:
         logits: ``[B, K, H, W]``.
         latents: Tensors ``[B, ...]`` by name that all modalities share, those of :attr:`Network.latents`.
+        unimodal: What is found of each modality that a sample has, by its name; of those that a network reads as one
+            by their names with ``+`` between. A modality that no sample has is left out.
     """
 
     logits: Tensor
     latents: Mapping[str, Tensor] = field(default_factory=dict)
+    unimodal: Mapping[str, Unimodal] = field(default_factory=dict)
 
 
 class Network(nn.Module, ABC):
@@ -37,11 +55,13 @@ class Network(nn.Module, ABC):
 
     Attributes:
         latents: Names of the latents that :attr:`Detail.latents` holds, the one that the network is known by first.
+        predicts_alone: Whether it gives a prediction of each modality's own in training.
         lora_targets: Patterns of the names of modules that low-rank adaptation trains, unless a recipe names others.
     """
 
     latents: tuple[str, ...]
     lora_targets: tuple[str, ...]
+    predicts_alone = False
 
     def __init__(self, bands: Mapping[str, int], classes: int) -> None:
         super().__init__()

@@ -14,7 +14,6 @@ Departures:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import torch
 from pydantic import Field
@@ -22,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from engine.data.settings import Settings
-from engine.networks.contract import Detail, Inputs, Network, Normalise
+from engine.networks.contract import Detail, Inputs, Network, Normalise, Unimodal
 from engine.networks.encoders import build_encoder, head_width
 from engine.networks.heads import AllMlpHead
 
@@ -41,21 +40,6 @@ class MeanFusionOptions(Settings):
     head_width: int | None = Field(default=None, ge=1)
 
 
-@dataclass(frozen=True)
-class BranchDetail(Detail):
-    """A forward pass with each modality's own prediction.
-
-    Args:
-        branch_logits: ``[N, K, h, w]``: each available modality's own, at the network's resolution.
-        branch_sample: ``[N]``: the sample of the batch that a branch belongs to.
-        branch_modality: ``[N]``: its modality's position.
-    """
-
-    branch_logits: Tensor = field(kw_only=True)
-    branch_sample: Tensor = field(kw_only=True)
-    branch_modality: Tensor = field(kw_only=True)
-
-
 class MeanFusion(Network):
     """One encoder and head shared by all modalities behind a stem of each; logits averaged.
 
@@ -64,6 +48,7 @@ class MeanFusion(Network):
 
     latents = ("mean",)
     lora_targets = ("head.linears.*", "head.fuse", "head.classify")
+    predicts_alone = True
 
     def __init__(self, options: MeanFusionOptions, bands: Mapping[str, int], classes: int) -> None:
         super().__init__(bands, classes)
@@ -71,31 +56,30 @@ class MeanFusion(Network):
         width = options.head_width or head_width(options.encoder)
         self.head = AllMlpHead(self.encoder.widths, width, classes)
 
-    def detail(self, inputs: Inputs, availability: Tensor) -> BranchDetail:
+    def detail(self, inputs: Inputs, availability: Tensor) -> Detail:
         """See :meth:`Network.detail`. Only available samples of a modality are computed."""
         first = inputs[self.names[0]]
-        stems, samples, modalities = [], [], []
+        stems, samples = {}, {}
         for number, name in enumerate(self.names):
             chosen = availability[:, number].nonzero()[:, 0]
             if len(chosen):
-                stems.append(self.encoder.stem(name, inputs[name][chosen]))
-                samples.append(chosen)
-                modalities.append(torch.full_like(chosen, number))
-        sample = torch.cat(samples)
-        maps = self.encoder.stages(torch.cat(stems))
+                stems[name] = self.encoder.stem(name, inputs[name][chosen])
+                samples[name] = chosen
+        sample = torch.cat(list(samples.values()))
+        maps = self.encoder.stages(torch.cat(list(stems.values())))
         branches = self.head(maps)  # (N, K, H/4, W/4)
         counts = availability.sum(dim=1)[:, None, None, None]
 
         def mean(values: Tensor) -> Tensor:
             return values.new_zeros((len(availability), *values.shape[1:])).index_add(0, sample, values) / counts
 
-        return BranchDetail(
-            self._upsampled(mean(branches), first),
-            {"mean": mean(maps[-1])},
-            branch_logits=branches,
-            branch_sample=sample,
-            branch_modality=torch.cat(modalities),
-        )
+        lengths = [len(chosen) for chosen in samples.values()]
+        parts = zip(*(torch.split(level, lengths) for level in (*maps, branches)), strict=True)
+        unimodal = {
+            name: Unimodal(samples[name], tuple(features), prediction)
+            for name, (*features, prediction) in zip(samples, parts, strict=True)
+        }
+        return Detail(self._upsampled(mean(branches), first), {"mean": mean(maps[-1])}, unimodal)
 
     def scenario_logits(self, inputs: Inputs, availability: Tensor, normalise: Normalise) -> Tensor:
         """See :meth:`Network.scenario_logits`."""

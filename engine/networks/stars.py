@@ -32,7 +32,7 @@ from torch.nn import functional as F
 
 from engine.data.settings import Settings
 from engine.errors import ModelError
-from engine.networks.contract import Detail, Inputs, Network, Normalise
+from engine.networks.contract import Detail, Inputs, Network, Normalise, Unimodal
 from engine.networks.encoders import Encoder, build_encoder
 from engine.networks.heads import resized
 
@@ -62,20 +62,17 @@ class StarsOptions(Settings):
 class StarsDetail(Detail):
     """A forward pass with every branch.
 
+    What is unimodal are the shared encoder's features, and in training the prediction of the modality's own decoder.
+
     Args:
-        branch_logits: For each modality ``[N_m, K, H, W]``: its own decoder's, of the samples that have it.
-        branch_samples: For each modality ``[N_m]``: those samples' positions in the batch.
         fused_logits: ``[N, K, H, W]`` of the fused decoder.
         fused_samples: ``[N]``: the samples that have two modalities or more.
-        shared: For each modality the shared encoder's maps ``[N_m, C, h, w]`` of the stages :data:`ALIGNED`.
-        translated: In training the same, translated to another's, by the name of the translation.
+        translated: In training for the name of each translation its modality's features of the stages :data:`ALIGNED`,
+            translated.
     """
 
-    branch_logits: Mapping[str, Tensor] = field(kw_only=True)
-    branch_samples: Mapping[str, Tensor] = field(kw_only=True)
     fused_logits: Tensor = field(kw_only=True)
     fused_samples: Tensor = field(kw_only=True)
-    shared: Mapping[str, tuple[Tensor, ...]] = field(kw_only=True)
     translated: Mapping[str, tuple[Tensor, ...]] = field(kw_only=True)
 
 
@@ -187,6 +184,7 @@ class Stars(Network):
 
     latents = ("shared",)
     lora_targets = ("fusions.3.*", "fused_fusions.3.*")
+    predicts_alone = True
 
     def __init__(self, options: StarsOptions, bands: Mapping[str, int], classes: int) -> None:
         super().__init__(bands, classes)
@@ -229,15 +227,16 @@ class Stars(Network):
         shared = {name: [level[number] for level in parts] for number, name in enumerate(stems)}
 
         logits = together[0].new_zeros((len(availability), self.classes, rows, cols))
-        branches, samples = {}, {}
+        branches: dict[str, Tensor] = {}
         for name, stem in stems.items():
             own = torch.arange(len(stem), device=stem.device) if self.training else alone[chosen[name]].nonzero()[:, 0]
             if not len(own):
                 continue
             found = self._alone(name, stem[own], [level[own] for level in shared[name]], rows, cols)
-            branches[name], samples[name] = found, chosen[name][own]
-            answered = alone[samples[name]]
-            logits = logits.index_copy(0, samples[name][answered], found[answered].to(logits.dtype))
+            if self.training:
+                branches[name] = found
+            answered = alone[chosen[name][own]]
+            logits = logits.index_copy(0, chosen[name][own][answered], found[answered].to(logits.dtype))
 
         sample = torch.cat([chosen[name] for name in stems])
         modality = torch.cat([torch.full_like(chosen[name], self.names.index(name)) for name in stems])
@@ -256,26 +255,23 @@ class Stars(Network):
             logits = logits.index_copy(0, several, fused.to(logits.dtype))
         counts = availability.sum(dim=1)
         mean = self._gathered(together[-1], sample, 1 / counts[sample], len(alone))
-        aligned = {name: tuple(levels[stage] for stage in ALIGNED) for name, levels in shared.items()}
         return StarsDetail(
             logits,
             {"shared": mean},
-            branch_logits=branches,
-            branch_samples=samples,
+            {name: Unimodal(chosen[name], tuple(levels), branches.get(name)) for name, levels in shared.items()},
             fused_logits=fused,
             fused_samples=several,
-            shared=aligned,
-            translated=self._translated(aligned) if self.training else {},
+            translated=self._translated(shared) if self.training else {},
         )
 
-    def _translated(self, aligned: Mapping[str, tuple[Tensor, ...]]) -> dict[str, tuple[Tensor, ...]]:
+    def _translated(self, shared: Mapping[str, Sequence[Tensor]]) -> dict[str, tuple[Tensor, ...]]:
         found = {}
         for key, (name, _) in self.routes.items():
-            if name in aligned:
-                if aligned[name][-1][0, 0].numel() == 1:
+            if name in shared:
+                if shared[name][-1][0, 0].numel() == 1:
                     raise ModelError("data.chip: stars needs chips of more than 32 pixels: it compares places at 1/32")
-                stages = zip(cast(nn.ModuleList, self.translations[key]), aligned[name], strict=True)
-                found[key] = tuple(module(features) for module, features in stages)
+                modules = cast(nn.ModuleList, self.translations[key])
+                found[key] = tuple(module(shared[name][stage]) for module, stage in zip(modules, ALIGNED, strict=True))
         return found
 
     def scenario_logits(self, inputs: Inputs, availability: Tensor, normalise: Normalise) -> Tensor:

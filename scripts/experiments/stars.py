@@ -137,8 +137,8 @@ def spread(segmenter: Any, collection: Any) -> dict[str, float]:  # noqa: ANN401
     with torch.inference_mode():
         for chip in islice(complete_chips(collection, "train"), 128):
             batch = collate([chip])
-            for name, levels in segmenter.detail(batch.inputs, batch.availability).shared.items():
-                for stage, level in enumerate(levels, 3):
+            for name, one in segmenter.detail(batch.inputs, batch.availability).unimodal.items():
+                for stage, level in enumerate(one.features[2:], 3):
                     found.setdefault((name, stage), []).append(level.movedim(1, 3).flatten(0, 2))
     variances = {key: float(torch.cat(parts).var(dim=0).mean()) for key, parts in found.items()}
     return {

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from engine.networks.contract import Detail, Network
+from engine.networks.contract import Detail, Network, Unimodal
 from engine.networks.registry import build_network
 
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -94,7 +94,9 @@ def floats(given: object) -> list[torch.Tensor]:
         return [tensor for one in given.values() for tensor in floats(one)]
     if isinstance(given, tuple):
         return [tensor for one in given for tensor in floats(one)]
-    assert isinstance(given, Detail)
+    if given is None:
+        return []
+    assert isinstance(given, Detail | Unimodal)
     return [tensor for one in fields(given) for tensor in floats(getattr(given, one.name))]
 
 
@@ -114,6 +116,36 @@ def test_a_network_gives_the_latents_that_it_names(name: str) -> None:
     detail = network.detail(inputs(network, 2), torch.ones(2, 3, dtype=torch.bool))
     assert tuple(detail.latents) == network.latents
     assert all(latent.shape[0] == 2 for latent in detail.latents.values())
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_tells_what_it_finds_of_each_sensor_alone(name: str) -> None:
+    """Of the samples that have it, untouched by the others."""
+    network = built(name, 3)
+    if network.predicts_alone:
+        network.train()
+        for module in network.modules():  # samples apart, nothing dropped
+            if "BatchNorm" in type(module).__name__ or "Drop" in type(module).__name__:
+                module.eval()
+    availability = torch.tensor([[True, True, True], [True, False, True], [False, True, False]])
+    given = inputs(network, 3, rows=64, cols=96)
+    found = network.detail(given, availability).unimodal
+    groups = ("optical", "sar+dem") if name.startswith("cmx") else ("optical", "sar", "dem")
+    assert tuple(found) == groups
+    for group, one in found.items():
+        places = [network.names.index(member) for member in group.split("+")]
+        assert one.samples.tolist() == availability[:, places].any(dim=1).nonzero()[:, 0].tolist()
+        assert {len(level) for level in one.features} == {len(one.samples)}
+        assert len(one.features) >= 4
+        assert (one.prediction is not None) == network.predicts_alone
+        if one.prediction is not None:
+            assert one.prediction.shape[:2] == (len(one.samples), 5)
+    changed = network.detail({**given, "optical": given["optical"] + 1}, availability).unimodal
+    first = found["optical"].features[0]
+    assert not torch.equal(changed["optical"].features[0], first)
+    if not name.startswith("cmx"):  # whose streams have met before their second stage
+        for one, other in zip(found["dem"].features, changed["dem"].features, strict=True):
+            torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -107,7 +107,7 @@ def test_terms_are_means_over_pairs_and_stages() -> None:
     terms = []
     for key, (source, (target,)) in network.routes.items():
         for stage in range(2):
-            given_maps, wanted = detail.translated[key][stage], detail.shared[target][stage]
+            given_maps, wanted = detail.translated[key][stage], detail.unimodal[target].features[2 + stage]
             both = [sample for sample in have[source] if sample in have[target]]
             terms.append(
                 np.mean(
@@ -126,9 +126,10 @@ def test_terms_are_means_over_pairs_and_stages() -> None:
     assert float(found["translation"].detach()) == pytest.approx(-np.mean(terms), rel=1e-4)
     losses = []
     for logits, samples in [
-        *((detail.branch_logits[name], have[name]) for name in have),
+        *((detail.unimodal[name].prediction, have[name]) for name in have),
         (detail.fused_logits, [0, 1, 2]),
     ]:
+        assert logits is not None
         chances = torch.softmax(logits.detach(), dim=1)
         wanted = labels[samples]
         known = wanted >= 0
