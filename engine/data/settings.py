@@ -39,7 +39,7 @@ class MethodSettings(Settings):
     Args:
         scenarios: Draws the scenario that a sample is trained under: ``uniform``, ``dropout``, ``complete`` or
             ``latent_guided``.
-        objectives: What is minimised, added: ``cross_entropy``, ``stars``.
+        objectives: What is minimised, added: ``cross_entropy``, ``stars``, ``functional_entropy``.
     """
 
     scenarios: Choice = Named(name="uniform")

@@ -11,6 +11,7 @@ from engine.data.settings import MethodSettings, Named, Settings
 from engine.errors import RecipeError
 from engine.methods.contract import Method, Objective, ScenarioSampler
 from engine.methods.cross_entropy import CrossEntropy, CrossEntropyOptions
+from engine.methods.functional_entropy import FunctionalEntropy, FunctionalEntropyOptions
 from engine.methods.latent_guided import LatentGuidedOptions, LatentGuidedSampler
 from engine.methods.scenarios import CompleteSampler, DropoutSampler, NoOptions, UniformSampler
 from engine.methods.stars import StarsObjective, StarsObjectiveOptions
@@ -27,6 +28,7 @@ _SAMPLERS: _Known[ScenarioSampler] = {
 _OBJECTIVES: _Known[Objective] = {
     "cross_entropy": (CrossEntropyOptions, CrossEntropy),
     "stars": (StarsObjectiveOptions, StarsObjective),
+    "functional_entropy": (FunctionalEntropyOptions, FunctionalEntropy),
 }
 
 
