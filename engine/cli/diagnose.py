@@ -21,13 +21,17 @@ from engine.evaluation.diagnostics import (
     class_similarity,
     encoder_parameters,
     grad_cam,
+    information_over_training,
     plot_activations,
+    plot_information,
     plot_parameters,
     plot_similarity,
     telling_chips,
 )
+from engine.networks.segmenter import Segmenter
 from engine.networks.stars import Stars
 from engine.training.checkpoints import Kind, find, kept, step_of
+from engine.training.recipe import Recipe
 from engine.training.run import open_checkpoint, open_run
 
 
@@ -43,37 +47,54 @@ def _finite(values: NDArray[np.float64]) -> list[list[float | None]]:
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the run's recipe.")
 @click.option("--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True)
 def command(run: Path, split: str, output: Path | None, overrides: tuple[str, ...], checkpoint: str) -> None:
-    """Draw what the shared and specific encoders of a STARS run have learned.
+    """Draw what a training did.
 
-    similarity.png: how alike classes look between two sensors, at each step whose weights the recipe keeps
-    (schedule.keep_every) and at the checkpoint. parameters.png: the encoders' parameters. activations.png: where the
-    encoders see each class (Grad-CAM). The similarities are in similarity.json too.
+    information.png: how much each sensor contributes to the prediction and to the features of each stage, over the
+    training, where the objective functional_entropy was there to measure it. Of stars also similarity.png and
+    similarity.json: how alike classes look between two sensors, at each step whose weights the recipe keeps
+    (schedule.keep_every) and at the checkpoint; parameters.png: the encoders' parameters; activations.png: where the
+    encoders see each class (Grad-CAM).
 
     \b
     Examples:
       engine train recipes/stars/zion.yaml --set stages.0.schedule.keep_every=2000 -o runs/zion-stars
       engine diagnose runs/zion-stars
     """
-    recipe, segmenter = open_run(run, cast(Kind, checkpoint), overrides)
-    if not isinstance(segmenter.network, Stars) or len(segmenter.modalities) < 2:
+    kind = cast(Kind, checkpoint)
+    recipe, segmenter = open_run(run, kind, overrides)
+    information = information_over_training(run / "metrics.csv")
+    stars = isinstance(segmenter.network, Stars) and len(segmenter.modalities) > 1
+    if not information and not stars:
         raise RecipeError(
-            f"{run}: its network is {recipe.network.name} with {len(segmenter.modalities)} sensors; "
-            "what is diagnosed is stars with two or more"
+            f"{run}: there is nothing to draw: no objective functional_entropy logged informations, and its network "
+            f"is {recipe.network.name} with {len(segmenter.modalities)} sensors, not stars with two or more"
         )
     folder = output or run / "diagnostics" / split
     folder.mkdir(parents=True, exist_ok=True)
-    chosen, classes = cast(SplitName, split), recipe.class_values
-    checkpoints = {step_of(path): path for path in (*kept(run), find(run, cast(Kind, checkpoint)))}
+    if information:
+        plot_information(information, folder / "information.png")
+        click.echo(folder / "information.png")
+    if stars:
+        steps = {step_of(path): path for path in (*kept(run), find(run, kind))}
+        for path in _stars(recipe, segmenter, run, dict(sorted(steps.items())), cast(SplitName, split), folder):
+            click.echo(path)
+
+
+def _stars(
+    recipe: Recipe, segmenter: Segmenter, run: Path, checkpoints: dict[int, Path], split: SplitName, folder: Path
+) -> list[Path]:
+    """Draws what is of shared and specific encoders; the files."""
+    classes = recipe.class_values
     data = SceneCollection(recipe.data, recipe.data.root, segmenter.modalities, classes)
     with closing(data) as collection, Console(stderr=True).status("measuring") as status:
-        telling = telling_chips(complete_chips(collection, chosen), len(classes))
+        telling = telling_chips(complete_chips(collection, split), len(classes))
         if not telling:
             raise SplitError(f"data.split.{split}: no labelled pixel has every sensor")
         steps = {}
-        for step, path in sorted(checkpoints.items()):
+        for step, path in checkpoints.items():
             steps[step] = class_similarity(
                 open_checkpoint(recipe, run, path),
-                complete_chips(collection, chosen),
+                complete_chips(collection, split),
                 lambda count, step=step: status.update(f"similarity at step {step}: {count} chips"),  # type: ignore[misc]
             )
         status.update("activations")
@@ -82,9 +103,8 @@ def command(run: Path, split: str, output: Path | None, overrides: tuple[str, ..
             Activations(chip, number, {name: grad_cam(segmenter, chip, name, number) for name in names})
             for number, chip in telling.items()
         ]
-    plot_similarity(steps, classes, folder / "similarity.png")
-    plot_parameters(encoder_parameters(segmenter.network), folder / "parameters.png")
-    plot_activations(rows, segmenter.modalities, classes, folder / "activations.png")
+    files = [folder / name for name in ("similarity.png", "similarity.json", "parameters.png", "activations.png")]
+    plot_similarity(steps, classes, files[0])
     content = {
         "classes": [land_class.name for land_class in classes],
         "similarity": [
@@ -93,6 +113,7 @@ def command(run: Path, split: str, output: Path | None, overrides: tuple[str, ..
             for (one, other), found in pairs.items()
         ],
     }
-    (folder / "similarity.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
-    for name in ("similarity.png", "similarity.json", "parameters.png", "activations.png"):
-        click.echo(folder / name)
+    files[1].write_text(json.dumps(content, indent=1), encoding="utf-8")
+    plot_parameters(encoder_parameters(cast(Stars, segmenter.network)), files[2])
+    plot_activations(rows, segmenter.modalities, classes, files[3])
+    return files

@@ -18,6 +18,7 @@ from rich.table import Table
 from engine.data.settings import SplitName
 from engine.data.survey import SceneCollection
 from engine.errors import DeviceError, RecipeError
+from engine.evaluation.bias import Bias
 from engine.evaluation.images import FIGURES, ImageScores, pooled, score_images, write_image_scores
 from engine.evaluation.predictors import torch_predictor
 from engine.evaluation.scenarios import SUMMARY, Evaluation, evaluate, write_report
@@ -198,6 +199,23 @@ def print_tables(evaluation: Evaluation) -> None:
     console.print(_table("per scenario", evaluation, figures))
     classes = {f"iou_{land_class.name}": land_class.name for land_class in evaluation.classes}
     console.print(_table("IoU of each class", evaluation, classes))
+    if evaluation.bias is not None:
+        console.print(_bias_table(evaluation.bias))
+        console.print(
+            f"mIoU over the scenarios: {evaluation.bias.mean:.3f} ± {evaluation.bias.deviation:.3f}, at least "
+            f"{evaluation.bias.least:.3f}; {evaluation.bias.dominant.name} contributes most",
+            highlight=False,
+        )
+
+
+def _bias_table(bias: Bias) -> Table:
+    table = Table(title="mIoU by sensor")
+    table.add_column("sensor", no_wrap=True)
+    for heading in ("alone", "lost without it", "Shapley value"):
+        table.add_column(heading, justify="right")
+    for one in bias.contributions:
+        table.add_row(one.name, f"{one.alone:.3f}", f"{one.drop:+.3f}", f"{one.shapley:.3f}")
+    return table
 
 
 def print_image_scores(scores: ImageScores) -> None:

@@ -14,7 +14,7 @@ from engine.errors import EngineError
 COMMANDS = {
     "train": "Train a recipe.",
     "evaluate": "Score a run or model in every scenario.",
-    "diagnose": "Draw what the encoders of a STARS run have learned.",
+    "diagnose": "Draw what a training did.",
     "export": "Write a run as one ONNX model.",
     "predict": "Map rasters with a model.",
     "match": "Find which raster is which of a model's modalities.",

@@ -1,8 +1,10 @@
-"""What the shared and specific encoders of `stars` have learned: similarity of classes, parameters, activations.
+"""What a training did: information of each sensor; of `stars` similarity of classes, parameters, activations.
 
 T. Wang et al., "STARS: Shared-specific Translation and Alignment for missing-modality Remote Sensing Semantic
-Segmentation" (2026), figures 10 to 12. Activations: R. R. Selvaraju et al., "Grad-CAM: Visual Explanations from Deep
-Networks via Gradient-based Localization", ICCV 2017, equations 1 and 2.
+Segmentation" (2026), figures 10 to 12. Information: X. Zheng et al., "Reducing Unimodal Bias in Multi-Modal Semantic
+Segmentation with Multi-Scale Functional Entropy Regularization" (2025), figures 2, 5 and 6. Activations:
+R. R. Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", ICCV 2017,
+equations 1 and 2.
 
 What the paper leaves open:
 
@@ -15,6 +17,7 @@ What the paper leaves open:
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -154,6 +157,45 @@ def _write(figure: Figure, path: Path) -> None:
     aside = path.with_suffix(".part")
     figure.savefig(aside, dpi=110, format="png")
     aside.replace(path)
+
+
+def information_over_training(metrics: Path) -> dict[str, dict[str, tuple[list[int], list[float]]]]:
+    """What the objective ``functional_entropy`` logged.
+
+    Args:
+        metrics: A run's ``metrics.csv``.
+
+    Returns:
+        For ``prediction`` and each stage, and each modality, steps and informations; empty where nothing was logged.
+    """
+    found: dict[str, dict[str, tuple[list[int], list[float]]]] = {}
+    with metrics.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            _, what, *rest = row["name"].split("/")
+            if what == "information":
+                part, name = rest
+                steps, values = found.setdefault(part, {}).setdefault(name, ([], []))
+                steps.append(int(row["step"]))
+                values.append(float(row["value"]))
+    return found
+
+
+def plot_information(found: Mapping[str, Mapping[str, tuple[Sequence[int], Sequence[float]]]], path: Path) -> None:
+    """A panel for the prediction and each stage, a curve a modality: running means over a fiftieth of the training."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.4 * len(found), 3), layout="constrained")
+    for axis, (part, curves) in zip(figure.subplots(1, len(found), squeeze=False)[0], found.items(), strict=True):
+        for name, (steps, values) in curves.items():
+            over = max(1, len(values) // 50)
+            smooth = np.convolve(values, np.full(over, 1 / over), mode="valid")
+            axis.plot(steps[over - 1 :], smooth, label=name)
+        axis.set_yscale("log")
+        axis.set_title(part)
+        axis.set_xlabel("step")
+    figure.axes[0].set_ylabel("information")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=8, frameon=False)
+    _write(figure, path)
 
 
 def plot_similarity(steps: Mapping[int, Mapping[Pair, Floats]], classes: Sequence[LandClass], path: Path) -> None:

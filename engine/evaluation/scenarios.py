@@ -16,6 +16,7 @@ from engine.data.scenes import Scene
 from engine.data.settings import SplitName
 from engine.data.survey import SceneCollection
 from engine.errors import SplitError
+from engine.evaluation.bias import Bias, unimodal_bias
 from engine.evaluation.metrics import Confusion, Scores, confusion, scores
 from engine.grid import Window
 from engine.inference.mosaic import Predictor, map_blocks
@@ -53,6 +54,12 @@ class Evaluation:
     def mean(self, figure: str) -> float:
         """The mean of a figure over the scenarios."""
         return float(np.mean([getattr(score, figure) for score in self.scores]))
+
+    @property
+    def bias(self) -> Bias | None:
+        """What each sensor contributes to the mIoU; None with one sensor, or where a scenario was not evaluated."""
+        found = {scenario: score.miou for scenario, score in zip(self.scenarios, self.scores, strict=True)}
+        return unimodal_bias(found, self.names)
 
     def rows(self) -> list[dict[str, Any]]:
         """A row a scenario: its name, the summary figures, and IoU and F1 of each class; the mean last."""
@@ -189,6 +196,7 @@ def write_report(evaluation: Evaluation, folder: Path, facts: Mapping[str, Any])
         ],
         "mean": {figure: _finite(evaluation.mean(figure)) for figure in SUMMARY},
         "seam_ratio": _finite(evaluation.seam_ratio),
+        "bias": asdict(bias) | {"dominant": bias.dominant.name} if (bias := evaluation.bias) else None,
     }
     (folder / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
 

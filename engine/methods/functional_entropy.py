@@ -42,7 +42,7 @@ TINY = 1e-8
 
 
 class FunctionalEntropyOptions(Settings):
-    """Options of ``functional_entropy``.
+    """Options of ``functional_entropy``. A weight of 0 leaves its term out; informations are logged all the same.
 
     Args:
         prediction: Weight lambda_p of the term at the prediction (equation 6).
@@ -78,17 +78,17 @@ class FunctionalEntropy(Objective):
         options = self.options
         terms: dict[str, Tensor] = {}
         facts: dict[str, Tensor] = {}
+        if options.form == "predictions":
+            found = prediction_information(step.detail.unimodal, step.labels)
+        else:
+            found = input_information(step, options.noise) if options.prediction else {}
+        facts |= {f"information/prediction/{name}": value for name, value in found.items()}
         if options.prediction:
-            if options.form == "predictions":
-                found = prediction_information(step.detail.unimodal, step.labels)
-            else:
-                found = input_information(step, options.noise)
-            facts |= {f"information/prediction/{name}": value for name, value in found.items()}
             terms["entropy_prediction"] = options.prediction * self._inverse(found, step)
+        stages = feature_information(step.detail.unimodal, len(step.labels))
+        for number, found in enumerate(stages, 1):
+            facts |= {f"information/stage {number}/{name}": value for name, value in found.items()}
         if options.features:
-            stages = feature_information(step.detail.unimodal, len(step.labels))
-            for number, found in enumerate(stages, 1):
-                facts |= {f"information/stage {number}/{name}": value for name, value in found.items()}
             inverses = [self._inverse(found, step) for found in stages]
             terms["entropy_features"] = options.features * torch.stack(inverses).sum()
         return Loss(terms, facts)

@@ -149,7 +149,7 @@ def test_weights_are_kept_for_diagnoses(make_recipe: MakeRecipe, tmp_path: Path)
     overrides = [
         "data.chip=48",
         "stages.0.schedule.keep_every=3",
-        "stages.0.method={scenarios: complete, objectives: [stars]}",
+        "stages.0.method={scenarios: complete, objectives: [stars, functional_entropy]}",
         "network={name: stars, options: {encoder: resnet-tiny, pyramid: 8, width: 8}}",
     ]
     run = tmp_path / "run"
@@ -161,7 +161,7 @@ def test_weights_are_kept_for_diagnoses(make_recipe: MakeRecipe, tmp_path: Path)
     command = [sys.executable, "-m", "engine.cli", "diagnose", str(run)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     folder = run / "diagnostics" / "validation"
-    names = ("similarity.png", "similarity.json", "parameters.png", "activations.png")
+    names = ("information.png", "similarity.png", "similarity.json", "parameters.png", "activations.png")
     assert done.stdout.splitlines() == [str(folder / name) for name in names]
     for name in names:
         if name.endswith(".png"):
@@ -173,11 +173,12 @@ def test_weights_are_kept_for_diagnoses(make_recipe: MakeRecipe, tmp_path: Path)
     ]
 
 
-def test_only_shared_and_specific_encoders_are_diagnosed(run_folder: Path) -> None:
+def test_a_run_of_which_nothing_can_be_drawn_is_named(run_folder: Path) -> None:
     command = [sys.executable, "-m", "engine.cli", "diagnose", str(run_folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "its network is mean_fusion with 3 sensors; what is diagnosed is stars with two or more" in done.stderr
+    assert "there is nothing to draw" in done.stderr
+    assert "mean_fusion with 3 sensors" in " ".join(done.stderr.split())
 
 
 def test_the_recipe_that_a_run_keeps_is_the_one_it_was_given(
@@ -198,6 +199,10 @@ def test_evaluate_writes_every_scenario(run_folder: Path, tmp_path: Path) -> Non
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["split"] == "validation"
     assert sum(map(sum, report["scenarios"][0]["confusion"])) == int(rows[0]["pixels"])
+    assert [one["name"] for one in report["bias"]["contributions"]] == ["optical", "sar", "dem"]
+    shares = [one["shapley"] for one in report["bias"]["contributions"]]
+    assert sum(shares) == pytest.approx(float(rows[6]["miou"]))
+    assert f"{report['bias']['dominant']} contributes most" in done.stdout
 
 
 def test_evaluate_lays_out_the_scores_of_images(run_folder: Path, tmp_path: Path) -> None:
