@@ -36,10 +36,18 @@ class AllMlpHead(nn.Module):
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Logits ``[B, K, h, w]`` at the finest level's resolution."""
+        return self.classified(self.hidden(maps))
+
+    def classified(self, hidden: Tensor) -> Tensor:
+        """Logits of :meth:`hidden`."""
+        logits: Tensor = self.classify(self.dropout(hidden))
+        return logits
+
+    def hidden(self, maps: Sequence[Tensor]) -> Tensor:
+        """Features ``[B, width, h, w]`` before the last layer."""
         plain = all(isinstance(layer, nn.Conv2d) for layer in (self.fuse, *self.linears))  # no adapter beside them
         fused = self._merged(maps) if plain and not self.training else self._straight(maps)
-        logits: Tensor = self.classify(self.dropout(torch.relu(self.norm(fused))))
-        return logits
+        return torch.relu(self.norm(fused))
 
     def _straight(self, maps: Sequence[Tensor]) -> Tensor:
         projected = [linear(level) for linear, level in zip(self.linears, maps, strict=True)]

@@ -19,6 +19,8 @@ from engine.networks.segmenter import Segmenter
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "mean_fusion": {"encoder": "segformer-tiny"},
+    "mean_fusion, confidence": {"encoder": "segformer-tiny", "fusion": "confidence"},
+    "mean_fusion, gated": {"encoder": "segformer-tiny", "fusion": "gated"},
     "cbc": {"size": "tiny"},
     "cbc_slp": {"size": "tiny"},
     "cmx": {"size": "tiny"},
@@ -47,7 +49,7 @@ def segmenter(name: str, count: int, options: dict[str, Any] | None = None) -> S
     ]
     torch.manual_seed(0)
     options = options or NETWORKS[name] | ({"band_lists": {"optical": [3, 7, 11]}} if name.startswith("cbc") else {})
-    network = build_network(name, options, {item.name: len(item.bands) for item in modalities}, 4)
+    network = build_network(name.split(",")[0], options, {item.name: len(item.bands) for item in modalities}, 4)
     with torch.no_grad():  # batch norms of a network that never saw anything let its activations grow
         for module in network.modules():
             if isinstance(module, (torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)):

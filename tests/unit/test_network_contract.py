@@ -12,6 +12,8 @@ from engine.networks.registry import build_network
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "mean_fusion": {"encoder": "segformer-tiny"},
+    "mean_fusion, confidence": {"encoder": "segformer-tiny", "fusion": "confidence"},
+    "mean_fusion, gated": {"encoder": "segformer-tiny", "fusion": "gated"},
     "cbc": {"size": "tiny"},
     "cbc_slp": {"size": "tiny"},
     "cmx": {"size": "tiny"},
@@ -27,7 +29,7 @@ def built(name: str, count: int, seed: int = 0) -> Network:
     torch.manual_seed(seed)
     bands = dict(list(BANDS.items())[:count])
     options = NETWORKS[name] | ({"band_lists": LISTS} if name.startswith("cbc") else {})
-    network = build_network(name, options, bands, 5)
+    network = build_network(name.split(",")[0], options, bands, 5)
     network.train()
     with torch.no_grad():
         network(inputs(network, 4, seed + 1), torch.ones(4, count, dtype=torch.bool))

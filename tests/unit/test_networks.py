@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import ResNetConfig, ResNetModel
@@ -9,6 +10,7 @@ from transformers import ResNetConfig, ResNetModel
 from engine.errors import ModelError, RecipeError
 from engine.networks.encoders import adapted, build_encoder
 from engine.networks.heads import AllMlpHead
+from engine.networks.mean_fusion import MeanFusion
 from engine.networks.registry import build_network
 
 BANDS = {"rgb": 3, "sar": 2, "dem": 1}
@@ -99,3 +101,32 @@ def test_an_unknown_encoder_or_option_is_named() -> None:
         build_network("mean_fusion", {"encoder": "vgg"}, BANDS, 5)
     with pytest.raises(RecipeError, match=r"network\.options\.depth"):
         build_network("mean_fusion", {"depth": 3}, BANDS, 5)
+
+
+@pytest.mark.parametrize("fusion", ["confidence", "gated"])
+def test_a_surer_sensor_weighs_more(fusion: str) -> None:
+    """By hand at one place: logits weighted by exp(-entropy), or by what the gate gives."""
+    torch.manual_seed(0)
+    network = build_network("mean_fusion", {"encoder": "segformer-tiny", "fusion": fusion}, {"a": 1, "b": 2}, 3).eval()
+    assert isinstance(network, MeanFusion)
+    if fusion == "gated":
+        torch.nn.init.normal_(network.gate.weight)
+    with torch.no_grad():
+        network.head.classify.weight *= 20
+    inputs = {"a": torch.randn(1, 1, 32, 32), "b": torch.randn(1, 2, 32, 32)}
+    with torch.no_grad():
+        detail = network.detail(inputs, torch.ones(1, 2, dtype=torch.bool))
+        logits, weights = [], []
+        for name in ("a", "b"):
+            maps = detail.unimodal[name].features
+            own = network.head(maps)[0].double().numpy()
+            chances = np.exp(own) / np.exp(own).sum(axis=0)
+            weight = np.exp((chances * np.log(chances)).sum(axis=0))
+            if fusion == "gated":
+                weight = np.log1p(np.exp(network.gate(network.head.hidden(maps))[0, 0].double().numpy())) + 1e-4
+            logits.append(own)
+            weights.append(weight)
+    expected = sum(weight * own for weight, own in zip(weights, logits, strict=True)) / sum(weights)
+    large = torch.nn.functional.interpolate(torch.from_numpy(expected)[None], size=(32, 32), mode="bilinear")
+    torch.testing.assert_close(detail.logits.double(), large, rtol=1e-4, atol=1e-4)
+    assert abs(weights[0] - weights[1]).max() > 0.01
