@@ -21,6 +21,7 @@ from matplotlib import pyplot as plt
 from matplotlib.patches import Patch
 
 from engine.availability import scenarios
+from engine.data.chips import filled
 from engine.data.scenes import Scene
 from engine.data.settings import SplitName
 from engine.data.survey import SceneCollection
@@ -35,9 +36,9 @@ ACROSS = 6
 
 
 def coloured(indices: NDArray[np.integer], classes: tuple[LandClass, ...]) -> NDArray[np.uint8]:
-    """Class indices ``[h, w]`` as colours, white where there is none."""
+    """Class indices ``[h, w]`` as colours, black where there is none."""
     palette = [[int(item.color[place : place + 2], 16) for place in (1, 3, 5)] for item in classes]
-    return np.array([*palette, [255, 255, 255]], dtype=np.uint8)[indices]
+    return np.array([*palette, [0, 0, 0]], dtype=np.uint8)[indices]
 
 
 def truth(scene: Scene) -> NDArray[np.int16]:
@@ -62,6 +63,7 @@ def main() -> None:
     predict = torch_predictor(segmenter, torch.device("cpu"))
     rows = []
     with closing(SceneCollection(recipe.data, recipe.data.root, modalities, classes)) as collection:
+        known = [spec.name for spec in collection.specs]
         for number, spec in enumerate(collection.specs):
             if given.scenes and spec.name not in given.scenes:
                 continue
@@ -70,9 +72,9 @@ def main() -> None:
             panels = [("truth", coloured(truth(scene), classes))]
             if given.inputs:
                 whole = scene.read(scene.grid.window, "test")
-                panels[:0] = [
-                    (item.name, (255 * picture(whole.values[item.name], item)).astype(np.uint8)) for item in modalities
-                ]
+                for place, item in reversed(list(enumerate(modalities))):
+                    seen = picture(filled(whole.values[item.name], whole.valid[place], item), item)
+                    panels.insert(0, (item.name, (255 * seen).astype(np.uint8)))
             for scenario in scenarios(len(modalities)):
                 found = np.full((scene.grid.height, scene.grid.width), -1)
                 for block in map_blocks(
@@ -89,6 +91,8 @@ def main() -> None:
                     found[block.window.within(scene.grid.window)] = inside
                 panels.append((scenario.label(names), coloured(found, classes)))
             rows.append((spec.name, panels))
+    if not rows:
+        parser.error(f"--scenes: none of these is a scene of the run; its scenes are {', '.join(known)}")
     across = min(ACROSS, len(rows[0][1]))
     deep = -(-len(rows[0][1]) // across)
     height, width = rows[0][1][0][1].shape[:2]

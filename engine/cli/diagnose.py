@@ -15,7 +15,7 @@ from rich.console import Console
 from engine.data.chips import complete_chips
 from engine.data.settings import SplitName
 from engine.data.survey import SceneCollection
-from engine.errors import RecipeError, SplitError
+from engine.errors import OutputError, RecipeError, SplitError
 from engine.evaluation.diagnostics import (
     Activations,
     class_similarity,
@@ -70,7 +70,10 @@ def command(run: Path, split: str, output: Path | None, overrides: tuple[str, ..
             f"is {recipe.network.name} with {len(segmenter.modalities)} sensors, not stars with two or more"
         )
     folder = output or run / "diagnostics" / split
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made: {error.strerror}") from error
     if information:
         plot_information(information, folder / "information.png")
         click.echo(folder / "information.png")

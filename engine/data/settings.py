@@ -37,8 +37,8 @@ class MethodSettings(Settings):
     """How a stage trains.
 
     Args:
-        scenarios: Draws the scenario that a sample is trained under: ``uniform``, ``dropout``, ``complete`` or
-            ``latent_guided``.
+        scenarios: Draws the scenario that a sample is trained under: ``uniform``, ``dropout``, ``several``,
+            ``complete`` or ``latent_guided``.
         objectives: What is minimised, added: ``cross_entropy``, ``stars``, ``functional_entropy``.
     """
 

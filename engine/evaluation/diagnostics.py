@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Pair = tuple[str, str]
 KINDS = ("weights", "norm scales", "norm shifts")
+DEEPEST = 32
+"""Pixels along a place of the deepest features."""
 STAGE = 2
 """The stage whose activations are shown, from 0."""
 SHARE = 1 / 3
@@ -76,7 +78,8 @@ def class_similarity(
             rows, cols = found[names[0]].features[-1].shape[-2:]
             labels = torch.from_numpy(chip.labels)
             covers = torch.stack([labels == land_class for land_class in range(classes)]).float()
-            shares = F.adaptive_avg_pool2d(covers, (rows, cols)).flatten(1)  # [K, places]
+            beyond = (0, cols * DEEPEST - covers.shape[2], 0, rows * DEEPEST - covers.shape[1])
+            shares = F.avg_pool2d(F.pad(covers, beyond), DEEPEST).flatten(1)  # [K, places]
             counts += shares.sum(dim=1)
             for name, one in found.items():
                 features = F.normalize(one.features[-1][0], dim=0).flatten(1)  # [C, places]

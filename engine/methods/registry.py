@@ -13,7 +13,7 @@ from engine.methods.contract import Method, Objective, ScenarioSampler
 from engine.methods.cross_entropy import CrossEntropy, CrossEntropyOptions
 from engine.methods.functional_entropy import FunctionalEntropy, FunctionalEntropyOptions
 from engine.methods.latent_guided import LatentGuidedOptions, LatentGuidedSampler
-from engine.methods.scenarios import CompleteSampler, DropoutSampler, NoOptions, UniformSampler
+from engine.methods.scenarios import CompleteSampler, DropoutSampler, NoOptions, SeveralSampler, UniformSampler
 from engine.methods.stars import StarsObjective, StarsObjectiveOptions
 
 _Part = TypeVar("_Part", ScenarioSampler, Objective)
@@ -22,6 +22,7 @@ _Known = Mapping[str, tuple[type[Settings], Callable[..., _Part]]]
 _SAMPLERS: _Known[ScenarioSampler] = {
     "uniform": (NoOptions, lambda _options: UniformSampler()),
     "dropout": (NoOptions, lambda _options: DropoutSampler()),
+    "several": (NoOptions, lambda _options: SeveralSampler()),
     "complete": (NoOptions, lambda _options: CompleteSampler()),
     "latent_guided": (LatentGuidedOptions, LatentGuidedSampler),
 }

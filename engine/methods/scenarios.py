@@ -43,6 +43,22 @@ class DropoutSampler(ScenarioSampler):
         return _subset(members or [int(own.choice(present.indices))], present)
 
 
+class SeveralSampler(ScenarioSampler):
+    """Every scenario of two modalities or more of what a sample has is as likely as any other.
+
+    What STARS learns from: with two sensors both, as in its paper; with more each subset that its fused branch meets.
+    """
+
+    def draw(self, own: np.random.Generator, _together: np.random.Generator, present: Scenario) -> Scenario:
+        """See :meth:`ScenarioSampler.draw`; what there is where it is fewer than two."""
+        members = present.indices
+        subsets = [bits for bits in range(1 << len(members)) if bits.bit_count() > 1]
+        if not subsets:
+            return present
+        chosen = subsets[int(own.integers(len(subsets)))]
+        return _subset([member for place, member in enumerate(members) if chosen >> place & 1], present)
+
+
 class CompleteSampler(ScenarioSampler):
     """Every sample is seen with all that it has."""
 

@@ -5,11 +5,16 @@ Segmentation" (2026). Equations by its numbers; the weights are the paper's.
 
 Departures:
 
+* The background is drawn like any class unless ``background`` names it: land cover mostly has none, and of two classes
+  one alone would leave nothing to contrast with.
+* Anchors of equation 5 are the pixels of the sensor that the recipe names first of a pair; the paper's are radar's.
 * Equation 5 is the mean over the anchors, not their sum: with 32 pixels of each of eight classes the sum is some 500 at
   the start and drowns the cross-entropy at the paper's weight. Its temperature, which the paper does not give, is 0.1.
 * Terms are means over the ordered pairs (translation) or pairs (semantic) of modalities that a batch has together, and
   over the stages; with two modalities they are the paper's. A sample without one of a pair is left out of it.
 * Of more than three modalities each is translated to the mean of the others that a sample has.
+* Equation 6 is the mean over the branches that a batch has samples for, each over its own.
+* Places of a sample where a sensor has no data hold its training mean and take part in equation 4, not in the others.
 * Classes that no pixel keeps in the coarser map of a stage, by the nearest one, are not sampled there.
 """
 
@@ -126,8 +131,9 @@ class StarsObjective(Objective):
         branches = [
             (one.prediction, labels[one.samples]) for one in detail.unimodal.values() if one.prediction is not None
         ]
-        if len(detail.fused_samples):
-            branches.append((detail.fused_logits, labels[detail.fused_samples]))
+        together = availability.sum(dim=1) > 1
+        if together.any():
+            branches.append((detail.logits[together], labels[together]))
         terms = [cross_entropy(logits.float(), wanted, self.options.class_weights) for logits, wanted in branches]
         found = {"segmentation": torch.stack(terms).mean()}
         if len(segmenter.modalities) > 1:

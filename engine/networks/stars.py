@@ -6,14 +6,13 @@ takes up: reduction 16 in the squeeze-and-excitation blocks, one set of fusion w
 in the pyramids and 128 behind them.
 
 Which decoder answers: with one sensor its own, which reads shared and specific features; with two or more the fused
-one, which reads shared features alone. A sensor's own encoder and decoder run only where it is alone.
+one, which reads shared features alone. A sensor's own encoder and decoder run only where it is alone, and in training.
 
 Departures:
 
 * Any number of modalities (the paper's future work). The fused branch takes two maps, as in the paper: those of the
   first sensor that is there, and the mean of the others'. With two sensors that is the paper's.
-* With three sensors or more the fused branch is trained on random subsets of two or more of what a sample has, so that
-  it has seen each of them.
+* With three sensors or more the fused branch should see subsets of them in training (the scenarios ``several``).
 * Translation modules (equation 1) stand for each ordered pair of up to three modalities; of more, each modality has one
   that translates to the mean of the others, whose number grows with M and not with its square.
 * Stacks of the decoders resize to the next finer level's size instead of doubling, which fits every tile.
@@ -62,17 +61,14 @@ class StarsOptions(Settings):
 class StarsDetail(Detail):
     """A forward pass with every branch.
 
-    What is unimodal are the shared encoder's features, and in training the prediction of the modality's own decoder.
+    The logits are the fused decoder's for samples with two modalities or more, and the modality's own decoder's for
+    those with one. What is unimodal are the shared encoder's features, and in training its own decoder's prediction.
 
     Args:
-        fused_logits: ``[N, K, H, W]`` of the fused decoder.
-        fused_samples: ``[N]``: the samples that have two modalities or more.
         translated: In training for the name of each translation its modality's features of the stages :data:`ALIGNED`,
             translated.
     """
 
-    fused_logits: Tensor = field(kw_only=True)
-    fused_samples: Tensor = field(kw_only=True)
     translated: Mapping[str, tuple[Tensor, ...]] = field(kw_only=True)
 
 
@@ -183,7 +179,7 @@ class Stars(Network):
     """
 
     latents = ("shared",)
-    lora_targets = ("fusions.3.*", "fused_fusions.3.*")
+    lora_targets: tuple[str, ...] = ("fusions.3.*", "fused_fusions.3.*")
     predicts_alone = True
 
     def __init__(self, options: StarsOptions, bands: Mapping[str, int], classes: int) -> None:
@@ -191,6 +187,8 @@ class Stars(Network):
         self.shared: Encoder = build_encoder(options.encoder, bands, options.weights)  # with all stems
         self.specific = nn.ModuleDict({name: build_encoder(options.encoder, {}, options.weights) for name in bands})
         widths = self.shared.widths
+        if len(bands) == 1:
+            self.lora_targets = ("fusions.3.*",)
         self.fusions = nn.ModuleList(SharedSpecificFusion(width) for width in widths)
         double = [2 * width for width in widths]
         sizes = options.pyramid, options.width, classes
@@ -216,51 +214,50 @@ class Stars(Network):
         }
 
     def detail(self, inputs: Inputs, availability: Tensor) -> StarsDetail:
-        """See :meth:`Network.detail`. In evaluation mode only the decoder that answers for a sample runs."""
-        rows, cols = inputs[self.names[0]].shape[-2:]
-        alone = availability.sum(dim=1) == 1
-        chosen = {name: availability[:, number].nonzero()[:, 0] for number, name in enumerate(self.names)}
-        stems = {name: self.shared.stem(name, inputs[name][one]) for name, one in chosen.items() if len(one)}
-        together = self.shared.stages(torch.cat(list(stems.values())))
+        """See :meth:`Network.detail`. In evaluation mode only the decoder that answers for a sample runs.
+
+        Raises:
+            ModelError: In training, if the deepest maps have a single place.
+        """
+        having = {name: availability[:, number].nonzero()[:, 0] for number, name in enumerate(self.names)}
+        stems = {name: self.shared.stem(name, inputs[name][some]) for name, some in having.items() if len(some)}
+        if self.training and max(next(iter(stems.values())).shape[-2:]) <= 8:
+            raise ModelError("data.chip: stars learns from chips of more than 32 pixels: it compares places at 1/32")
+        levels = self.shared.stages(torch.cat(list(stems.values())))
         lengths = [len(stem) for stem in stems.values()]
-        parts = [torch.split(level, lengths) for level in together]
-        shared = {name: [level[number] for level in parts] for number, name in enumerate(stems)}
+        split = [torch.split(level, lengths) for level in levels]
+        shared = {name: [level[number] for level in split] for number, name in enumerate(stems)}
 
-        logits = together[0].new_zeros((len(availability), self.classes, rows, cols))
-        branches: dict[str, Tensor] = {}
+        alone = availability.sum(dim=1) == 1
+        size = inputs[self.names[0]].shape[-2:]
+        logits = levels[0].new_zeros((len(availability), self.classes, *size))
+        predictions: dict[str, Tensor] = {}
         for name, stem in stems.items():
-            own = torch.arange(len(stem), device=stem.device) if self.training else alone[chosen[name]].nonzero()[:, 0]
-            if not len(own):
-                continue
-            found = self._alone(name, stem[own], [level[own] for level in shared[name]], rows, cols)
+            answering = alone[having[name]].nonzero()[:, 0]
             if self.training:
-                branches[name] = found
-            answered = alone[chosen[name][own]]
-            logits = logits.index_copy(0, chosen[name][own][answered], found[answered].to(logits.dtype))
+                predictions[name] = self._alone(name, stem, shared[name], *size)
+                own = predictions[name][answering]
+            elif len(answering):
+                own = self._alone(name, stem[answering], [level[answering] for level in shared[name]], *size)
+            else:
+                continue
+            logits = logits.index_copy(0, having[name][answering], own.to(logits.dtype))
 
-        sample = torch.cat([chosen[name] for name in stems])
-        modality = torch.cat([torch.full_like(chosen[name], self.names.index(name)) for name in stems])
-        several = (~alone).nonzero()[:, 0]
-        fused = logits.new_zeros((0, *logits.shape[1:]))
-        if len(several):
-            first, others = self._shares(self._subsets(availability))
-            pairs = [
-                [
-                    self._gathered(level, sample, share[sample, modality], len(alone))[several]
-                    for share in (first, others)
-                ]
-                for level in together
-            ]
-            fused = self._together([(one, other) for one, other in pairs], rows, cols)
-            logits = logits.index_copy(0, several, fused.to(logits.dtype))
-        counts = availability.sum(dim=1)
-        mean = self._gathered(together[-1], sample, 1 / counts[sample], len(alone))
+        sample = torch.cat([having[name] for name in stems])
+        modality = torch.cat([torch.full_like(having[name], self.names.index(name)) for name in stems])
+        together = (~alone).nonzero()[:, 0]
+        if len(together):
+            first, others = (
+                [self._gathered(level, sample, share[sample, modality], len(alone))[together] for level in levels]
+                for share in self._shares(availability)
+            )
+            fused = self._together(list(zip(first, others, strict=True)), *size)
+            logits = logits.index_copy(0, together, fused.to(logits.dtype))
+        mean = self._gathered(levels[-1], sample, 1 / availability.sum(dim=1)[sample], len(alone))
         return StarsDetail(
             logits,
             {"shared": mean},
-            {name: Unimodal(chosen[name], tuple(levels), branches.get(name)) for name, levels in shared.items()},
-            fused_logits=fused,
-            fused_samples=several,
+            {name: Unimodal(having[name], tuple(maps), predictions.get(name)) for name, maps in shared.items()},
             translated=self._translated(shared) if self.training else {},
         )
 
@@ -268,8 +265,6 @@ class Stars(Network):
         found = {}
         for key, (name, _) in self.routes.items():
             if name in shared:
-                if shared[name][-1][0, 0].numel() == 1:
-                    raise ModelError("data.chip: stars needs chips of more than 32 pixels: it compares places at 1/32")
                 modules = cast(nn.ModuleList, self.translations[key])
                 found[key] = tuple(module(shared[name][stage]) for module, stage in zip(modules, ALIGNED, strict=True))
         return found
@@ -320,15 +315,6 @@ class Stars(Network):
         """Logits ``[B, K, H, W]`` of the fused decoder, of two maps a level."""
         levels = [fusion(one, other) for fusion, (one, other) in zip(self.fused_fusions, pairs, strict=True)]
         return self._upsampled(self.fused_decoder(levels), rows, cols)
-
-    def _subsets(self, availability: Tensor) -> Tensor:
-        """In training a random subset of two or more of what each sample has; a pair stays as it is."""
-        if not self.training or len(self.names) == 2:
-            return availability
-        counts = availability.sum(dim=1)
-        wanted = 2 + (torch.rand(len(counts), device=counts.device) * (counts - 1)).floor()
-        order = torch.rand(availability.shape, device=counts.device).masked_fill(~availability, 2).argsort(dim=1)
-        return availability & (order.argsort(dim=1) < wanted[:, None])
 
     @staticmethod
     def _shares(availability: Tensor) -> tuple[Tensor, Tensor]:

@@ -271,8 +271,8 @@ class Training:
     def _run_stage(self, stage: Stage, metrics: MetricsFile, board: SummaryWriter) -> None:
         schedule, name = stage.settings.schedule, stage.settings.name
         method = self._method(stage)
-        optimizer = self._enter(stage)
         self._keep(stage)
+        optimizer = self._enter(stage)
         self._prepare(stage, method)
         collection = self._collection()
         sampler = ChipSampler(collection, self.survey, self.recipe.seed, schedule.batch, method.sampler.draw)

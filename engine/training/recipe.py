@@ -229,7 +229,7 @@ class Recipe(Settings):
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Reads a recipe; ``data.root`` and ``start.run`` become absolute.
+    """Reads a recipe; ``data.root`` and ``start.run``, relative to the file that says them, become absolute.
 
     With ``base: other.yaml`` (relative to the recipe's folder) it says only what differs from another recipe: mappings
     are merged key by key, all else is replaced, lists as a whole.
@@ -275,8 +275,14 @@ def _content(path: Path, derived: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise RecipeError(f"{path}: is not YAML: {error}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of keys; found {type(content).__name__}")
+    for part, key in (("data", "root"), ("start", "run")):
+        said = content.get(part)
+        if isinstance(said, dict) and isinstance(said.get(key), str):
+            said[key] = str((path.parent / said[key]).resolve())
     base = content.pop("base", None)
     if base is None:
+        if isinstance(content.get("data"), dict):
+            content["data"].setdefault("root", str(path.parent.resolve()))
         return content
     if not isinstance(base, str):
         raise RecipeError(f"{path}: base: the path of a recipe is wanted; found {base!r}")

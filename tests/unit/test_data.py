@@ -18,7 +18,7 @@ from engine.data.splits import scene_splits, split_mask
 from engine.data.survey import SceneCollection, survey
 from engine.errors import LabelError, RecipeError, SplitError
 from engine.grid import Grid, Window
-from engine.methods.scenarios import CompleteSampler, DropoutSampler, UniformSampler
+from engine.methods.scenarios import CompleteSampler, DropoutSampler, SeveralSampler, UniformSampler
 from engine.modality import LandClass, Modality
 from engine.training.recipe import read_recipe
 
@@ -127,6 +127,16 @@ def test_dropout_draws_a_number_of_sensors_and_so_many_of_them_for_a_whole_batch
     counts = {code: codes.count(code) for code in set(codes)}
     assert set(counts) == {"100", "010", "001", "110", "101", "011", "111"}
     assert all(abs(count - (1200 if code == "111" else 400)) < 110 for code, count in counts.items())
+
+
+def test_several_draws_every_scenario_of_two_or_more() -> None:
+    rng = np.random.default_rng(0)
+    drawn = [SeveralSampler().draw(rng, rng, Scenario((True, True, False, True))).code for _ in range(4000)]
+    counts = {code: drawn.count(code) for code in set(drawn)}
+    assert set(counts) == {"1100", "1001", "0101", "1101"}
+    assert all(abs(count - 1000) < 120 for count in counts.values())
+    for few in (Scenario((True, True)), Scenario((False, True))):
+        assert SeveralSampler().draw(rng, rng, few) == few
 
 
 def test_samples_of_a_batch_draw_alike_and_apart(collection: SceneCollection) -> None:

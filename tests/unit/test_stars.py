@@ -17,7 +17,8 @@ from engine.methods.stars import (
 from engine.modality import BandStatistics, Modality
 from engine.networks.registry import build_network
 from engine.networks.segmenter import Segmenter
-from engine.networks.stars import Stars, StarsDetail
+from engine.networks.stars import Excitation, PyramidDecoder, Stars, StarsDetail, Translation
+from engine.training.adaptation import targets
 
 BANDS = {"rgb": 3, "sar": 2, "dem": 1, "heat": 1}
 OPTIONS = {"encoder": "resnet-tiny", "pyramid": 8, "width": 8}
@@ -127,7 +128,7 @@ def test_terms_are_means_over_pairs_and_stages() -> None:
     losses = []
     for logits, samples in [
         *((detail.unimodal[name].prediction, have[name]) for name in have),
-        (detail.fused_logits, [0, 1, 2]),
+        (detail.logits[:3], [0, 1, 2]),
     ]:
         assert logits is not None
         chances = torch.softmax(logits.detach(), dim=1)
@@ -174,18 +175,197 @@ def test_one_sensor_is_answered_by_its_own_decoder_and_several_by_the_fused_one(
         assert changed.nonzero()[:, 0].tolist() == answered
 
 
-def test_the_fused_decoder_is_trained_on_every_subset_of_two_or_more() -> None:
-    network = segmenter(3).network
-    assert isinstance(network, Stars)
+def convolved(layer: torch.nn.Module, maps: np.ndarray) -> np.ndarray:
+    """A 1 x 1 convolution of maps ``[C, h, w]``."""
+    weight, bias = (layer.get_parameter(name).detach().double().numpy() for name in ("weight", "bias"))
+    found: np.ndarray = np.einsum("oc,chw->ohw", weight[:, :, 0, 0], maps) + bias[:, None, None]
+    return found
+
+
+def sigmoid(values: np.ndarray) -> np.ndarray:
+    found: np.ndarray = 1 / (1 + np.exp(-values))
+    return found
+
+
+def test_excitations_over_channels_and_places_are_added() -> None:
     torch.manual_seed(0)
-    availability = torch.tensor([[True, True, True]] * 600 + [[True, False, True]] * 10 + [[False, True, False]] * 10)
-    drawn = network._subsets(availability)
-    assert not (drawn & ~availability).any()
-    codes, counts = torch.unique(drawn[:600].int() @ torch.tensor([4, 2, 1], dtype=torch.int32), return_counts=True)
-    assert codes.tolist() == [3, 5, 6, 7]
-    assert all(abs(count - share) < 60 for count, share in zip(counts.tolist(), [100, 100, 100, 300], strict=True))
-    assert (drawn[600:] == availability[600:]).all()
-    assert (network.eval()._subsets(availability) == availability).all()
+    block, maps = Excitation(32), torch.randn(1, 32, 5, 4)
+    values = maps[0].double().numpy()
+    squeezed = np.maximum(convolved(block.channel[1], values.mean(axis=(1, 2), keepdims=True)), 0)
+    assert len(squeezed) == 2, "a bottleneck of 32 / 16"
+    expected = values * sigmoid(convolved(block.channel[3], squeezed)) + values * sigmoid(
+        convolved(block.place[0], values)
+    )
+    np.testing.assert_allclose(block(maps)[0].detach().numpy(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_translation_is_two_convolutions_about_a_normalisation_of_each_sample() -> None:
+    """Equation 1."""
+    torch.manual_seed(0)
+    module, maps = Translation(6), 3 + 2 * torch.randn(2, 6, 5, 4)
+    for sample in range(2):
+        inner = convolved(module[0], maps[sample].double().numpy())
+        mean, variance = inner.mean(axis=(1, 2), keepdims=True), inner.var(axis=(1, 2), keepdims=True)
+        normed = (inner - mean) / np.sqrt(variance + 1e-5)
+        expected = convolved(module[3], normed * sigmoid(normed))
+        np.testing.assert_allclose(module(maps)[sample].detach().numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_decoder_averages_the_levels_of_a_pyramid() -> None:
+    torch.manual_seed(0)
+    decoder = PyramidDecoder((3, 4, 5, 6), 7, 8, 2).eval()
+    maps = [torch.randn(1, 3 + level, 16 >> level, 24 >> level) for level in range(4)]
+    tops = [layer(level) for layer, level in zip(decoder.laterals, maps, strict=True)]
+    for level in (2, 1, 0):
+        tops[level] = tops[level] + tops[level + 1].repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    total = torch.zeros(1, 8, 16, 24)
+    for level in range(4):
+        features = decoder.outputs[level](tops[level])
+        stack = decoder.stacks[level]
+        assert isinstance(stack, torch.nn.ModuleList)
+        for layer in stack:
+            features = layer(features)
+            if level:
+                features = torch.nn.functional.interpolate(features, scale_factor=2, mode="bilinear")
+        total += features / 4
+    torch.testing.assert_close(decoder(maps), decoder.classify(total))
+
+
+def test_branches_fuse_as_the_papers_figure_has_it() -> None:
+    """Figure 3 of the parts, for one sensor; of two and three sensors the shared features of the first and the rest."""
+    network = segmenter(3).eval().network
+    assert isinstance(network, Stars)
+    inputs, _ = given(3, batch=1)
+
+    def large(logits: Tensor) -> Tensor:
+        return torch.nn.functional.interpolate(logits, size=(64, 64), mode="bilinear", align_corners=False)
+
+    with torch.no_grad():
+        shared = {name: network.shared.stages(network.shared.stem(name, inputs[name])) for name in network.names}
+        levels = []
+        for stage, (own, common) in enumerate(
+            zip(network.specific["sar"].stages(network.shared.stem("sar", inputs["sar"])), shared["sar"], strict=True)
+        ):
+            fusion = network.fusions[stage]
+            mixed = fusion.mix(torch.cat([fusion.one(own), fusion.other(common)], dim=1))
+            levels.append(torch.cat([own + fusion.both(mixed), common], dim=1))
+        found = network(inputs, torch.tensor([[False, True, False]]))
+        torch.testing.assert_close(found, large(network.decoders["sar"](levels)))
+
+        for members in ([True, False, True], [True, True, True]):
+            first, *rest = [name for name, there in zip(network.names, members, strict=True) if there]
+            levels = []
+            for stage, fusion in enumerate(network.fused_fusions):
+                one, other = shared[first][stage], sum(shared[name][stage] for name in rest) / len(rest)
+                mixed = fusion.mix(torch.cat([fusion.one(one), fusion.other(other)], dim=1))
+                levels.append(fusion.both(mixed))
+            detail = network.detail(inputs, torch.tensor([members]))
+            torch.testing.assert_close(detail.logits, large(network.fused_decoder(levels)))
+            mean = sum(shared[name][-1] for name in (first, *rest)) / (1 + len(rest))
+            torch.testing.assert_close(detail.latents["shared"], mean)
+
+
+def terms(trained: Segmenter, availability: Tensor, labels: Tensor, **options: object) -> dict[str, Tensor]:
+    inputs, _ = given(len(trained.modalities), len(availability))
+    torch.manual_seed(3)
+    step = Step(trained, inputs, availability, labels, trained.detail(inputs, availability))
+    return StarsObjective(StarsObjectiveOptions.model_validate(options)).loss(step).terms
+
+
+@pytest.mark.parametrize("background", [(), (0,)])
+def test_the_semantic_term_is_the_papers_over_pairs_and_stages(background: tuple[int, ...]) -> None:
+    """Equation 5 in NumPy: so many are drawn that each pixel of a class is there equally often."""
+    trained = segmenter(3)
+    labels = torch.tensor([[[0, 1], [2, 0]], [[2, 2], [0, 1]], [[1, 0], [0, 2]], [[0, 0], [1, 2]]])
+    labels = labels.repeat_interleave(32, dim=1).repeat_interleave(32, dim=2)
+    have = {"rgb": [0, 1, 3], "sar": [0, 1, 2], "dem": [0, 2]}
+    availability = torch.tensor([[1, 1, 1], [1, 1, 0], [0, 1, 1], [1, 0, 0]], dtype=torch.bool)
+    found = terms(trained, availability, labels, semantic=1.0, translation=0.0, pixels=48, background=background)
+    torch.manual_seed(3)
+    inputs, _ = given(3)
+    detail = trained.detail(inputs, availability)
+    losses = []
+    for one, other in (("rgb", "sar"), ("rgb", "dem"), ("sar", "dem")):
+        for stage, side in ((2, 4), (3, 2)):
+            anchors, others, classes = [], [], []
+            for sample in set(have[one]) & set(have[other]):
+                for y in range(side):
+                    for x in range(side):
+                        for name, rows in ((one, anchors), (other, others)):
+                            maps = detail.unimodal[name].features[stage][have[name].index(sample)]
+                            vector = maps[:, y, x].detach().double().numpy()
+                            rows.append(vector / np.linalg.norm(vector))
+                        classes.append(int(labels[sample, y * 64 // side, x * 64 // side]))
+            known = np.array([one_class not in background for one_class in classes])
+            likeness = np.exp(np.array(anchors)[known] @ np.array(others)[known].T / 0.1)
+            kinds = np.array(classes)[known]
+            often = np.array([48 / (kinds == kind).sum() for kind in kinds])  # how often a pixel is drawn
+            same = kinds[:, None] == kinds[None]
+            each = -np.log((likeness * same * often).sum(axis=1) / (likeness * often).sum(axis=1))
+            losses.append((each * often).sum() / often.sum())
+    assert float(found["semantic"].detach()) == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+@pytest.mark.parametrize("translate", [True, False])
+def test_of_more_than_three_sensors_each_is_compared_with_the_mean_of_the_others(translate: bool) -> None:
+    trained = segmenter(4)
+    availability = torch.tensor([[1, 1, 1, 1], [1, 0, 1, 1], [0, 1, 0, 0]], dtype=torch.bool)
+    _, labels = given(4, 3)
+    found = terms(trained, availability, labels, semantic=0.0, translation=1.0, translate=translate)
+    torch.manual_seed(3)
+    inputs, _ = given(4, 3)
+    detail = trained.detail(inputs, availability)
+    assert isinstance(detail, StarsDetail)
+    network = trained.network
+    assert isinstance(network, Stars)
+    have = {name: availability[:, place].nonzero()[:, 0].tolist() for place, name in enumerate(BANDS)}
+    losses = []
+    for key, (source, _) in network.routes.items():
+        for stage in range(2):
+            likeness = []
+            maps = detail.translated[key][stage] if translate else detail.unimodal[source].features[2 + stage]
+            for sample in set(have[source]) & {0, 1}:
+                others = [name for name in BANDS if name != source and sample in have[name]]
+                target = sum(
+                    detail.unimodal[name].features[2 + stage][have[name].index(sample)].detach().double().numpy()
+                    for name in others
+                ) / len(others)
+                own = maps[have[source].index(sample)].detach().double().numpy()
+                likeness += [cosine(own[:, y, x], target[:, y, x]) for y, x in np.ndindex(own.shape[1:])]
+            losses.append(-np.mean(likeness))
+    assert len(losses) == 8
+    assert float(found["translation"].detach()) == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def test_without_detaching_both_sides_learn() -> None:
+    """Untranslated, each map is a target as often as it is compared: its gradient doubles."""
+    everything = torch.ones(4, 2, dtype=torch.bool)
+    _, labels = given(2)
+    gradients = []
+    for detach in (True, False):
+        trained = segmenter(2)
+        found = terms(trained, everything, labels, semantic=0.0, translation=1.0, translate=False, detach=detach)
+        network = trained.network
+        assert isinstance(network, Stars)
+        *_, weight = network.shared.parameters()
+        gradients.append(torch.autograd.grad(found["translation"], weight)[0])
+    assert gradients[0].abs().max() > 0
+    torch.testing.assert_close(gradients[1], 2 * gradients[0])
+
+
+def test_weights_are_the_papers_unless_a_recipe_says_others() -> None:
+    options = StarsObjectiveOptions()
+    assert (options.semantic, options.translation, options.pixels, options.detach) == (0.5, 0.2, 32, True)
+    trained = segmenter(2)
+    everything = torch.ones(4, 2, dtype=torch.bool)
+    _, labels = given(2)
+    plain, heavy = (
+        {name: float(value.detach()) for name, value in terms(trained, everything, labels, **options).items()}
+        for options in ({}, {"semantic": 1.5, "translation": 0.8})
+    )
+    assert heavy["semantic"] == pytest.approx(3 * plain["semantic"], rel=1e-3)
+    assert heavy["translation"] == pytest.approx(4 * plain["translation"], rel=1e-3)
+    assert heavy["segmentation"] == pytest.approx(plain["segmentation"], rel=1e-3)
 
 
 def test_what_the_method_cannot_do_is_refused() -> None:
@@ -199,8 +379,16 @@ def test_what_the_method_cannot_do_is_refused() -> None:
 def test_chips_with_a_single_place_to_compare_are_refused() -> None:
     trained = segmenter(2)
     inputs, _ = given(2, size=32)
-    with pytest.raises(ModelError, match="more than 32 pixels"):
-        trained.detail(inputs, torch.ones((4, 2), dtype=torch.bool))
+    for batch in (1, 4):
+        some = {name: values[:batch] for name, values in inputs.items()}
+        with pytest.raises(ModelError, match="more than 32 pixels"):
+            trained.detail(some, torch.ones((batch, 2), dtype=torch.bool))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_low_rank_matrices_have_layers_to_stand_beside(count: int) -> None:
+    network = segmenter(count).network
+    assert targets(network, network.lora_targets)
 
 
 def test_the_papers_size_has_the_parts_of_the_papers_sizes() -> None:
