@@ -14,18 +14,19 @@ DATA holds zion/ and ombria/ (see recipes/zion.yaml and recipes/ombria.yaml).
 from __future__ import annotations
 
 import argparse
-import csv
 import json
-import multiprocessing
 import sys
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "docs" / "experiments" / "latent_guided.csv"
+from common import ROOT, Results, Rows, run, scores, train, trained
+
 COLUMNS = ("data", "network", "seed", "setting", "scenario", "miou", "overall_accuracy", "distortion", "probability")
+RESULTS = Results(ROOT / "docs" / "experiments" / "latent_guided.csv", COLUMNS)
+Job = tuple[str, str, int, tuple[str, ...]]
+"""Data, network, seed, and the settings that are missing."""
 DATA = {"zion": "zion.yaml", "ombria": "ombria.yaml"}
 TUNINGS: dict[str, dict[str, Any]] = {
     "uniform": {},
@@ -89,31 +90,10 @@ def recipe_of(data: str, network: str, seed: int, setting: str, root: Path, base
     )
 
 
-def train(recipe: Any, folder: Path) -> None:  # noqa: ANN401
-    """Trains to the end, from where it is."""
-    from engine.training.loop import Training
-
-    Training(recipe, folder, resume=(folder / "recipe.yaml").exists(), accelerator="cpu").run()
-
-
-def rows_of(recipe: Any, folder: Path, setting: str) -> list[dict[str, Any]]:  # noqa: ANN401
+def rows_of(recipe: Any, folder: Path, setting: str) -> Rows:  # noqa: ANN401
     """Scores of a run on the test split in every scenario."""
-    import torch
-
-    from engine.data.survey import SceneCollection
-    from engine.evaluation.predictors import torch_predictor
-    from engine.evaluation.scenarios import evaluate
-    from engine.training.run import open_run
-
-    _, segmenter = open_run(folder, "last")
-    collection = SceneCollection(recipe.data, recipe.data.root, segmenter.modalities, recipe.class_values)
-    chip = recipe.data.chip
-    try:
-        predict = torch_predictor(segmenter, torch.device("cpu"))
-        found = evaluate(collection, segmenter.modalities, predict, "test", chip, chip // 8)
-    finally:
-        collection.close()
-    rows = [{key: row[key] for key in ("scenario", "miou", "overall_accuracy")} for row in found.rows()]
+    with trained(recipe, folder) as (segmenter, collection):
+        rows = scores(segmenter, collection, "test")
     if setting == "latent_guided":
         drawn = json.loads((folder / f"scenarios-{setting}.json").read_text(encoding="utf-8"))
         for row in rows[:-1]:
@@ -125,12 +105,10 @@ def rows_of(recipe: Any, folder: Path, setting: str) -> list[dict[str, Any]]:  #
     return rows
 
 
-def group(data: str, network: str, seed: int, missing: tuple[str, ...], root: Path, work: Path) -> list[dict[str, Any]]:
+def group(job: Job, root: Path, work: Path) -> Rows:
     """All trainings of one seed that are missing; the base is trained again where its folder is gone."""
-    import torch
-
-    torch.set_num_threads(1)
-    rows: list[dict[str, Any]] = []
+    data, network, seed, missing = job
+    rows: Rows = []
     base = work / f"{data}-{network}-{seed}-base"
     for setting in SETTINGS:
         if setting == "base" or setting in missing:
@@ -143,27 +121,6 @@ def group(data: str, network: str, seed: int, missing: tuple[str, ...], root: Pa
     return rows
 
 
-def read() -> list[dict[str, str]]:
-    """The rows there are."""
-    if not RESULTS.exists():
-        return []
-    with RESULTS.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def append(rows: list[dict[str, Any]]) -> None:
-    """Adds rows to the CSV."""
-    new = not RESULTS.exists()
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    with RESULTS.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, restval="")
-        if new:
-            writer.writeheader()
-        writer.writerows(
-            {key: f"{value:.5f}" if isinstance(value, float) else value for key, value in row.items()} for row in rows
-        )
-
-
 def table() -> None:
     """Prints the mean over the scenarios of each setting, and the paired differences with their 95 % intervals.
 
@@ -172,21 +129,21 @@ def table() -> None:
     import numpy as np
     from scipy import stats
 
-    scores = {
+    found = {
         (row["data"], row["network"], int(row["seed"]), row["setting"]): float(row["miou"])
-        for row in read()
+        for row in RESULTS.read()
         if row["scenario"] == "mean"
     }
     pairs = (("latent_guided", "uniform"), ("uniform", "lora"), ("latent_guided", "base"), ("uniform", "base"))
     headings = ["data", "network", "groups", *SETTINGS, *(f"{one} - {other}" for one, other in pairs)]
     print("| " + " | ".join(headings) + " |")
     print("|---" * len(headings) + "|")
-    groups = list(dict.fromkeys(key[:3] for key in scores))
-    groups = [key for key in groups if all((*key, setting) in scores for setting in SETTINGS)]
+    groups = list(dict.fromkeys(key[:3] for key in found))
+    groups = [key for key in groups if all((*key, setting) in found for setting in SETTINGS)]
     cells = list(dict.fromkeys(key[:2] for key in groups))
     for data, network in [*cells, ("all", "all")]:
         chosen = [key for key in groups if data == "all" or key[:2] == (data, network)]
-        by = {setting: np.array([scores[(*key, setting)] for key in chosen]) for setting in SETTINGS}
+        by = {setting: np.array([found[(*key, setting)] for key in chosen]) for setting in SETTINGS}
         words = [data, network, str(len(chosen)), *(f"{by[setting].mean():.4f}" for setting in SETTINGS)]
         for one, other in pairs:
             apart = 100 * (by[one] - by[other])
@@ -210,27 +167,17 @@ def main() -> None:
         return
     if arguments.root is None or arguments.work is None:
         parser.error("DATA and --work are needed")
-    there = {(row["data"], row["network"], int(row["seed"]), row["setting"]) for row in read()}
+    there = {(row["data"], row["network"], int(row["seed"]), row["setting"]) for row in RESULTS.read()}
     chosen = arguments.only or [f"{data}/{network}" for network in BUDGETS for data in DATA]
-    jobs = []
+    jobs: list[Job] = []
     for seed in arguments.seeds:
         for one in chosen:
             data, _, network = one.partition("/")
             missing = tuple(setting for setting in SETTINGS if (data, network, seed, setting) not in there)
             if missing:
-                jobs.append((data, network, seed, missing, arguments.root.resolve(), arguments.work.resolve()))
-    failed = False
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(arguments.jobs, mp_context=context) as pool:
-        running = {pool.submit(group, *job): job[:3] for job in jobs}
-        for done in as_completed(running):
-            if (error := done.exception()) is not None:
-                print(*running[done], f"failed: {error}", file=sys.stderr, flush=True)
-                failed = True
-            else:
-                append(done.result())
-                print(*running[done], "done", file=sys.stderr, flush=True)
-    sys.exit(failed)
+                jobs.append((data, network, seed, missing))
+    doing = partial(group, root=arguments.root.resolve(), work=arguments.work.resolve())
+    sys.exit(not run(jobs, doing, RESULTS, arguments.jobs))
 
 
 if __name__ == "__main__":

@@ -15,21 +15,21 @@ DATA holds zion/ and ombria/.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
-import multiprocessing
 import sys
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+from common import ROOT, Results, Rows, apart, run, scores, train, trained
+
 RECIPES = ROOT / "recipes" / "stars"
-RESULTS = ROOT / "docs" / "experiments" / "stars.csv"
 SPREADS = ("variance_3", "variance_4", "direction_3", "direction_4")
 COLUMNS = ("data", "setting", "seed", "scenario", "miou", "overall_accuracy", *SPREADS)
+RESULTS = Results(ROOT / "docs" / "experiments" / "stars.csv", COLUMNS)
+Job = tuple[str, str, int]
+"""Data, setting and seed."""
 BATCH, STEPS, RATE = 8, 800, 1e-3
 NETWORKS = {
     "tiny": {"encoder": "resnet-tiny", "pyramid": 64, "width": 32},
@@ -164,53 +164,18 @@ def spread(segmenter: Any, collection: Any) -> dict[str, float]:  # noqa: ANN401
     }
 
 
-def train(data: str, setting: str, seed: int, root: Path, work: Path) -> list[dict[str, Any]]:
-    """Trains one setting from where it is, and scores it on the test split in every scenario."""
-    import torch
-
-    from engine.data.survey import SceneCollection
-    from engine.evaluation.predictors import torch_predictor
-    from engine.evaluation.scenarios import evaluate
-    from engine.training.loop import Training
-    from engine.training.run import open_run
-
-    torch.set_num_threads(1)
-    folder = folder_of(work, data, setting, seed)
-    recipe = recipe_of(data, setting, seed, root, work)
-    Training(recipe, folder, resume=(folder / "recipe.yaml").exists(), accelerator="cpu").run()
-    _, segmenter = open_run(folder, "last")
-    with closing(
-        SceneCollection(recipe.data, recipe.data.root, segmenter.modalities, recipe.class_values)
-    ) as collection:
-        predict = torch_predictor(segmenter, torch.device("cpu"))
-        chip = recipe.data.chip
-        found = evaluate(collection, segmenter.modalities, predict, "test", chip, chip // 8)
+def work(job: Job, root: Path, folder: Path) -> Rows:
+    """Trains one setting, and scores it on the test split in every scenario."""
+    data, setting, seed = job
+    recipe, own = recipe_of(data, setting, seed, root, folder), folder_of(folder, data, setting, seed)
+    train(recipe, own)
+    with trained(recipe, own) as (segmenter, collection):
+        found = scores(segmenter, collection, "test")
         spreads = spread(segmenter, collection) if len(segmenter.modalities) > 1 else {}
-    known = {"data": data, "setting": setting, "seed": seed}
-    rows = [{**known, **spreads, **{key: row[key] for key in COLUMNS if key in row}} for row in found.rows()]
     if setting == "concatenation":
-        rows[0]["scenario"] = "all"
-    return rows[:1] if len(segmenter.modalities) == 1 else rows
-
-
-def read() -> list[dict[str, str]]:
-    """The rows there are."""
-    if not RESULTS.exists():
-        return []
-    with RESULTS.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def append(rows: list[dict[str, Any]]) -> None:
-    """Adds rows to the CSV."""
-    new = not RESULTS.exists()
-    with RESULTS.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, restval="")
-        if new:
-            writer.writeheader()
-        writer.writerows(
-            {key: f"{value:.5g}" if isinstance(value, float) else value for key, value in row.items()} for row in rows
-        )
+        found[0]["scenario"] = "all"
+    known = {"data": data, "setting": setting, "seed": seed}
+    return [{**known, **row, **spreads} for row in (found if spreads else found[:1])]
 
 
 def table() -> None:
@@ -220,35 +185,31 @@ def table() -> None:
     seeds: they hold the variation of the training, not of the places that were mapped, each for itself.
     """
     import numpy as np
-    from scipy import stats
 
-    scores: dict[tuple[str, str, str], dict[int, float]] = {}
+    found: dict[tuple[str, str, str], dict[int, float]] = {}
     spreads: dict[tuple[str, str], list[list[float]]] = {}
-    for row in read():
+    for row in RESULTS.read():
         key = row["data"], row["setting"], row["scenario"]
-        scores.setdefault(key, {})[int(row["seed"])] = float(row["miou"])
+        found.setdefault(key, {})[int(row["seed"])] = float(row["miou"])
         if row["scenario"] == "mean":
             spreads.setdefault(key[:2], []).append([float(row[name]) for name in SPREADS])
-    for data in dict.fromkeys(key[0] for key in scores):
-        columns = list(dict.fromkeys(key[2] for key in scores if key[:2] == (data, "stars")))
+    for data in dict.fromkeys(key[0] for key in found):
+        columns = list(dict.fromkeys(key[2] for key in found if key[:2] == (data, "stars")))
         whole = "+".join(column for column in columns if "+" not in column and column != "mean")
         headings = ["", "seeds", *columns, "variance of stages 3, 4", "of their directions"]
         print(f"\n{data}\n\n| " + " | ".join(headings) + " |\n" + "|---" * len(headings) + "|")
         for setting in SETTINGS[data]:
             words, seeds = [], set()
             for column in columns:
-                own = scores.get((data, setting, column)) or (
-                    scores.get((data, setting, "all"), {}) if column == whole else {}
+                own = found.get((data, setting, column)) or (
+                    found.get((data, setting, "all"), {}) if column == whole else {}
                 )
-                reference = scores.get((data, "stars", column), {})
+                reference = found.get((data, "stars", column), {})
                 common = sorted(own.keys() & reference.keys())
                 seeds |= set(common)
                 word = f"{np.mean([own[seed] for seed in common]):.3f}" if common else ""
-                if setting != "stars" and len(common) > 1:
-                    apart = 100 * np.array([reference[seed] - own[seed] for seed in common])
-                    half = stats.t.ppf(0.975, len(common) - 1) * apart.std(ddof=1) / len(common) ** 0.5
-                    word += f" ({apart.mean():+.1f} ± {half:.1f})"
-                words.append(word)
+                above = apart(reference, own) if setting != "stars" else ""
+                words.append(f"{word} ({above})" if above else word)
             means = [f"{value:.3g}" for value in np.mean(spreads.get((data, setting), [[]]), axis=0)]
             words += [", ".join(means[:2]), ", ".join(means[2:])]
             print(f"| {setting} | {len(seeds)} | " + " | ".join(words) + " |")
@@ -265,46 +226,26 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="print the table of what is there")
     arguments = parser.parse_args()
     if arguments.table:
-        if not RESULTS.exists():
-            parser.error(f"there is no {RESULTS} yet")
         table()
         return
+    if arguments.root is None or arguments.work is None:
+        parser.error("DATA and --work are needed")
     known = {*SETTINGS, *(f"{data}/{setting}" for data, settings in SETTINGS.items() for setting in settings)}
     if unknown := sorted(set(arguments.only) - known):
         parser.error(f"--only: {unknown[0]} is none of {', '.join(sorted(known))}")
-    if arguments.root is None or arguments.work is None:
-        parser.error("DATA and --work are needed")
-    root, work = arguments.root.resolve(), arguments.work.resolve()
-    there = {(row["data"], row["setting"], int(row["seed"])) for row in read()}
-    wanted = [
-        (data, setting, seed)
+    there = {(row["data"], row["setting"], int(row["seed"])) for row in RESULTS.read()}
+    waiting: list[Job] = [
+        job
         for seed in arguments.seeds
         for data, settings in SETTINGS.items()
         for setting in settings
-        if {data, f"{data}/{setting}"} & set(arguments.only)
+        if {data, f"{data}/{setting}"} & set(arguments.only) and (job := (data, setting, seed)) not in there
     ]
-    waiting = [job for job in wanted if job not in there]
-    failed = False
-    running: dict[Future[list[dict[str, Any]]], tuple[str, str, int]] = {}
-    with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        while waiting or running:
-            begun = set(running.values())
-            ready = [job for job in waiting if not _awaited(job) or _awaited(job) not in begun | set(waiting)]
-            for job in ready[: arguments.jobs - len(running)]:
-                waiting.remove(job)
-                running[pool.submit(train, *job, root, work)] = job
-            for done in wait(running, return_when=FIRST_COMPLETED).done:
-                job = running.pop(done)
-                if (error := done.exception()) is not None:
-                    print(*job, f"failed: {error}", file=sys.stderr, flush=True)
-                    failed = True
-                else:
-                    append(done.result())
-                    print(*job, "done", file=sys.stderr, flush=True)
-    sys.exit(failed)
+    doing = partial(work, root=arguments.root.resolve(), folder=arguments.work.resolve())
+    sys.exit(not run(waiting, doing, RESULTS, arguments.jobs, awaited))
 
 
-def _awaited(job: tuple[str, str, int]) -> tuple[str, str, int] | None:
+def awaited(job: Job) -> Job | None:
     """The training that must be done before this one."""
     data, setting, seed = job
     start = SETTINGS[data][setting].start
