@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from matplotlib import pyplot
@@ -28,6 +29,7 @@ from engine.evaluation.diagnostics import class_similarity
 from engine.training.checkpoints import Kind, newest
 from engine.training.loop import Report, Training, freeze, train_mode
 from engine.training.recipe import LoraSettings, OptimizerSettings, Recipe, read_recipe
+from engine.training.release import release
 from engine.training.run import open_checkpoint, open_run
 
 MakeRecipe = Callable[..., Recipe]
@@ -197,6 +199,29 @@ def test_weights_are_kept_before_low_rank_matrices_stand_beside_them(make_recipe
     assert [int(path.name[-9:]) for path in paths] == [6, 9, 12]
     for path in paths:
         open_checkpoint(recipe, tmp_path / "run", path)
+
+
+def operators(graph: onnx.GraphProto) -> list[str]:
+    """The operators of a graph and its branches, in order."""
+    found = []
+    for node in graph.node:
+        found.append(node.op_type)
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                found += operators(attribute.g)
+    return found
+
+
+def test_nothing_of_functional_entropy_reaches_the_model(
+    make_recipe: MakeRecipe, tmp_path: Path, model_path: Path
+) -> None:
+    method = "stages.0.method={scenarios: dropout, objectives: [cross_entropy, functional_entropy]}"
+    Training(make_recipe(tmp_path, [method]), tmp_path / "run", accelerator="cpu").run()
+    assert not same(tmp_path / "run", model_path.parent / "run")
+    release(tmp_path / "run", tmp_path / "model.onnx", "best")
+    one, other = (onnx.load(path).graph for path in (tmp_path / "model.onnx", model_path))
+    assert operators(one) == operators(other)
+    assert [item.name for item in one.initializer] == [item.name for item in other.initializer]
 
 
 def test_a_run_of_which_nothing_can_be_drawn_is_named(run_folder: Path) -> None:

@@ -1,0 +1,222 @@
+"""Functional entropy: do its terms raise the mean over the scenarios and lower their spread?
+
+On each data set three networks with and without each term (table 5 of the paper), mean_fusion over weights (tables 6
+and 7), the fusions of mean_fusion, and on Zion STARS with entropy and latent-guided fine-tuning, alone and together.
+All of a seed and network learn from the same chips in the same order for the same number of steps; what is fine-tuned
+goes on for a quarter of them. Validation and test are scored once, with the last weights; what is chosen (a fusion,
+weights) is chosen by the rows of the validation split:
+
+    python scripts/experiments/functional_entropy.py DATA --work FOLDER [--seeds 0 1 2] [--jobs 4] [--only zion/stars]
+    python scripts/experiments/functional_entropy.py --table [validation]
+
+DATA holds zion/ and ombria/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from common import ROOT, Results, Rows, apart, run, scores, train, trained
+
+COLUMNS = ("data", "network", "setting", "seed", "split", "scenario", "miou", "overall_accuracy")
+RESULTS = Results(ROOT / "docs" / "experiments" / "functional_entropy.csv", COLUMNS)
+Job = tuple[str, str, str, int]
+"""Data, network, setting and seed."""
+BATCH, RATE = 8, 5e-4
+NONE: dict[str, Any] = {"prediction": 0, "features": 0}
+R_P, R_F, BOTH = {**NONE, "prediction": 0.3}, {**NONE, "features": 0.02}, {"prediction": 0.3, "features": 0.02}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One training: options of the entropy terms, None without; of the network; and what it is fine-tuned from."""
+
+    entropy: dict[str, Any] | None = None
+    network: dict[str, Any] | None = None
+    start: str | None = None
+    scenarios: str = "dropout"
+
+
+TERMS = {"none": Setting(), "R_p": Setting(R_P), "R_f": Setting(R_F), "R_p + R_f": Setting(BOTH)}
+WEIGHTS = {
+    **{f"lambda_p {weight}": Setting({**NONE, "prediction": weight}) for weight in (0.1, 0.5, 0.7)},
+    **{f"lambda_f {weight}": Setting({**BOTH, "features": weight}) for weight in (0.04, 0.06)},
+}
+FUSIONS = {
+    f"{fusion}, {name}": Setting(entropy, {"fusion": fusion})
+    for fusion in ("confidence", "gated")
+    for name, entropy in (("none", None), ("R_p + R_f", BOTH))
+}
+COMBINED = {
+    "tuned, uniform": Setting(start="none", scenarios="uniform"),
+    "tuned, latent-guided": Setting(start="none", scenarios="latent_guided"),
+    "all together": Setting(BOTH, start="R_p + R_f", scenarios="latent_guided"),
+}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A network's recipe options and steps, and its settings."""
+
+    options: dict[str, Any]
+    steps: int
+    settings: dict[str, Setting]
+
+
+MEAN_FUSION = Budget({"encoder": "segformer-b0"}, 360, {**TERMS, **FUSIONS})
+STARS = Budget({"encoder": "resnet-tiny", "pyramid": 64, "width": 32}, 800, TERMS)
+CMX_CNN = Budget({"size": "small"}, 400, TERMS)
+BUDGETS = {
+    "zion": {
+        "mean_fusion": Budget(MEAN_FUSION.options, MEAN_FUSION.steps, {**MEAN_FUSION.settings, **WEIGHTS}),
+        "stars": Budget(STARS.options, STARS.steps, {**TERMS, **COMBINED}),
+        "cmx_cnn": CMX_CNN,
+    },
+    "ombria": {"mean_fusion": MEAN_FUSION, "stars": STARS, "cmx_cnn": CMX_CNN},
+}
+"""Fixed before the first result. cmx_cnn has no predictions of single sensors: its prediction term is of the inputs."""
+
+
+def folder_of(work: Path, job: Job) -> Path:
+    """Where the run of one training lies."""
+    return work / "".join(letter if letter.isalnum() else "-" for letter in "-".join(map(str, job)))
+
+
+def recipe_of(job: Job, root: Path, work: Path) -> Any:  # noqa: ANN401
+    """The recipe of one training."""
+    from engine.training.recipe import read_recipe
+
+    data, network, name, seed = job
+    budget = BUDGETS[data][network]
+    setting = budget.settings[name]
+    stars = network == "stars"
+    objectives: list[Any] = ["stars" if stars else "cross_entropy"]
+    if setting.entropy is not None:
+        form = "inputs" if network == "cmx_cnn" else "predictions"
+        objectives.append({"name": "functional_entropy", "options": {**setting.entropy, "form": form}})
+    steps = budget.steps if setting.start is None else budget.steps // 4
+    stage = {
+        "name": "train" if setting.start is None else "tune",
+        "method": {
+            "scenarios": "several" if stars and setting.start is None else setting.scenarios,
+            "objectives": objectives,
+        },
+        "schedule": {
+            "epochs": 1,
+            "samples": steps * BATCH,
+            "batch": BATCH,
+            "validate_every": None,
+            "clip": 5,
+            "optimizer": {"name": "adam", "learning_rate": RATE, "weight_decay": 1e-4},
+            "decay": {"name": "poly", "power": 0.9, "warmup": 0.05 if setting.start is None else 0.0},
+        },
+    }
+    overrides = {
+        "name": "-".join(("entropy", network)),
+        "seed": seed if setting.start is None else 1000 + seed,
+        "data.root": str(root / "ombria" if data == "ombria" else root),
+        "data.chip": 128,
+        "network": {"name": network, "options": {**budget.options, **(setting.network or {})}},
+        "stages": [stage],
+    }
+    if setting.start is not None:
+        overrides["start"] = {"run": str(folder_of(work, (data, network, setting.start, seed)))}
+    return read_recipe(
+        ROOT / "recipes" / f"{data}.yaml", [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
+    )
+
+
+def work(job: Job, root: Path, folder: Path) -> Rows:
+    """Trains one setting, and scores it on the validation and the test split in every scenario."""
+    recipe, own = recipe_of(job, root, folder), folder_of(folder, job)
+    train(recipe, own)
+    known = dict(zip(("data", "network", "setting", "seed"), job, strict=True))
+    with trained(recipe, own) as (segmenter, collection):
+        return [
+            {**known, "split": split, **row}
+            for split in ("validation", "test")
+            for row in scores(segmenter, collection, split)
+        ]
+
+
+def table(split: str) -> None:
+    """Prints mIoU by setting and scenario, with mean and deviation over the scenarios.
+
+    In brackets by how many points mean and deviation are above those of the first setting, with 95 % intervals by
+    Student's t over the seeds that both have, each for itself.
+    """
+    import numpy as np
+
+    found: dict[tuple[str, str, str], dict[int, dict[str, float]]] = {}
+    for row in RESULTS.read():
+        if row["split"] == split and row["scenario"] != "mean":
+            seeds = found.setdefault((row["data"], row["network"], row["setting"]), {})
+            seeds.setdefault(int(row["seed"]), {})[row["scenario"]] = float(row["miou"])
+    for data, budgets in BUDGETS.items():
+        for network, budget in budgets.items():
+            first = found.get((data, network, "none"))
+            if first is None:
+                continue
+            columns = list(next(iter(first.values())))
+            headings = ["", "seeds", *columns, "mean", "deviation"]
+            print(f"\n{data}, {network}\n\n| " + " | ".join(headings) + " |\n" + "|---" * len(headings) + "|")
+            for setting in budget.settings:
+                own = found.get((data, network, setting), {})
+                common = sorted(own.keys() & first.keys())
+                if not common:
+                    continue
+                words = [f"{np.mean([own[seed][column] for seed in common]):.3f}" for column in columns]
+                for summary in (np.mean, np.std):
+                    here, there = (
+                        {seed: float(summary(list(part[seed].values()))) for seed in common} for part in (own, first)
+                    )
+                    above = apart(here, there) if setting != "none" else ""
+                    word = f"{np.mean(list(here.values())):.3f}"
+                    words.append(f"{word} ({above})" if above else word)
+                print(f"| {setting} | {len(common)} | " + " | ".join(words) + " |")
+
+
+def awaited(job: Job) -> Job | None:
+    """The training that must be done before this one."""
+    data, network, setting, seed = job
+    start = BUDGETS[data][network].settings[setting].start
+    return None if start is None else (data, network, start, seed)
+
+
+def main() -> None:
+    """Does what is missing, or prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("root", type=Path, nargs="?", metavar="DATA")
+    parser.add_argument("--work", type=Path, help="where the runs lie")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--jobs", type=int, default=4, help="trainings at a time, of one thread each")
+    every = [f"{data}/{network}" for data, budgets in BUDGETS.items() for network in budgets]
+    parser.add_argument("--only", nargs="+", default=every, choices=every, metavar="DATA/NETWORK")
+    parser.add_argument("--table", nargs="?", const="test", choices=["validation", "test"], help="print what there is")
+    arguments = parser.parse_args()
+    if arguments.table:
+        table(arguments.table)
+        return
+    if arguments.root is None or arguments.work is None:
+        parser.error("DATA and --work are needed")
+    there = {(row["data"], row["network"], row["setting"], int(row["seed"])) for row in RESULTS.read()}
+    waiting: list[Job] = [
+        job
+        for seed in arguments.seeds
+        for data, budgets in BUDGETS.items()
+        for network, budget in budgets.items()
+        for setting in budget.settings
+        if f"{data}/{network}" in arguments.only and (job := (data, network, setting, seed)) not in there
+    ]
+    doing = partial(work, root=arguments.root.resolve(), folder=arguments.work.resolve())
+    sys.exit(not run(waiting, doing, RESULTS, arguments.jobs, awaited))
+
+
+if __name__ == "__main__":
+    main()
