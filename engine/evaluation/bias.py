@@ -2,7 +2,8 @@
 
 X. Zheng et al., "Reducing Unimodal Bias in Multi-Modal Semantic Segmentation with Multi-Scale Functional Entropy
 Regularization" (2025), judges a model by the mean over the scenarios. Shapley values: L. S. Shapley, "A Value for
-n-Person Games", 1953, with the score without any sensor as zero.
+n-Person Games", 1953, with the score without any sensor as zero. Each scenario is scored on the pixels where all its
+sensors are valid: where sensors cover different places, differences between scenarios are also those between places.
 """
 
 from __future__ import annotations

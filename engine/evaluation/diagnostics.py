@@ -187,17 +187,19 @@ def plot_information(found: Mapping[str, Mapping[str, tuple[Sequence[int], Seque
     """A panel for the prediction and each stage, a curve a modality: running means over a fiftieth of the training."""
     from matplotlib.figure import Figure
 
+    names = list(dict.fromkeys(name for curves in found.values() for name in curves))
     figure = Figure(figsize=(3.4 * len(found), 3), layout="constrained")
+    lines = {}
     for axis, (part, curves) in zip(figure.subplots(1, len(found), squeeze=False)[0], found.items(), strict=True):
         for name, (steps, values) in curves.items():
             over = max(1, len(values) // 50)
             smooth = np.convolve(values, np.full(over, 1 / over), mode="valid")
-            axis.plot(steps[over - 1 :], smooth, label=name)
+            (lines[name],) = axis.plot(steps[over - 1 :], smooth, color=f"C{names.index(name)}")
         axis.set_yscale("log")
         axis.set_title(part)
         axis.set_xlabel("step")
     figure.axes[0].set_ylabel("information")
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=8, frameon=False)
+    figure.legend([lines[name] for name in names], names, loc="outside lower center", ncols=8, frameon=False)
     _write(figure, path)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from engine.availability import Scenario
+from engine.errors import RecipeError
 from engine.networks.contract import Detail, Inputs, Network
 from engine.networks.segmenter import Segmenter
 
@@ -98,7 +99,13 @@ class Loss:
 
 
 class Objective(ABC):
-    """One or more terms of the loss."""
+    """One or more terms of the loss.
+
+    Attributes:
+        supervised: Whether the labels alone could be learned from it.
+    """
+
+    supervised = True
 
     def check(self, network: Network) -> None:  # noqa: B027 (most go with every network)
         """Refuses a network that the objective does not go with.
@@ -130,6 +137,8 @@ class Method:
         Raises:
             RecipeError: If so.
         """
+        if not any(objective.supervised for objective in self.objectives):
+            raise RecipeError("method.objectives: none of them learns the classes; add cross_entropy")
         self.sampler.check(network)
         for objective in self.objectives:
             objective.check(network)

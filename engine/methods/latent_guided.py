@@ -132,7 +132,7 @@ def measured_distortions(segmenter: Segmenter, latent: str, preparation: Prepara
     if not samples:
         raise RunError(
             "no chip of the training split has every modality, so that no scenario's distortion can be measured; "
-            "use the method uniform"
+            "use scenarios: uniform"
         )
     return sums / samples
 

@@ -31,8 +31,9 @@ class DropoutSampler(ScenarioSampler):
     """For each batch a number of modalities, uniformly, then so many of them.
 
     The random modality dropout of X. Zheng et al., "Reducing Unimodal Bias in Multi-Modal Semantic Segmentation with
-    Multi-Scale Functional Entropy Regularization" (2025), section 3.1.1. Departure: a sample that lacks modalities has
-    the drawn ones that it has, and where that is none one that it has.
+    Multi-Scale Functional Entropy Regularization" (2025), section 3.1.1, which leaves the draw open: this is that of
+    its authors' "Learning Robust Anymodal Segmentor with Unimodal and Cross-modal Distillation" (2024). Departure: a
+    sample that lacks modalities has the drawn ones that it has, and where that is none one that it has.
     """
 
     def draw(self, own: np.random.Generator, together: np.random.Generator, present: Scenario) -> Scenario:

@@ -185,7 +185,7 @@ class _TwoStreams(Network):
         """One stage of one stream: ``[B, C, h, w]`` to the next, coarser one."""
 
     def _run(self, inputs: Inputs, there: Mapping[str, Tensor] | None = None) -> Detail:
-        """A forward pass; what is unimodal, of the samples that are there, are the streams before they meet."""
+        """A forward pass; unimodal are the streams at the end of each stage, which have met after those before it."""
         streams = [inputs[self.names[0]], self.mix(torch.cat([inputs[name] for name in self.rest], dim=1))]
         maps, met = [], []
         for number, (rectify, fuse) in enumerate(zip(self.rectifications, self.fusions, strict=True)):
@@ -196,7 +196,10 @@ class _TwoStreams(Network):
             self.head(maps), size=inputs[self.names[0]].shape[-2:], mode="bilinear", align_corners=False
         )
         unimodal = {
-            name: Unimodal(samples, tuple(level[stream][samples] for level in met))
+            name: Unimodal(
+                samples,
+                tuple(level[stream] if len(samples) == len(logits) else level[stream][samples] for level in met),
+            )
             for stream, (name, samples) in enumerate((there or {}).items())
             if len(samples)
         }

@@ -15,7 +15,7 @@ Normalise = Callable[[str, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Unimodal:
-    """What a network finds of one modality before it meets others.
+    """What a network finds of one modality; of its first stage, and mostly of all, before it meets others.
 
     Args:
         samples: ``[N]``: the samples that have it, by their positions in the batch.

@@ -64,7 +64,7 @@ class MeanFusion(Network):
         self.head = AllMlpHead(self.encoder.widths, width, classes)
         self.fusion = options.fusion if len(bands) > 1 else "mean"
         if self.fusion == "confidence":
-            self.steepness = nn.Parameter(torch.ones(()))
+            self.steepness = nn.Parameter(torch.tensor(0.5413))  # softplus of it is 1
         if self.fusion == "gated":
             self.gate = nn.Conv2d(width, 1, 1)
             nn.init.zeros_(self.gate.weight)  # the mean, to begin with
@@ -102,7 +102,7 @@ class MeanFusion(Network):
         if self.fusion == "confidence":
             chances = logits.log_softmax(dim=1)
             entropy = -(chances.exp() * chances).sum(dim=1, keepdim=True)
-            return logits, torch.exp(-self.steepness * entropy)
+            return logits, torch.exp(-F.softplus(self.steepness) * entropy) + 1e-4
         if self.fusion == "gated":
             return logits, F.softplus(self.gate(hidden)) + 1e-4
         return logits, torch.ones_like(logits[:, :1])

@@ -67,6 +67,7 @@ def unbuilt_network(name: str, options: Mapping[str, Any], bands: Mapping[str, i
     Raises:
         RecipeError: If there is no such network, or an option is unknown or wrong.
     """
+    check_network(name, options, bands)
     without = {key: value for key, value in options.items() if key != "weights"}
     with torch.device("meta"):
         return build_network(name, without, bands, classes)

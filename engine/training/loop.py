@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import islice
@@ -86,9 +86,9 @@ class MetricsFile:
         self._file = path.open("a", newline="", encoding="utf-8")
         self._writer = csv.writer(self._file)
 
-    def add(self, step: int, name: str, value: float) -> None:
-        """Adds a row and hands it to the operating system."""
-        self._writer.writerow([step, name, f"{value:.6g}"])
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        """Adds rows and hands them to the operating system."""
+        self._writer.writerows([step, name, f"{value:.6g}"] for name, value in values.items())
         self._file.flush()
 
     def close(self) -> None:
@@ -344,19 +344,20 @@ class Training:
         optimizer.zero_grad()
         # Fabric's wrapper hands on what it does not know to the module
         segmenter = cast(Segmenter, self.wrapped)
-        loss = method.loss(segmenter, batch.inputs, batch.availability, batch.labels)
+        with self.fabric.autocast():  # which Fabric enters for `forward` alone
+            loss = method.loss(segmenter, batch.inputs, batch.availability, batch.labels)
         self.fabric.backward(torch.stack(list(loss.terms.values())).sum())
         if schedule.clip is not None:
             self.fabric.clip_gradients(self.wrapped, optimizer, max_norm=schedule.clip, error_if_nonfinite=False)
         optimizer.step()
-        terms, facts = (
-            {name: float(value.detach()) for name, value in values.items()} for values in (loss.terms, loss.facts)
-        )
-        return terms, facts
+        found = {**loss.terms, **loss.facts}
+        numbers = torch.stack([value.detach().float() for value in found.values()]).tolist()
+        values = dict(zip(found, numbers, strict=True))
+        return {name: values[name] for name in loss.terms}, {name: values[name] for name in loss.facts}
 
     def _log(self, metrics: MetricsFile, board: SummaryWriter, step: int, values: dict[str, float]) -> None:
+        metrics.add(step, values)
         for name, value in values.items():
-            metrics.add(step, name, value)
             board.add_scalar(name, value, step)
 
     def _validate(

@@ -148,8 +148,9 @@ def work(job: Job, root: Path, folder: Path) -> Rows:
 def table(split: str) -> None:
     """Prints mIoU by setting and scenario, with mean and deviation over the scenarios.
 
-    In brackets by how many points mean and deviation are above those of the first setting, with 95 % intervals by
-    Student's t over the seeds that both have, each for itself.
+    In brackets by how many points mean and deviation are above those of the first setting (of what is fine-tuned: above
+    those of the same steps under uniform scenarios), with 95 % intervals by Student's t over the seeds that both have,
+    each for itself.
     """
     import numpy as np
 
@@ -160,26 +161,26 @@ def table(split: str) -> None:
             seeds.setdefault(int(row["seed"]), {})[row["scenario"]] = float(row["miou"])
     for data, budgets in BUDGETS.items():
         for network, budget in budgets.items():
-            first = found.get((data, network, "none"))
-            if first is None:
+            columns = list(next(iter(found.get((data, network, "none"), {0: {}}).values())))
+            if not columns:
                 continue
-            columns = list(next(iter(first.values())))
             headings = ["", "seeds", *columns, "mean", "deviation"]
             print(f"\n{data}, {network}\n\n| " + " | ".join(headings) + " |\n" + "|---" * len(headings) + "|")
-            for setting in budget.settings:
-                own = found.get((data, network, setting), {})
-                common = sorted(own.keys() & first.keys())
-                if not common:
+            for name, setting in budget.settings.items():
+                reference = "none" if setting.start is None else "tuned, uniform"
+                own, first = (found.get((data, network, one), {}) for one in (name, reference))
+                if not own:
                     continue
-                words = [f"{np.mean([own[seed][column] for seed in common]):.3f}" for column in columns]
+                words = [f"{np.mean([one[column] for one in own.values()]):.3f}" for column in columns]
                 for summary in (np.mean, np.std):
                     here, there = (
-                        {seed: float(summary(list(part[seed].values()))) for seed in common} for part in (own, first)
+                        {seed: float(summary(list(one.values()))) for seed, one in part.items()}
+                        for part in (own, first)
                     )
-                    above = apart(here, there) if setting != "none" else ""
+                    above = apart(here, there) if name != reference else ""
                     word = f"{np.mean(list(here.values())):.3f}"
                     words.append(f"{word} ({above})" if above else word)
-                print(f"| {setting} | {len(common)} | " + " | ".join(words) + " |")
+                print(f"| {name} | {len(own)} | " + " | ".join(words) + " |")
 
 
 def awaited(job: Job) -> Job | None:

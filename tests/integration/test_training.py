@@ -26,6 +26,7 @@ from engine.data.settings import MethodSettings, Named
 from engine.data.survey import SceneCollection
 from engine.errors import RecipeError, RunError
 from engine.evaluation.diagnostics import class_similarity
+from engine.networks.heads import AllMlpHead
 from engine.training.checkpoints import Kind, newest
 from engine.training.loop import Report, Training, freeze, train_mode
 from engine.training.recipe import LoraSettings, OptimizerSettings, Recipe, read_recipe
@@ -199,6 +200,24 @@ def test_weights_are_kept_before_low_rank_matrices_stand_beside_them(make_recipe
     assert [int(path.name[-9:]) for path in paths] == [6, 9, 12]
     for path in paths:
         open_checkpoint(recipe, tmp_path / "run", path)
+
+
+def test_mixed_precision_computes_with_sixteen_bits(
+    make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = set()
+    classified = AllMlpHead.classified
+
+    def watched(self: AllMlpHead, hidden: torch.Tensor) -> torch.Tensor:
+        logits = classified(self, hidden)
+        if self.training:
+            seen.add(logits.dtype)
+        return logits
+
+    monkeypatch.setattr(AllMlpHead, "classified", watched)
+    recipe = make_recipe(tmp_path, ["precision=bf16-mixed", "stages.0.schedule.epochs=1"])
+    Training(recipe, tmp_path / "run", accelerator="cpu").run()
+    assert seen == {torch.bfloat16}
 
 
 def operators(graph: onnx.GraphProto) -> list[str]:

@@ -13,9 +13,9 @@ from engine.methods.contract import Step
 from engine.methods.functional_entropy import (
     FunctionalEntropy,
     FunctionalEntropyOptions,
+    Information,
     feature_information,
     input_information,
-    inverse_information,
     prediction_information,
 )
 from engine.modality import BandStatistics, Modality
@@ -85,6 +85,11 @@ def by_differentiation(
     return {name: float(np.mean(many)) for name, many in values.items()}
 
 
+def means(found: Information | None) -> dict[str, float]:
+    assert found is not None
+    return {name: float(value.detach()) for name, value in found.means().items()}
+
+
 def test_the_predictions_information_is_the_squared_gradient_over_the_loss() -> None:
     found = unimodal(4, 6, 5)
     labels = torch.randint(0, 4, (4, 6, 5), generator=torch.Generator().manual_seed(3))
@@ -98,8 +103,7 @@ def test_the_predictions_information_is_the_squared_gradient_over_the_loss() -> 
         return one.prediction
 
     expected = by_differentiation(found, prediction, loss)
-    result = prediction_information(found, labels)
-    assert {name: float(value.detach()) for name, value in result.items()} == pytest.approx(expected, rel=1e-6)
+    assert means(prediction_information(found, labels)) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(7, 6, 5), (7, 3, 4, 2)])
@@ -112,7 +116,7 @@ def test_the_features_information_is_the_squared_gradient_over_the_loss(shape: t
             return -(common * leaves[0].log_softmax(dim=0)).sum(dim=0).mean()
 
         expected = by_differentiation(found, lambda one, level=level: one.features[level], loss)  # type: ignore[misc]
-        assert {name: float(value.detach()) for name, value in result.items()} == pytest.approx(expected, rel=1e-6)
+        assert means(result) == pytest.approx(expected, rel=1e-6)
 
 
 def test_unlabelled_pixels_do_not_count() -> None:
@@ -124,7 +128,7 @@ def test_unlabelled_pixels_do_not_count() -> None:
         for name, one in found.items()
     }
     whole, cut = prediction_information(found, labels), prediction_information(half, labels[:, :3])
-    assert all(torch.isclose(whole[name], cut[name]) for name in found)
+    assert means(whole) == pytest.approx(means(cut))
 
 
 def test_terms_are_the_same_at_any_resolution_and_scale_of_the_loss() -> None:
@@ -146,24 +150,64 @@ def test_terms_are_the_same_at_any_resolution_and_scale_of_the_loss() -> None:
         (prediction_information(found, labels), prediction_information(fine, finer(labels))),
         *zip(feature_information(found, 4), feature_information(fine, 4), strict=True),
     ):
-        assert all(torch.isclose(one[name], other[name]) for name in found)
-    values = torch.tensor([0.3, 0.01, 2.0])
-    assert inverse_information(values * 1e4, 0.05) == pytest.approx(float(inverse_information(values, 0.05)))
+        assert means(one) == pytest.approx(means(other))
+    assert inverse([[0.3e4, 0.01e4, 2e4]]) == pytest.approx(inverse([[0.3, 0.01, 2.0]]))
+
+
+def inverse(values: list[list[float]]) -> float:
+    """Of informations of samples, NaN where a modality is missing."""
+    given = torch.tensor(values)
+    return float(Information(("a", "b", "c")[: len(values[0])], given, ~given.isnan()).inverse(0.05))
 
 
 def test_the_inverse_is_largest_where_one_sensor_contributes_nothing() -> None:
-    assert float(inverse_information(torch.tensor([3.0, 3.0, 3.0]), 0.05)) == pytest.approx(1 / 1.05)
-    assert float(inverse_information(torch.tensor([2.0, 0.0]), 0.05)) == pytest.approx((1 / 2.05 + 20) / 2)
-    assert float(inverse_information(torch.zeros(3), 0.05)) == pytest.approx(20)
+    assert inverse([[3.0, 3.0, 3.0]]) == pytest.approx(1 / 1.05)
+    assert inverse([[2.0, 0.0]]) == pytest.approx((1 / 2.05 + 20) / 2)
+    assert inverse([[0.0, 0.0, 0.0]]) == pytest.approx(20)
 
 
-def test_raising_the_least_information_lowers_the_term() -> None:
-    values = torch.tensor([2.0, 0.5], requires_grad=True)
-    inverse_information(values, 0.05).backward()
-    assert values.grad is not None
-    # d/dI_i of mean 1 / (I_i / m + o), with m = 1.25 held: -1 / (2 m (I_i / m + o)^2)
-    expected = [-1 / (2 * 1.25 * (value / 1.25 + 0.05) ** 2) for value in (2.0, 0.5)]
-    assert values.grad.tolist() == pytest.approx(expected)
+def test_sensors_are_compared_within_a_sample() -> None:
+    """One that is only in samples of little information is not neglected for that."""
+    nothing = float("nan")
+    assert inverse([[4.0, 4.0, nothing], [0.1, nothing, 0.1]]) == pytest.approx(1 / 1.05)
+    # over the samples' means: a 1, 1.5; b 1; c .5
+    expected = (1 / 1.3 + 1 / 1.05 + 1 / 0.55) / 3
+    assert inverse([[4.0, 4.0, nothing], [0.3, nothing, 0.1]]) == pytest.approx(expected)
+
+
+def test_a_term_balances_and_gains_nothing_by_raising_all_alike() -> None:
+    values = torch.tensor([[2.0, 0.5, 1.1], [0.3, 0.4, 0.2]], dtype=torch.float64, requires_grad=True)
+
+    def term(given: Tensor) -> Tensor:
+        return Information(("a", "b", "c"), given, torch.ones(2, 3, dtype=torch.bool)).inverse(0.05)
+
+    assert torch.autograd.gradcheck(term, (values,))
+    (gradient,) = torch.autograd.grad(term(values), values)
+    torch.testing.assert_close((values * gradient).sum(dim=1), torch.zeros(2, dtype=torch.float64))
+    assert gradient[0, 1] < 0 < gradient[0, 0], "the least is raised"
+
+
+def test_weights_are_the_papers_unless_a_recipe_says_others() -> None:
+    options = FunctionalEntropyOptions()
+    assert (options.prediction, options.features, options.form) == (0.3, 0.02, "predictions")
+    step = taken("mean_fusion")
+    plain, heavy = (
+        {name: float(value.detach()) for name, value in FunctionalEntropy(one).loss(step).terms.items()}
+        for one in (options, FunctionalEntropyOptions(prediction=0.6, features=0.06))
+    )
+    assert heavy["entropy_prediction"] == pytest.approx(2 * plain["entropy_prediction"])
+    assert heavy["entropy_features"] == pytest.approx(3 * plain["entropy_features"])
+    without = FunctionalEntropy(FunctionalEntropyOptions(prediction=0, features=0)).loss(step)
+    assert without.terms == {}
+    assert len(without.facts) == 15
+    assert not any(value.requires_grad for value in without.facts.values())
+
+
+def test_informations_are_logged_as_means_over_the_samples_that_count() -> None:
+    nothing = float("nan")
+    given = torch.tensor([[4.0, 2.0, nothing], [1.0, nothing, 3.0]])
+    found = Information(("a", "b", "c"), given, ~given.isnan()).means()
+    assert {name: float(value) for name, value in found.items()} == {"a": 2.5, "b": 2.0, "c": 3.0}
 
 
 def test_gradients_are_those_of_finite_differences() -> None:
@@ -173,12 +217,15 @@ def test_gradients_are_those_of_finite_differences() -> None:
 
     def values(one: Tensor, other: Tensor) -> tuple[Tensor, ...]:
         found = {"a": Unimodal(samples, (one,), one), "b": Unimodal(samples, (other,), other)}
-        return (*prediction_information(found, labels).values(),)
+        information = prediction_information(found, labels)
+        assert information is not None
+        return tuple(information.means().values())
 
     def features(one: Tensor, other: Tensor) -> tuple[Tensor, ...]:
         found = {"a": Unimodal(samples, (one,)), "b": Unimodal(samples, (other,))}
         # the mean over both takes no gradient: only one of them moves
-        return (feature_information({**found, "b": Unimodal(samples, (other.detach(),))}, 2)[0]["a"],)
+        held = {**found, "b": Unimodal(samples, (other.detach(),))}
+        return (feature_information(held, 2)[0].means()["a"],)
 
     generator = torch.Generator().manual_seed(1)
     one, other = (
@@ -219,7 +266,7 @@ def test_the_inputs_information_is_the_squared_gradient_at_a_noisy_place() -> No
                 assert gradient is not None
                 values[name].append(float(0.01 * gradient.square().sum() * pixels / (2 * loss.detach())))
     expected = {name: float(np.mean(many)) for name, many in values.items()}
-    assert {name: float(value.detach()) for name, value in found.items()} == pytest.approx(expected, rel=1e-3)
+    assert means(found) == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -246,7 +293,7 @@ def test_the_inputs_terms_derivative_is_that_of_finite_differences() -> None:
 
     def information() -> Tensor:
         torch.manual_seed(5)
-        return input_information(step, 0.1)["sar"]
+        return input_information(step, 0.1).means()["sar"]
 
     (gradient,) = torch.autograd.grad(information(), weight)
     sides = []
@@ -270,7 +317,7 @@ def test_terms_are_finite_whatever_is_missing(name: str, form: str, case: str) -
     if case == "nothing labelled":
         step.labels[:] = -1
     loss = FunctionalEntropy(options).loss(step)
-    assert set(loss.terms) == {"entropy_prediction", "entropy_features"}
+    assert set(loss.terms) == {"entropy_features", "entropy_prediction"}
     total = torch.stack(list(loss.terms.values())).sum()
     assert total.isfinite()
     assert all(value.isfinite() for value in loss.facts.values())
@@ -297,13 +344,68 @@ def test_alike_and_perfect_sensors_give_finite_terms_and_gradients() -> None:
         logits[:, 0] = margin
         alike = [logits.clone().requires_grad_() for _ in range(2)]
         found = {name: Unimodal(torch.arange(2), (one,), one) for name, one in zip("ab", alike, strict=True)}
-        terms = [
-            inverse_information(torch.stack(list(values.values())), 0.05)
-            for values in (prediction_information(found, labels), feature_information(found, 2)[0])
-        ]
+        prediction = prediction_information(found, labels)
+        assert prediction is not None
+        terms = [one.inverse(0.05) for one in (prediction, *feature_information(found, 2))]
         sum(terms, torch.zeros(())).backward()
         assert all(term.isfinite() for term in terms)
         assert all(one.grad is not None and one.grad.isfinite().all() for one in alike)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_what_a_missing_sensor_holds_changes_no_information(name: str) -> None:
+    step = taken(name)
+    step.segmenter.eval()
+    spoiled = {key: values.clone() for key, values in step.inputs.items()}
+    for place, key in enumerate(BANDS):
+        spoiled[key][~AVAILABLE[:, place]] = float("nan")
+    found = []
+    for inputs in (step.inputs, spoiled):
+        torch.manual_seed(5)
+        information = input_information(Step(step.segmenter, inputs, AVAILABLE, step.labels, step.detail), 0.1)
+        weight = next(step.segmenter.parameters())
+        (gradient,) = torch.autograd.grad(information.inverse(0.05), weight)
+        found.append((means(information), gradient))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-4)
+    torch.testing.assert_close(found[0][1], found[1][1], rtol=1e-3, atol=1e-5)
+
+
+def test_training_with_the_inputs_form_still_learns() -> None:
+    """Three sensors that each show two of four classes; the term must not drown the labels."""
+    torch.manual_seed(0)
+    scores = {}
+    for form in (None, "inputs"):
+        trained = segmenter("mean_fusion")
+        optimizer = torch.optim.AdamW(trained.parameters(), 2e-3)
+        generator = torch.Generator().manual_seed(1)
+        for step in range(60):
+            torch.manual_seed(step)
+            labels = torch.randint(0, 4, (8, 4, 4), generator=generator).repeat_interleave(8, 1).repeat_interleave(8, 2)
+            inputs = {
+                key: torch.randn(8, count, 32, 32, generator=generator) + 6 * ((labels + place) % 4 < 2)[:, None]
+                for place, (key, count) in enumerate(BANDS.items())
+            }
+            everything = torch.ones(8, 3, dtype=torch.bool)
+            detail = trained.detail(inputs, everything)
+            loss = torch.nn.functional.cross_entropy(detail.logits, labels)
+            if form:
+                objective = FunctionalEntropy(FunctionalEntropyOptions(form="inputs"))
+                terms = objective.loss(Step(trained, inputs, everything, labels, detail)).terms
+                loss = loss + torch.stack(list(terms.values())).sum()
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
+            optimizer.step()
+        with torch.no_grad():
+            scores[form] = float((trained.eval()(inputs, everything).argmax(dim=1) == labels).float().mean())
+    assert scores[None] > 0.8
+    assert scores["inputs"] > scores[None] - 0.1
+
+
+def test_a_single_sensor_has_nothing_to_balance() -> None:
+    network = build_network("mean_fusion", NETWORKS["mean_fusion"], {"rgb": 3}, 4)
+    with pytest.raises(RecipeError, match="nothing to balance"):
+        FunctionalEntropy(FunctionalEntropyOptions()).check(network)
 
 
 def test_a_network_without_predictions_of_single_sensors_needs_the_other_form() -> None:

@@ -121,7 +121,7 @@ def test_a_surer_sensor_weighs_more(fusion: str) -> None:
             maps = detail.unimodal[name].features
             own = network.head(maps)[0].double().numpy()
             chances = np.exp(own) / np.exp(own).sum(axis=0)
-            weight = np.exp((chances * np.log(chances)).sum(axis=0))
+            weight = np.exp((chances * np.log(chances)).sum(axis=0)) + 1e-4
             if fusion == "gated":
                 weight = np.log1p(np.exp(network.gate(network.head.hidden(maps))[0, 0].double().numpy())) + 1e-4
             logits.append(own)

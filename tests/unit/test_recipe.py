@@ -82,6 +82,14 @@ def test_a_source_of_an_unknown_modality_is_named(content: dict[str, Any], tmp_p
         ("stages", [stage(scenarios="magic")], "stages.0.method.scenarios: 'magic' is none of uniform"),
         ("stages", [stage(objectives=["magic"])], "stages.0.method.objectives.0: 'magic' is none of cross_entropy"),
         ("stages", [stage(objectives=[])], "stages.0.method.objectives"),
+        ("stages", [stage(objectives=["functional_entropy"])], "objectives: none of them learns the classes"),
+        (
+            "stages",
+            [stage(objectives=["cross_entropy", {"name": "functional_entropy", "options": {"noise": float("inf")}}])],
+            "objectives.1.options.noise",
+        ),
+        ("network", {"name": "cmx_cnn", "options": {"weights": "folder"}}, "network.options.weights"),
+        ("network", {"name": "mean_fusion", "options": {"weights": [1]}}, "network.options.weights"),
         ("stages", [stage(objectives=["cross_entropy", "cross_entropy"])], "an objective stands there twice"),
         ("stages", [stage(scenarios={"name": "uniform", "options": {"x": 1}})], "method.scenarios.options.x"),
         (
@@ -179,6 +187,13 @@ def test_a_recipe_based_on_itself_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text("base: one.yaml\n", encoding="utf-8")
     with pytest.raises(RecipeError, match="based on itself"):
         read_recipe(tmp_path / "one.yaml")
+
+
+def test_reading_a_recipe_loads_no_weights(content: dict[str, Any], tmp_path: Path) -> None:
+    content["network"] = {"name": "mean_fusion", "options": {"weights": "a-name/that-no-hub-has"}}
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    assert read_recipe(path).network.options["weights"] == "a-name/that-no-hub-has"
 
 
 def test_a_base_that_is_no_file_is_named(tmp_path: Path) -> None:
