@@ -151,6 +151,7 @@ def test_samples_of_a_batch_draw_alike_and_apart(collection: SceneCollection) ->
         sampler.draw(0, sample)
     own, together = zip(*drawn, strict=True)
     assert len(set(own)) == 12
+    assert not set(own) & set(together)
     assert [together[start] for start in range(12)] == [together[start // 4 * 4] for start in range(12)]
     assert len(set(together)) == 3
 
