@@ -57,8 +57,8 @@ def command(run: Path, split: str, output: Path | None, overrides: tuple[str, ..
 
     \b
     Examples:
-      engine train recipes/stars/zion.yaml --set stages.0.schedule.keep_every=2000 -o runs/zion-stars
-      engine diagnose runs/zion-stars
+      engine train recipes/stars/zion.yaml --set data.root=/data --set stages.0.schedule.keep_every=2000 -o runs/zion
+      engine diagnose runs/zion
     """
     kind = cast(Kind, checkpoint)
     recipe, segmenter = open_run(run, kind, overrides)
