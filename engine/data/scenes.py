@@ -49,14 +49,14 @@ class Patch:
 
 def _source_at(root: Path, text: str) -> SourceSpec:
     spec = SourceSpec.parse(text)
-    local = root / spec.path
-    return SourceSpec(str(local), spec.bands) if local.exists() or "{tile}" in text else spec
+    there = (root / spec.file).exists() or "{tile}" in text
+    return SourceSpec(str(root / spec.path), spec.bands) if there else spec
 
 
 def _tiles(root: Path, settings: SceneSettings) -> list[str]:
     """What ``{tile}`` stands for in the file names that match the scene's first pattern, sorted."""
     pattern = next(iter(settings.sources.values()))[0]
-    path = root / SourceSpec.parse(pattern).path
+    path = root / SourceSpec.parse(pattern).file
     before, after = path.name.split("{tile}")
     names = [
         file.name.removeprefix(before).removesuffix(after)
@@ -102,10 +102,13 @@ def scene_specs(data: DataSettings, root: Path) -> tuple[SceneSpec, ...]:
     )
 
 
+def _first_source(spec: SceneSpec, modalities: Sequence[Modality]) -> SourceSpec:
+    return spec.sources[next(modality.name for modality in modalities if modality.name in spec.sources)][0]
+
+
 def scene_grid(spec: SceneSpec, modalities: Sequence[Modality], pixel_size: float | None) -> Grid:
     """The grid of the scene's first modality, at ``pixel_size`` where that is given."""
-    first = next(modality.name for modality in modalities if modality.name in spec.sources)
-    with open_source(spec.sources[first][0]) as source:
+    with open_source(_first_source(spec, modalities)) as source:
         grid = source.grid
     width, height = grid.pixel_size
     if pixel_size is None or (np.isclose(width, pixel_size) and np.isclose(height, pixel_size)):
@@ -150,10 +153,11 @@ class Scene:
             )
         self.name = spec.name
         self.modalities = tuple(modalities)
-        self.grid = scene_grid(spec, modalities, data.pixel_size)
-        self.readers = {
-            modality.name: self._open(spec, modality) for modality in modalities if modality.name in spec.sources
-        }
+        with open_source(_first_source(spec, modalities)):  # held: a MATLAB array is in memory while a source is open
+            self.grid = scene_grid(spec, modalities, data.pixel_size)
+            self.readers = {
+                modality.name: self._open(spec, modality) for modality in modalities if modality.name in spec.sources
+            }
         mapping = LabelMapping(tuple(classes), data.labels.remap, data.labels.ignore)
         self._labels: LabelReader | None = None
         if spec.labels is not None:

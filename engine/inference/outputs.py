@@ -307,7 +307,7 @@ def file_digest(path: Path) -> str:
 def source_identity(spec: SourceSpec) -> list[object]:
     """A source's name and, where it is a file, size and time of change: what tells a job from another."""
     try:
-        status = Path(spec.path).stat()
+        status = Path(spec.file).stat()
     except OSError:  # a URI or subdataset
         return [str(spec)]
     return [str(spec), status.st_size, status.st_mtime_ns]

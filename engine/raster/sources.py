@@ -13,6 +13,7 @@ from rasterio.io import DatasetReader
 
 from engine.errors import BandError, RasterReadError
 from engine.grid import Grid
+from engine.raster.matlab import file_of, in_memory
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class SourceSpec:
     """A raster as it is named: ``PATH[@BANDS]``, with bands by number or name; no bands means all.
 
     Args:
-        path: File, ``/vsi`` path, URI or subdataset.
+        path: File, ``/vsi`` path, URI, subdataset, or a MATLAB file's variable (``scene.mat:cube``).
         bands: Numbers (from 1) or names, as written.
     """
 
@@ -43,6 +44,11 @@ class SourceSpec:
             raise BandError(f"{text}: no band follows the @; write {path}@1,2 for instance, or {path} for all bands")
         return cls(path, bands)
 
+    @property
+    def file(self) -> str:
+        """The path, of a MATLAB file without its variable."""
+        return file_of(self.path)
+
     def __str__(self) -> str:
         return f"{self.path}@{','.join(self.bands)}" if self.bands else self.path
 
@@ -60,10 +66,12 @@ class RasterSource:
 
     def __init__(self, spec: SourceSpec) -> None:
         self.spec = spec
+        self._copy = in_memory(spec.path)
+        name = spec.path if self._copy is None else self._copy.path
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                self.dataset: DatasetReader = rasterio.open(spec.path)
+                self.dataset: DatasetReader = rasterio.open(name)
         except (RasterioError, RasterioIOError) as error:
             raise RasterReadError(f"{spec.path}: cannot be opened as a raster: {error}") from error
         if self.dataset.count == 0:
@@ -89,6 +97,7 @@ class RasterSource:
     def close(self) -> None:
         """Closes the file."""
         self.dataset.close()
+        self._copy = None
 
     def _indices(self) -> tuple[int, ...]:
         if self.spec.bands:

@@ -147,6 +147,24 @@ def test_the_command_line_maps_and_names_scenarios(model_path: Path, second: Pat
     assert "100.00%  dem" in done.stdout
 
 
+def test_a_matlab_variable_is_mapped_as_the_same_raster(model_path: Path, second: Path, tmp_path: Path) -> None:
+    scipy_io = pytest.importorskip("scipy.io")
+    heights = read(second / "dem.tif").astype("float64")
+    heights[20:40, 30:50] = np.nan
+    form = {"height": 200, "width": 176, "count": 1, "dtype": "float64", "transform": Affine.translation(5, 5)}
+    with rasterio.open(tmp_path / "dem.tif", "w", driver="GTiff", **form) as dataset:
+        dataset.write(heights, 1)
+    scipy_io.savemat(tmp_path / "scene.mat", {"truth": np.ones((200, 176)), "cube": np.dstack([heights * 2, heights])})
+    run(model_path, tmp_path / "raster.tif", {"dem": tmp_path / "dem.tif"})
+    matlab = f"dem={tmp_path}/scene.mat:cube@2"
+    done = command("predict", model_path, matlab, "-o", tmp_path / "matlab.tif", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    found = read(tmp_path / "matlab.tif")
+    np.testing.assert_array_equal(found, read(tmp_path / "raster.tif"))
+    np.testing.assert_array_equal(found == 255, np.isnan(heights))
+
+
 def test_bad_input_ends_with_two_and_a_message_without_traceback(model_path: Path, tmp_path: Path) -> None:
     done = command("predict", model_path, f"dem={tmp_path / 'gone.tif'}", "-o", tmp_path / "map.tif")
     assert done.returncode == 2
