@@ -164,7 +164,7 @@ class Scene:
             self._labels = open_labels(
                 spec.labels.path, self.grid, mapping, field=spec.labels.field, layer=spec.labels.layer
             )
-        self.split: SplitMask = split_mask(data.split, self.grid, root, spec.split)
+        self.split: SplitMask = split_mask(data.split, self.grid, root, spec.name, spec.split, self._labels)
 
     def _open(self, spec: SceneSpec, modality: Modality) -> AlignedReader:
         reader = AlignedReader(spec.sources[modality.name], self.grid, dtype=modality.dtype)

@@ -163,7 +163,50 @@ class FoldSplit(Settings):
         return self
 
 
-Split = Annotated[BlockSplit | RegionSplit | PolygonSplit | SceneSplit | FoldSplit, Field(discriminator="kind")]
+class ShareSplit(Settings):
+    """A split by chance within each scene; what is for neither validation nor test is for training.
+
+    Args:
+        validation: Share of the pixels.
+        test: Share of the pixels.
+        seed: Of the draw.
+    """
+
+    validation: float = Field(ge=0, lt=1)
+    test: float = Field(default=0, ge=0, lt=1)
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _some_is_left(self) -> ShareSplit:
+        if self.validation + self.test >= 1:
+            raise ValueError(f"validation {self.validation} and test {self.test} leave nothing for training")
+        return self
+
+
+class PixelSplit(ShareSplit):
+    """Each pixel by itself, as papers on hyperspectral scenes do. For comparison with their figures alone: a test
+    pixel's neighbours, which are nearly the same and within its window, are trained on, and scores read high.
+    """
+
+    kind: Literal["pixels"]
+
+
+class ComponentSplit(ShareSplit):
+    """Whole connected regions of one class, by diagonals too: polygons, or fields of a label raster.
+
+    For scenes with few scattered polygons, where blocks would leave classes out: no field is trained and tested on,
+    though neighbouring ones of other classes may be. Shares are of each class's pixels, as near as its regions allow;
+    each class has a region for training, one for test where it has two, and one for validation where it has three.
+    Blocks or whole scenes keep training and test farther apart.
+    """
+
+    kind: Literal["components"]
+
+
+Split = Annotated[
+    BlockSplit | RegionSplit | PolygonSplit | SceneSplit | FoldSplit | PixelSplit | ComponentSplit,
+    Field(discriminator="kind"),
+]
 
 
 class DataSettings(Settings):

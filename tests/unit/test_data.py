@@ -170,7 +170,7 @@ def test_blocks_follow_the_formula(grid: Grid, tmp_path: Path) -> None:
             "test": [0],
         },
     ).split
-    mask = split_mask(split, grid, tmp_path, None)
+    mask = split_mask(split, grid, tmp_path, "scene", None, None)
     window = Window(5, 9, 20, 30)
     for name, numbers in (("train", {2, 3, 4}), ("validation", {1}), ("test", {0})):
         expected = [[(r // 7 + 2 * (c // 7)) % 5 in numbers for c in range(9, 39)] for r in range(5, 25)]
@@ -179,7 +179,7 @@ def test_blocks_follow_the_formula(grid: Grid, tmp_path: Path) -> None:
 
 def test_regions_are_rectangles_of_the_crs(grid: Grid, tmp_path: Path) -> None:
     regions = {"kind": "regions", "train": [[1000, 4900, 1100, 5000]], "validation": [[1200, 4600, 1500, 5000]]}
-    mask = split_mask(data_settings(tmp_path, regions).split, grid, tmp_path, None)
+    mask = split_mask(data_settings(tmp_path, regions).split, grid, tmp_path, "scene", None, None)
     train = mask(grid.window, "train")
     assert train.sum() == 100
     assert train[:10, :10].all()
@@ -223,7 +223,7 @@ def test_polygons_split_by_a_field(grid: Grid, tmp_path: Path) -> None:
     )  # fmt: skip
     frame.to_file(tmp_path / "split.gpkg")
     settings = data_settings(tmp_path, {"kind": "polygons", "path": "split.gpkg", "field": "use"})
-    mask = split_mask(settings.split, grid, tmp_path, None)
+    mask = split_mask(settings.split, grid, tmp_path, "scene", None, None)
     assert mask(grid.window, "train").sum() == 100
     assert mask(grid.window, "test")[:10, 10:20].all()
     assert not mask(grid.window, "validation").any()
