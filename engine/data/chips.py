@@ -90,6 +90,8 @@ class ChipSampler:
         size = self.collection.data.chip
         row = area.row + int(rng.integers(area.height)) - size // 2
         col = area.col + int(rng.integers(area.width)) - size // 2
+        if self.collection.data.few is not None:  # the pixel stays the centre, at the scene's border too
+            return scene, Window(row, col, size, size)
         grid = self.collection[scene].grid
         return scene, Window(_inside(row, size, grid.height), _inside(col, size, grid.width), size, size)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
@@ -130,6 +130,8 @@ class Scene:
         classes: The recipe's classes.
         data: The recipe's data settings.
         root: Folder that the split's paths are relative to.
+        drawn: Which pixels ``[h, w]`` of a window keep their labels in the training split, asked for when they are
+            read; all where None.
 
     Raises:
         ModalityError: If it has a source for a modality that the recipe does not know.
@@ -143,6 +145,7 @@ class Scene:
         classes: Sequence[LandClass],
         data: DataSettings,
         root: Path,
+        drawn: Callable[[Window], NDArray[np.bool_]] | None = None,
     ) -> None:
         names = [modality.name for modality in modalities]
         unknown = [name for name in spec.sources if name not in names]
@@ -165,6 +168,7 @@ class Scene:
                 spec.labels.path, self.grid, mapping, field=spec.labels.field, layer=spec.labels.layer
             )
         self.split: SplitMask = split_mask(data.split, self.grid, root, spec.name, spec.split, self._labels)
+        self._drawn = drawn
 
     def _open(self, spec: SceneSpec, modality: Modality) -> AlignedReader:
         reader = AlignedReader(spec.sources[modality.name], self.grid, dtype=modality.dtype)
@@ -195,7 +199,14 @@ class Scene:
         return Scenario.of(self.readers, [modality.name for modality in self.modalities])
 
     def labels(self, window: Window, split: SplitName) -> NDArray[np.int16]:
-        """Class indices ``[h, w]``; IGNORED outside of ``split`` and of the scene."""
+        """Class indices ``[h, w]``; IGNORED outside of ``split`` and of the scene, and where none is drawn."""
+        labels = self.all_labels(window, split)
+        if split == "train" and self._drawn is not None:
+            labels[~self._drawn(window)] = IGNORED
+        return labels
+
+    def all_labels(self, window: Window, split: SplitName) -> NDArray[np.int16]:
+        """As :meth:`labels`, of the training split before some are drawn."""
         if self._labels is None:
             return np.full((window.height, window.width), IGNORED, dtype=np.int16)
         labels = self._labels.read(window)

@@ -184,8 +184,10 @@ class ShareSplit(Settings):
 
 
 class PixelSplit(ShareSplit):
-    """Each pixel by itself, as papers on hyperspectral scenes do. For comparison with their figures alone: a test
-    pixel's neighbours, which are nearly the same and within its window, are trained on, and scores read high.
+    """Each pixel by itself, as papers on hyperspectral scenes do.
+
+    For comparison with their figures alone: scores read high, since a test pixel's neighbours, which are nearly the
+    same and lie in its window, are trained on. Other splits say what a model is worth elsewhere.
     """
 
     kind: Literal["pixels"]
@@ -209,6 +211,26 @@ Split = Annotated[
 ]
 
 
+class FewSettings(Settings):
+    """How many of each class's training pixels are labelled for training; drawn at random over all scenes.
+
+    Args:
+        per_class: Pixels of a class that has more than so many.
+        small: Pixels of a class that has no more; all where it has fewer, or where this is None.
+        seed: Of the draw.
+    """
+
+    per_class: int = Field(ge=1)
+    small: int | None = Field(default=None, ge=1)
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _no_more(self) -> FewSettings:
+        if self.small is not None and self.small > self.per_class:
+            raise ValueError(f"small classes give {self.small} pixels and others {self.per_class}; at most as many")
+        return self
+
+
 class DataSettings(Settings):
     """The ``data`` part of a recipe.
 
@@ -217,6 +239,9 @@ class DataSettings(Settings):
         pixel_size: Size of a pixel in the units of the scenes' CRS; None takes that of the first modality.
         sampling_power: A chip is drawn around a class with probability proportional to its share of the
             training pixels to this power: 1 as they occur, 0 every class alike.
+        few: Labels only some pixels of the training split, whose other pixels then count for the bands' statistics
+            alone. A chip is drawn around one of them, its centre where the chip's size is odd, and may reach outside
+            of the scene. None labels all.
     """
 
     root: Path = Path()
@@ -224,6 +249,7 @@ class DataSettings(Settings):
     scenes: tuple[SceneSettings, ...] = Field(min_length=1)
     labels: LabelSettings = LabelSettings()
     split: Split
+    few: FewSettings | None = None
     chip: int = Field(default=128, ge=8)
     sampling_power: float = Field(default=0.5, ge=0, le=1)
     flips: bool = True

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.data.few import DrawnPixels, draw_pixels
 from engine.data.scenes import Scene, SceneSpec, scene_specs, windows
-from engine.data.settings import DataSettings
+from engine.data.settings import DataSettings, FewSettings
 from engine.errors import RecipeError, SplitError
 from engine.grid import Window
 from engine.modality import BandStatistics, LandClass, Modality
@@ -20,6 +21,9 @@ from engine.raster.labels import IGNORED
 
 OPEN_SCENES = 48
 """How many scenes are kept open: each has a file or more a modality, and a process may often have 1024 files."""
+
+MEASURED = 128
+"""Side of the squares whose values are measured where the cells are pixels."""
 
 
 class SceneCollection:
@@ -43,6 +47,7 @@ class SceneCollection:
             raise RecipeError(f"data.root: there is no folder {root}; set it with --set data.root=FOLDER")
         self.specs: tuple[SceneSpec, ...] = scene_specs(data, root)
         self._open: OrderedDict[int, Scene] = OrderedDict()
+        self._drawn: DrawnPixels | None = None
 
     def __len__(self) -> int:
         return len(self.specs)
@@ -53,9 +58,22 @@ class SceneCollection:
             return self._open[index]
         if len(self._open) >= OPEN_SCENES:
             self._open.popitem(last=False)[1].close()
-        scene = Scene(self.specs[index], self.modalities, self.classes, self.data, self.root)
+        few = self.data.few
+        drawn = None if few is None else lambda window: self._draw(few).mask(index, window)
+        scene = Scene(self.specs[index], self.modalities, self.classes, self.data, self.root, drawn)
         self._open[index] = scene
         return scene
+
+    @property
+    def drawn(self) -> DrawnPixels | None:
+        """The pixels that are labelled for training; None where all are. Found when they are first asked for."""
+        return None if self.data.few is None else self._draw(self.data.few)
+
+    def _draw(self, few: FewSettings) -> DrawnPixels:
+        if self._drawn is None:
+            training = (number for number, spec in enumerate(self.specs) if spec.split in (None, "train"))
+            self._drawn = draw_pixels(((number, self[number]) for number in training), len(self.classes), few)
+        return self._drawn
 
     def close(self) -> None:
         """Closes all scenes."""
@@ -132,20 +150,23 @@ class Survey:
 def survey(collection: SceneCollection) -> Survey:
     """Reads every training pixel once, window by window.
 
+    Where only some pixels are labelled (``data.few``), statistics are of the whole training split, labelled or not:
+    those of a few hundred pixels would be noisy. Each labelled pixel then is a cell.
+
     Raises:
         SplitError: If there is no training pixel, a class never occurs among them, or a modality is never
             observed on one.
     """
-    classes, size = len(collection.classes), collection.data.chip
+    drawn, classes = collection.drawn, len(collection.classes)
     moments = [_Moments(len(modality.bands)) for modality in collection.modalities]
     scenes: list[int] = []
     areas: list[tuple[int, int, int, int]] = []
     counts: list[NDArray[np.int64]] = []
     for number in range(len(collection)):
         scene = collection[number]
-        for window in windows(scene.grid, size):
-            labels = scene.labels(window, "train")
-            chosen = labels != IGNORED
+        for window in windows(scene.grid, collection.data.chip if drawn is None else MEASURED):
+            labels = scene.all_labels(window, "train")
+            chosen = labels != IGNORED if drawn is None else scene.split(window, "train")
             if not chosen.any():
                 continue
             patch = scene.read(window, "train")
@@ -153,16 +174,22 @@ def survey(collection: SceneCollection) -> Survey:
                 moments[index].add(patch.values[modality.name][:, chosen & patch.valid[index]])
             scenes.append(number)
             areas.append((window.row, window.col, window.height, window.width))
-            counts.append(np.bincount(labels[chosen], minlength=classes).astype(np.int64))
-    if not scenes:
+            counts.append(np.bincount(labels[labels != IGNORED], minlength=classes).astype(np.int64))
+    cells = Cells(np.array(scenes), np.array(areas), np.array(counts)) if drawn is None else _pixels(drawn, classes)
+    if not len(cells.scenes):
         raise SplitError("data.split.train: no labelled pixel lies in it; check the split and the labels")
-    cells = Cells(np.array(scenes), np.array(areas), np.array(counts))
     _check(cells, moments, collection)
     measured = tuple(
         replace(modality, statistics=moment.statistics())
         for modality, moment in zip(collection.modalities, moments, strict=True)
     )
     return Survey(measured, cells)
+
+
+def _pixels(drawn: DrawnPixels, classes: int) -> Cells:
+    single = np.ones_like(drawn.rows)
+    areas = np.stack([drawn.rows, drawn.cols, single, single], axis=1)
+    return Cells(drawn.scenes, areas, np.eye(classes, dtype=np.int64)[drawn.classes])
 
 
 def _check(cells: Cells, moments: Sequence[_Moments], collection: SceneCollection) -> None:
