@@ -86,7 +86,7 @@ class MatlabCopy:
             with memory.open(
                 driver="GTiff", height=height, width=width, count=count, dtype=bands.dtype.name, tiled=True,
                 blockxsize=_BLOCK, blockysize=_BLOCK, interleave="band", BIGTIFF="IF_SAFER",
-                photometric="minisblack", alpha="unspecified",  # four bands of bytes are no colours
+                photometric="minisblack",  # four bands of bytes are no colours
             ) as dataset:  # fmt: skip
                 for row in range(0, height, _BLOCK):
                     part = np.ascontiguousarray(bands[:, row : row + _BLOCK])

@@ -110,6 +110,12 @@ def test_the_draw_does_not_depend_on_what_is_read(collect: Collect) -> None:
     assert counts(np.stack(cut)) == [22, 22, 15, 7]
 
 
+def test_a_large_scene_is_drawn_from_square_by_square(collect: Collect, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = collect()[0].labels(WHOLE, "train")
+    monkeypatch.setattr("engine.data.few.AREA", 9)
+    np.testing.assert_array_equal(collect()[0].labels(WHOLE, "train"), whole)
+
+
 def test_seeds_draw_apart_and_more_pixels_hold_fewer(collect: Collect) -> None:
     def drawn(**few: int) -> set[int]:
         return set(np.flatnonzero(collect(**few)[0].labels(WHOLE, "train") == 0).tolist())
