@@ -22,6 +22,7 @@ from engine.evaluation.bias import Bias
 from engine.evaluation.images import FIGURES, ImageScores, pooled, score_images, write_image_scores
 from engine.evaluation.predictors import torch_predictor
 from engine.evaluation.scenarios import SUMMARY, Evaluation, evaluate, write_report
+from engine.evaluation.tiling import tiles_of
 from engine.inference.machine import usable_processors
 from engine.inference.model import Model
 from engine.inference.mosaic import Predictor
@@ -119,6 +120,7 @@ class _Trained:
     predict: Predictor
     size: int
     halo: int
+    inner_only: bool
     threads: int
 
     @property
@@ -151,6 +153,7 @@ def _maps(trained: _Trained, split: SplitName, status: Status) -> Evaluation:
             split,
             trained.size,
             trained.halo,
+            inner_only=trained.inner_only,
             threads=trained.threads,
             progress=lambda name, share: status.update(f"{share:4.0%} {name}"),
         )
@@ -163,13 +166,13 @@ def _run(
     if recipe is not None:
         _check_same(folder, own.class_values, segmenter.modalities, recipe)
     recipe = recipe or own
-    size = tile or recipe.data.chip
+    size, halo, inner_only = tiles_of(segmenter.network, tile or recipe.data.chip)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     elif device == "cuda" and not torch.cuda.is_available():
         raise DeviceError("cuda: torch finds no GPU that it can use; choose --device cpu")
     predict = torch_predictor(segmenter.to(device), torch.device(device))
-    return _Trained(recipe, segmenter.modalities, predict, size, size // 8, 1)
+    return _Trained(recipe, segmenter.modalities, predict, size, halo, inner_only, 1)
 
 
 def _model(path: Path, recipe: Recipe | None, device: str) -> _Trained:
@@ -179,7 +182,9 @@ def _model(path: Path, recipe: Recipe | None, device: str) -> _Trained:
     metadata = model.metadata
     _check_same(path, model.classes, model.modalities, recipe)
     predict = Sessions(model, device).probabilities
-    return _Trained(recipe, model.modalities, predict, metadata.tile, metadata.halo, usable_processors())
+    return _Trained(
+        recipe, model.modalities, predict, metadata.tile, metadata.halo, metadata.inner_only, usable_processors()
+    )
 
 
 def _check_same(what: Path, classes: Sequence[LandClass], modalities: Sequence[Modality], recipe: Recipe) -> None:

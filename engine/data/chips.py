@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.availability import Scenario
-from engine.data.scenes import Patch
+from engine.data.scenes import Patch, scene_grid
 from engine.data.settings import SplitName
 from engine.data.survey import SceneCollection, Survey
 from engine.grid import Window
@@ -65,10 +65,18 @@ class ChipSampler:
         seed: Of the training.
         batch: Chips that are drawn together.
         draw_scenario: The method's scenario sampler.
+        anywhere: Whether chips are drawn evenly over the scenes that may train, labelled or not, in place of around
+            labelled pixels of the training split.
     """
 
     def __init__(
-        self, collection: SceneCollection, survey: Survey, seed: int, batch: int, draw_scenario: ScenarioDraw
+        self,
+        collection: SceneCollection,
+        survey: Survey,
+        seed: int,
+        batch: int,
+        draw_scenario: ScenarioDraw,
+        anywhere: bool = False,
     ) -> None:
         self.collection = collection
         self.modalities = survey.modalities
@@ -79,6 +87,7 @@ class ChipSampler:
         self._classes = class_probabilities(survey.class_counts, data.sampling_power)
         counts = survey.cells.counts.astype(np.float64)
         self._cells = np.cumsum(counts / counts.sum(axis=0), axis=0)
+        self._areas = _areas(collection) if anywhere else None
 
     def window(self, rng: np.random.Generator) -> tuple[int, Window]:
         """A scene and a chip's place in it: around a pixel of a cell that has a class drawn by its weight."""
@@ -95,11 +104,20 @@ class ChipSampler:
         grid = self.collection[scene].grid
         return scene, Window(_inside(row, size, grid.height), _inside(col, size, grid.width), size, size)
 
+    def _anywhere(self, rng: np.random.Generator, areas: NDArray[np.float64]) -> tuple[int, Window]:
+        """A scene, by its area, and a chip anywhere in it."""
+        scene = int(rng.choice(len(areas), p=areas))
+        size, grid = self.collection.data.chip, self.collection[scene].grid
+        row, col = (int(rng.integers(length)) - size // 2 for length in (grid.height, grid.width))
+        return scene, Window(_inside(row, size, grid.height), _inside(col, size, grid.width), size, size)
+
     def draw(self, epoch: int, sample: int) -> Chip:
         """Sample number ``sample`` of ``epoch``: always the same chip."""
         rng = np.random.default_rng((self.seed, epoch, sample))
-        scene, window = self.window(rng)
+        scene, window = self.window(rng) if self._areas is None else self._anywhere(rng, self._areas)
         patch = _turned(self.collection[scene].read(window, "train"), rng, self.collection)
+        if self.collection.data.zoom is not None:
+            patch = _zoomed(patch, self.collection.data.zoom, rng, self.modalities)
         observed = self._observed(patch)
         together = np.random.default_rng((self.seed, epoch, sample // self.batch, 1))
         scenario = self.draw_scenario(rng, together, observed)
@@ -113,6 +131,17 @@ class ChipSampler:
             if any(present):
                 return Scenario(tuple(present))
         return Scenario((True,) * len(self.modalities))
+
+
+def _areas(collection: SceneCollection) -> NDArray[np.float64]:
+    """Each scene's share of the pixels of those that may train."""
+    areas = np.zeros(len(collection))
+    for number, spec in enumerate(collection.specs):
+        if spec.split in (None, "train"):
+            grid = scene_grid(spec, collection.modalities, collection.data.pixel_size)
+            areas[number] = grid.height * grid.width
+    shares: NDArray[np.float64] = areas / areas.sum()
+    return shares
 
 
 def side_by_side(collection: SceneCollection, split: SplitName, size: int) -> Iterator[Patch]:
@@ -177,3 +206,25 @@ def _turned(patch: Patch, rng: np.random.Generator, collection: SceneCollection)
         turn(patch.valid),
         turn(patch.labels),
     )
+
+
+def _zoomed(patch: Patch, smallest: int, rng: np.random.Generator, modalities: Sequence[Modality]) -> Patch:
+    """The middle of a patch, of a size drawn from ``smallest`` to its own, at its own size: one draw for all sensors.
+
+    Values are bilinear, with the training mean where there are none; validity and labels are the nearest pixel's.
+    """
+    length = patch.labels.shape[0]
+    size = int(rng.choice(np.arange(length, smallest - 1, -2)))
+    if size == length:
+        return patch
+    start = (length - size) // 2
+    middle = slice(start, start + size)
+    places = np.clip((np.arange(length) + 0.5) * size / length - 0.5, 0, size - 1)
+    weights = np.maximum(0, 1 - abs(places[:, None] - np.arange(size)))
+    nearest = start + np.floor((np.arange(length) + 0.5) * size / length).astype(np.int64)
+    values: dict[str, NDArray[np.generic]] = {}
+    for number, modality in enumerate(modalities):
+        whole = filled(patch.values[modality.name], patch.valid[number], modality)
+        resized = weights @ whole[:, middle, middle].astype(np.float64) @ weights.T
+        values[modality.name] = (np.rint(resized) if modality.dtype != "float32" else resized).astype(modality.dtype)
+    return Patch(values, patch.valid[:, nearest][:, :, nearest], patch.labels[nearest][:, nearest])

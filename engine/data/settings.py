@@ -163,6 +163,9 @@ class FoldSplit(Settings):
         return self
 
 
+Scaling = Literal["standard", "band_range", "range"]
+"""How values are normalised: each band to zero mean and unit deviation, each from 0 to 1, or a whole sensor so."""
+
 class ShareSplit(Settings):
     """A split by chance within each scene; what is for neither validation nor test is for training.
 
@@ -242,6 +245,9 @@ class DataSettings(Settings):
         few: Labels only some pixels of the training split, whose other pixels then count for the bands' statistics
             alone. A chip is drawn around one of them, its centre where the chip's size is odd, and may reach outside
             of the scene. None labels all.
+        scaling: How values are normalised, by what the training pixels hold.
+        zoom: Chips are cropped around their centre to a size drawn from this one, in steps of two pixels, to their own,
+            and resized back: one draw for all sensors. None leaves them.
     """
 
     root: Path = Path()
@@ -254,7 +260,15 @@ class DataSettings(Settings):
     sampling_power: float = Field(default=0.5, ge=0, le=1)
     flips: bool = True
     quarter_turns: bool = True
+    scaling: Scaling = "standard"
+    zoom: int | None = Field(default=None, ge=1)
     licence: str = ""
+
+    @model_validator(mode="after")
+    def _zoom_fits(self) -> DataSettings:
+        if self.zoom is not None and self.zoom > self.chip:
+            raise ValueError(f"zoom: a crop of {self.zoom} pixels is larger than a chip of {self.chip}")
+        return self
 
     @model_validator(mode="after")
     def _names_differ(self) -> DataSettings:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.availability import Scenario, scenarios
 from engine.data.scenes import Scene
@@ -83,6 +84,7 @@ def evaluate(
     tile: int,
     halo: int,
     *,
+    inner_only: bool = False,
     threads: int = 1,
     only: Sequence[Scenario] | None = None,
     progress: Callable[[str, float], None] = lambda _what, _share: None,
@@ -96,6 +98,7 @@ def evaluate(
         split: Whose labels count.
         tile: Size of a tile in pixels.
         halo: Half the overlap of neighbouring tiles in pixels.
+        inner_only: Whether a tile has no answer in its halo; tiles without a labelled pixel are then left out.
         threads: Threads that call ``predict``.
         only: The scenarios to evaluate; all where None.
         progress: Told what is done and the share of it that is done.
@@ -117,7 +120,7 @@ def evaluate(
                     f"{scene.name}, {scenario.label([modality.name for modality in modalities])}",
                     (number + index / len(wanted)) / len(collection),
                 )
-                plan = TilePlan(scene.grid.height, scene.grid.width, tile, halo)
+                plan = TilePlan(scene.grid.height, scene.grid.width, tile, halo, inner_only)
                 counter = SeamCounter(plan)
                 matrices[index] += _scene_confusion(
                     scene, scenario, modalities, predict, split, plan, classes, threads, counter
@@ -145,6 +148,21 @@ def _has_labels(scene: Scene, split: SplitName) -> bool:
     )
 
 
+def _without_labels(scene: Scene, split: SplitName, plan: TilePlan) -> Callable[[Window], NDArray[np.bool_]]:
+    """Says of a tile, all of it, whether it holds no labelled pixel."""
+    labelled = np.zeros((plan.rows, plan.cols), dtype=bool)
+    for row in range(plan.rows):
+        line = plan.window(row, 0) | plan.window(row, plan.cols - 1)
+        known = (scene.labels(line, split) != IGNORED).any(axis=0)
+        labelled[row] = [known[col * plan.stride :][: plan.tile].any() for col in range(plan.cols)]
+
+    def outside(tile: Window) -> NDArray[np.bool_]:
+        row, col = ((start + plan.before) // plan.stride for start in (tile.row, tile.col))
+        return np.full((tile.height, tile.width), not labelled[row, col])
+
+    return outside
+
+
 def _scene_confusion(
     scene: Scene,
     scenario: Scenario,
@@ -167,6 +185,7 @@ def _scene_confusion(
         predict=predict,
         strips=plan.strips(scene.grid.window),
         threads=threads,
+        outside=_without_labels(scene, split, plan) if plan.inner_only else None,
     ):
         seams.add(block)
         labels = scene.labels(block.window, split)

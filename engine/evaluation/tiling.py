@@ -9,6 +9,7 @@ from engine.data.survey import SceneCollection
 from engine.evaluation.scenarios import Evaluation, evaluate
 from engine.inference.mosaic import Predictor
 from engine.modality import Modality
+from engine.networks.contract import Network
 
 TILE_FACTORS = (1, 2, 4)
 """Tiles that are tried, in chips."""
@@ -28,16 +29,26 @@ quarter of the tile costs three times one of a sixteenth."""
 
 @dataclass(frozen=True)
 class Tiling:
-    """The tile size and halo (pixels) of a model, and how it scores with them on the validation split."""
+    """The tile size and halo (pixels) of a model, and how it scores with them on the validation split.
+
+    ``inner_only`` says whether a tile has no answer in its halo.
+    """
 
     tile: int
     halo: int
+    inner_only: bool
     evaluation: Evaluation
     tried: tuple[tuple[int, int, float, float], ...]
 
 
+def tiles_of(network: Network, chip: int) -> tuple[int, int, bool]:
+    """Tile size, halo, and whether only their inside counts: the network's own, or chips with a halo of an eighth."""
+    return (chip, chip // 8, False) if network.tile is None else (network.tile, network.margin, True)
+
+
 def choose_tiling(
     collection: SceneCollection,
+    network: Network,
     modalities: Sequence[Modality],
     predict: Predictor,
     report: Callable[[int, int, float, float], None] = lambda _tile, _halo, _score, _seam: None,
@@ -46,20 +57,24 @@ def choose_tiling(
 
     Args:
         collection: The scenes with their labels.
+        network: One with tiles of its own has nothing to be chosen.
         modalities: With their training statistics.
         predict: Gives the probabilities of a tile of any size.
         report: Told each tile, halo, mean mIoU and seam ratio that was tried.
     """
     tried: list[tuple[int, int, float, float]] = []
 
-    def score(tile: int, halo: int) -> tuple[float, Evaluation]:
-        evaluation = evaluate(collection, modalities, predict, "validation", tile, halo)
+    def score(tile: int, halo: int, inner_only: bool = False) -> tuple[float, Evaluation]:
+        evaluation = evaluate(collection, modalities, predict, "validation", tile, halo, inner_only=inner_only)
         mean = evaluation.mean("miou")
         tried.append((tile, halo, mean, evaluation.seam_ratio))
         report(tile, halo, mean, evaluation.seam_ratio)
         return mean, evaluation
 
     chip = collection.data.chip
+    if network.tile is not None:
+        settled = tiles_of(network, chip)
+        return Tiling(*settled, score(*settled)[1], tuple(tried))
     tiles = [chip * factor for factor in TILE_FACTORS if factor == 1 or chip * factor <= LARGEST_TILE]
     middle = HALO_SHARES[1]
     by_tile = {tile: score(tile, tile // middle) for tile in tiles}
@@ -69,4 +84,4 @@ def choose_tiling(
     good = [share for share in HALO_SHARES if by_halo[share][0] >= best - GAIN]
     seams = {share: by_halo[share][1].seam_ratio for share in good}
     chosen = next((share for share in good if not seams[share] > SEAM), min(good, key=lambda share: seams[share]))
-    return Tiling(tile, tile // chosen, by_halo[chosen][1], tuple(tried))
+    return Tiling(tile, tile // chosen, False, by_halo[chosen][1], tuple(tried))

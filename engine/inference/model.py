@@ -95,6 +95,7 @@ class ModelMetadata(_Document):
     Args:
         tile: Size in pixels of the tiles that the model maps: a part of the model, since its answer depends on it.
         halo: Half the overlap of neighbouring tiles.
+        inner_only: Whether a tile has no answer in its halo, since the network needs that much around every pixel.
         seam: How neighbours are joined.
         sizes: Whether the graph takes tiles of that size only.
         parity: Largest difference of a logit between network and graph, over the scenarios tested.
@@ -108,6 +109,7 @@ class ModelMetadata(_Document):
     pixel_size: PixelSize
     tile: int = Field(ge=1)
     halo: int = Field(ge=0)
+    inner_only: bool = False
     seam: str = "crossfade"
     sizes: str = "fixed"
     accuracy: tuple[ScenarioAccuracy, ...] = ()

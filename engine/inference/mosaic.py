@@ -99,7 +99,7 @@ class _Tiles:
     ) -> None:
         self.modalities, self.readers, self.plan, self.window = modalities, readers, plan, window
         self.predict, self.outside = predict, outside
-        self.weigh = plan.weights if seam == "crossfade" else plan.core_weights
+        self.weigh = plan.core_weights if seam == "crop" or plan.inner_only else plan.weights
 
     def read(self, row: int, col: int) -> _Observed:
         """What the sensors saw of a tile."""
@@ -221,7 +221,8 @@ def map_blocks(
         borders: Keeps what a panel owes to the next; needed where there are several.
         done: Strips that were given before. The last of them runs again where it owes something to the next.
         threads: Tiles that run at the same time.
-        seam: ``crossfade`` neighbours over their overlap, or ``crop`` each to its core.
+        seam: ``crossfade`` neighbours over their overlap, or ``crop`` each to its core, as is always done where the
+            plan says that tiles have no answer in their halo.
         outside: Gives ``[h, w]`` of a tile, true where nothing is to be mapped; what lies outside wholly is not read.
         probabilities: Whether blocks hold them.
         progress: Told the share of the tiles that is done.

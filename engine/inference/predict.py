@@ -195,7 +195,7 @@ def predict(
         grid = gridding.grid.part(window)
         sessions = Sessions(model, device)
         metadata = model.metadata
-        plan = TilePlan(gridding.grid.height, gridding.grid.width, metadata.tile, metadata.halo)
+        plan = TilePlan(gridding.grid.height, gridding.grid.width, metadata.tile, metadata.halo, metadata.inner_only)
         outputs = MapOutputs(model, grid, output, confidence, availability, probabilities)
         read = [spec.path for specs in sources.values() for spec in specs]
         read += [spec.source.path for specs in (masks or {}).values() for spec in specs]

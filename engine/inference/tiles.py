@@ -42,12 +42,15 @@ class TilePlan:
         width: Columns.
         tile: Size of a tile in pixels.
         halo: Half the overlap in pixels.
+        inner_only: Whether a tile has no answer in its halo: tiles then begin a halo before the raster and end a halo
+            behind it, and each is cropped to its inside.
     """
 
     height: int
     width: int
     tile: int
     halo: int
+    inner_only: bool = False
 
     def __post_init__(self) -> None:
         if self.tile < 1 or not self.halo >= 0 or 4 * self.halo > self.tile:
@@ -60,8 +63,14 @@ class TilePlan:
         """Pixels from a tile's start to the next one's."""
         return self.tile - 2 * self.halo
 
+    @property
+    def before(self) -> int:
+        """Pixels by which the first tile begins before the raster."""
+        return self.halo if self.inner_only else 0
+
     def count(self, length: int) -> int:
         """Tiles along a side of ``length`` pixels."""
+        length += 2 * self.before
         if length <= self.tile:
             return 1
         return -(-(length - 2 * self.halo) // self.stride)
@@ -78,7 +87,7 @@ class TilePlan:
 
     def window(self, row: int, col: int) -> Window:
         """The pixels of a tile; the last ones reach beyond the raster."""
-        return Window(row * self.stride, col * self.stride, self.tile, self.tile)
+        return Window(row * self.stride - self.before, col * self.stride - self.before, self.tile, self.tile)
 
     def over(self, window: Window) -> tuple[range, range]:
         """The rows and columns of tiles that touch ``window``."""
@@ -88,8 +97,8 @@ class TilePlan:
         )
 
     def _touching(self, start: int, end: int, count: int) -> range:
-        first = max(0, (start - self.tile) // self.stride + 1)
-        return range(first, min(count, (end - 1) // self.stride + 1))
+        first = max(0, (start + self.before - self.tile) // self.stride + 1)
+        return range(first, min(count, (end + self.before - 1) // self.stride + 1))
 
     def strips(self, window: Window, panel: int | None = None) -> list[Strip]:
         """The tiles over ``window`` in the order in which they run: panel by panel, each from its top to its bottom.

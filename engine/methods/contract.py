@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -75,14 +76,19 @@ class Step:
         inputs: For each modality ``[B, C_m, H, W]`` in the sensor's units and data type.
         availability: ``[B, M]`` bool: the scenario of each sample.
         labels: ``[B, H, W]`` class indices, -1 where ignored.
-        detail: The forward pass.
+        forward: Gives the forward pass.
     """
 
     segmenter: Segmenter
     inputs: Inputs
     availability: Tensor
     labels: Tensor
-    detail: Detail
+    forward: Callable[[], Detail]
+
+    @cached_property
+    def detail(self) -> Detail:
+        """The forward pass: one for all objectives, none where no objective asks for it."""
+        return self.forward()
 
 
 @dataclass(frozen=True)
@@ -102,10 +108,10 @@ class Objective(ABC):
     """One or more terms of the loss.
 
     Attributes:
-        supervised: Whether the labels alone could be learned from it.
+        sufficient: Whether a stage can train by it alone.
     """
 
-    supervised = True
+    sufficient = True
 
     def check(self, network: Network) -> None:  # noqa: B027 (most go with every network)
         """Refuses a network that the objective does not go with.
@@ -137,15 +143,15 @@ class Method:
         Raises:
             RecipeError: If so.
         """
-        if not any(objective.supervised for objective in self.objectives):
-            raise RecipeError("method.objectives: none of them learns the classes; add cross_entropy")
+        if not any(objective.sufficient for objective in self.objectives):
+            raise RecipeError("method.objectives: none of them learns anything by itself; add cross_entropy")
         self.sampler.check(network)
         for objective in self.objectives:
             objective.check(network)
 
     def loss(self, segmenter: Segmenter, inputs: Inputs, availability: Tensor, labels: Tensor) -> Loss:
-        """The terms of all objectives, of one forward pass; see :class:`Step`."""
-        step = Step(segmenter, inputs, availability, labels, segmenter.detail(inputs, availability))
+        """The terms of all objectives in a step; see :class:`Step`."""
+        step = Step(segmenter, inputs, availability, labels, partial(segmenter.detail, inputs, availability))
         found = [objective.loss(step) for objective in self.objectives]
         return Loss(
             {name: value for loss in found for name, value in loss.terms.items()},

@@ -65,7 +65,7 @@ class FunctionalEntropyOptions(Settings):
 class FunctionalEntropy(Objective):
     """Inverse informations of the modalities, over the samples that have two or more."""
 
-    supervised = False
+    sufficient = False
 
     def __init__(self, options: FunctionalEntropyOptions) -> None:
         self.options = options
@@ -241,7 +241,7 @@ def input_information(step: Step, noise: float) -> Information:
 
     Args:
         step: Its own forward pass is not used.
-        noise: Deviation of the noise, in deviations of each band.
+        noise: Deviation of the noise, of normalised values.
 
     Returns:
         Half the noise's variance * gradient^2 * labelled pixels / loss, of samples with two modalities or more.
@@ -252,7 +252,7 @@ def input_information(step: Step, noise: float) -> Information:
     if not chosen.any():
         nothing = torch.zeros(availability.shape, device=availability.device)
         return Information(tuple(step.inputs), nothing, torch.zeros_like(availability))
-    scales = {one.name: getattr(step.segmenter, f"std_{one.name}") for one in step.segmenter.modalities}
+    scales = {one.name: getattr(step.segmenter, f"scale_{one.name}") for one in step.segmenter.modalities}
     noisy = {}
     for name, values in step.inputs.items():
         around = values.detach().to(torch.float32)

@@ -13,6 +13,7 @@ from engine.methods.contract import Method, Objective, ScenarioSampler
 from engine.methods.cross_entropy import CrossEntropy, CrossEntropyOptions
 from engine.methods.functional_entropy import FunctionalEntropy, FunctionalEntropyOptions
 from engine.methods.latent_guided import LatentGuidedOptions, LatentGuidedSampler
+from engine.methods.local_diffusion import LocalDiffusion, LocalDiffusionOptions
 from engine.methods.scenarios import CompleteSampler, DropoutSampler, NoOptions, SeveralSampler, UniformSampler
 from engine.methods.stars import StarsObjective, StarsObjectiveOptions
 
@@ -30,6 +31,7 @@ _OBJECTIVES: _Known[Objective] = {
     "cross_entropy": (CrossEntropyOptions, CrossEntropy),
     "stars": (StarsObjectiveOptions, StarsObjective),
     "functional_entropy": (FunctionalEntropyOptions, FunctionalEntropy),
+    "local_diffusion": (LocalDiffusionOptions, LocalDiffusion),
 }
 
 

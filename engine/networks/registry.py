@@ -14,6 +14,7 @@ from engine.networks.cbc import Cbc, CbcOptions, CbcSlp, check_bands
 from engine.networks.cmx import Cmx, CmxCnn, CmxCnnOptions, CmxOptions
 from engine.networks.contract import Network
 from engine.networks.encoders import ENCODERS
+from engine.networks.lds2ae import Lds2ae, Lds2aeOptions
 from engine.networks.mean_fusion import MeanFusion, MeanFusionOptions
 from engine.networks.stars import Stars, StarsOptions
 
@@ -24,6 +25,7 @@ _NETWORKS: Mapping[str, tuple[type[Settings], Callable[..., Network]]] = {
     "cmx": (CmxOptions, Cmx),
     "cmx_cnn": (CmxCnnOptions, CmxCnn),
     "stars": (StarsOptions, Stars),
+    "lds2ae": (Lds2aeOptions, Lds2ae),
 }
 
 

@@ -27,6 +27,7 @@ from engine.data.survey import SceneCollection, Survey, survey
 from engine.errors import RecipeError, RunError
 from engine.evaluation.predictors import torch_predictor
 from engine.evaluation.scenarios import evaluate
+from engine.evaluation.tiling import tiles_of
 from engine.methods.contract import Method, Preparation
 from engine.methods.registry import build_method
 from engine.networks.segmenter import Segmenter
@@ -275,7 +276,8 @@ class Training:
         optimizer = self._enter(stage)
         self._prepare(stage, method)
         collection = self._collection()
-        sampler = ChipSampler(collection, self.survey, self.recipe.seed, schedule.batch, method.sampler.draw)
+        anywhere = stage.settings.chips == "anywhere"
+        sampler = ChipSampler(collection, self.survey, self.recipe.seed, schedule.batch, method.sampler.draw, anywhere)
         started, first, score = time.monotonic(), self.progress.step, float("nan")
         try:
             for batch in batches(sampler, stage, first):
@@ -368,14 +370,15 @@ class Training:
         optimizer: torch.optim.Optimizer,
     ) -> float:
         self.segmenter.eval()
-        chip = self.recipe.data.chip
+        tile, halo, inner_only = tiles_of(self.segmenter.network, self.recipe.data.chip)
         evaluation = evaluate(
             collection,
             self.survey.modalities,
             torch_predictor(self.segmenter, self.fabric.device),
             "validation",
-            chip,
-            chip // 8,
+            tile,
+            halo,
+            inner_only=inner_only,
         )
         score = evaluation.mean("miou")
         for scenario, result in zip(evaluation.scenarios, evaluation.scores, strict=True):

@@ -121,6 +121,8 @@ class StageSettings(Settings):
 
     Args:
         name: Of the stage, for logs.
+        chips: ``labelled``: drawn around labelled pixels of the training split; ``anywhere``: evenly over all of the
+            scenes, but for scenes of another split, for a pre-training that asks for no label.
         trainable: Patterns (``*``, ``?``) of the names of the network's parameters that are trained, as in
             ``head.*``; the rest stays as it is, its running statistics too.
         lora: Train low-rank matrices beside the network's layers instead, and merge them at the end of the stage.
@@ -129,6 +131,7 @@ class StageSettings(Settings):
     name: str = Field(default="train", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     method: MethodSettings = MethodSettings()
     schedule: ScheduleSettings
+    chips: Literal["labelled", "anywhere"] = "labelled"
     trainable: tuple[str, ...] = Field(default=("*",), min_length=1)
     lora: LoraSettings | None = None
 

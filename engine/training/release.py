@@ -81,7 +81,11 @@ def release(
     collection = SceneCollection(recipe.data, recipe.data.root, segmenter.modalities, recipe.class_values)
     try:
         tiling = choose_tiling(
-            collection, segmenter.modalities, torch_predictor(segmenter, torch.device("cpu")), report
+            collection,
+            segmenter.network,
+            segmenter.modalities,
+            torch_predictor(segmenter, torch.device("cpu")),
+            report,
         )
         pixel_size, area = _pixel_size(collection, recipe), _area(collection, recipe)
     finally:
@@ -94,6 +98,8 @@ def release(
         pixel_size=pixel_size,
         tile=tiling.tile,
         halo=tiling.halo,
+        inner_only=tiling.inner_only,
+        seam="crop" if tiling.inner_only else "crossfade",
         accuracy=_accuracy(tiling),
         training=TrainingFacts(
             data=tuple(scene.name for scene in recipe.data.scenes),

@@ -26,7 +26,7 @@ def build_segmenter(recipe: Recipe, modalities: Sequence[Modality]) -> Segmenter
         {modality.name: len(modality.bands) for modality in modalities},
         len(recipe.classes),
     )
-    return Segmenter(network, modalities)
+    return Segmenter(network, modalities, recipe.data.scaling)
 
 
 def check_free(folder: Path) -> None:
@@ -145,6 +145,7 @@ def open_start(recipe: Recipe, start: StartSettings, modalities: Sequence[Modali
     compared: list[tuple[str, object, object]] = [
         ("classes", [item.value for item in theirs.classes], [item.value for item in recipe.classes]),
         ("network", _network_of(theirs), _network_of(recipe)),
+        ("data.scaling", theirs.data.scaling, recipe.data.scaling),
     ]
     if not start.modalities:
         compared.append(("modalities", theirs.modalities, recipe.modalities))

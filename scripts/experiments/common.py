@@ -78,10 +78,19 @@ def scores(segmenter: Any, collection: Any, split: str) -> Rows:  # noqa: ANN401
 
     from engine.evaluation.predictors import torch_predictor
     from engine.evaluation.scenarios import evaluate
+    from engine.evaluation.tiling import tiles_of
 
-    chip = collection.data.chip
+    tile, halo, inner_only = tiles_of(segmenter.network, collection.data.chip)
     predict = torch_predictor(segmenter, torch.device("cpu"))
-    found = evaluate(collection, segmenter.modalities, predict, split, chip, chip // 8)  # type: ignore[arg-type]
+    found = evaluate(
+        collection,
+        segmenter.modalities,
+        predict,
+        split,  # type: ignore[arg-type]
+        tile,
+        halo,
+        inner_only=inner_only,
+    )
     return [{key: row[key] for key in ("scenario", "miou", "overall_accuracy")} for row in found.rows()]
 
 

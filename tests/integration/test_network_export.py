@@ -26,6 +26,16 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "cmx": {"size": "tiny"},
     "cmx_cnn": {"size": "tiny"},
     "stars": {"encoder": "resnet-tiny", "pyramid": 16, "width": 16},
+    "lds2ae": {"window": 5, "width": 16, "depth": 2, "decoder_depth": 1, "heads": 4},
+    "lds2ae, patches": {
+        "window": 9,
+        "patch": 3,
+        "width": 16,
+        "depth": 1,
+        "decoder_depth": 1,
+        "heads": 2,
+        "pool": "mean",
+    },
 }
 KINDS = {
     "optical": (13, "uint16", 3000.0),

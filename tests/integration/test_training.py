@@ -301,7 +301,7 @@ def test_a_sensor_starts_from_another_ones_weights(make_recipe: MakeRecipe, tmp_
     assert torch.equal(taken[norm.format("dem")], given[norm.format("sar")])
     stem = "network.encoder.projections.{}.weight"  # of one band, the radar's of two
     assert taken[stem.format("dem")].shape[1] == 1 != given[stem.format("sar")].shape[1]
-    assert torch.equal(taken["mean_dem"], given["mean_dem"])
+    assert torch.equal(taken["offset_dem"], given["offset_dem"])
     assert not any("sar" in key for key in taken)
     training.run()
     assert recipe.start is not None

@@ -51,7 +51,7 @@ def given(batch: int = 4, size: int = 64) -> tuple[dict[str, Tensor], Tensor]:
 def taken(name: str, availability: Tensor = AVAILABLE) -> Step:
     trained = segmenter(name)
     inputs, labels = given(len(availability))
-    return Step(trained, inputs, availability, labels, trained.detail(inputs, availability))
+    return Step(trained, inputs, availability, labels, lambda: trained.detail(inputs, availability))
 
 
 def unimodal(*shape: int, availability: Tensor = AVAILABLE) -> dict[str, Unimodal]:
@@ -362,7 +362,7 @@ def test_what_a_missing_sensor_holds_changes_no_information(name: str) -> None:
     found = []
     for inputs in (step.inputs, spoiled):
         torch.manual_seed(5)
-        information = input_information(Step(step.segmenter, inputs, AVAILABLE, step.labels, step.detail), 0.1)
+        information = input_information(Step(step.segmenter, inputs, AVAILABLE, step.labels, step.forward), 0.1)
         weight = next(step.segmenter.parameters())
         (gradient,) = torch.autograd.grad(information.inverse(0.05), weight)
         found.append((means(information), gradient))
@@ -390,7 +390,7 @@ def test_training_with_the_inputs_form_still_learns() -> None:
             loss = torch.nn.functional.cross_entropy(detail.logits, labels)
             if form:
                 objective = FunctionalEntropy(FunctionalEntropyOptions(form="inputs"))
-                terms = objective.loss(Step(trained, inputs, everything, labels, detail)).terms
+                terms = objective.loss(Step(trained, inputs, everything, labels, lambda detail=detail: detail)).terms
                 loss = loss + torch.stack(list(terms.values())).sum()
             optimizer.zero_grad()
             loss.backward()

@@ -83,10 +83,15 @@ class Shelf:
 
 
 def mapped(
-    tile: int, halo: int, window: Window | None = None, panel: int | None = None, **options: object
+    tile: int,
+    halo: int,
+    window: Window | None = None,
+    panel: int | None = None,
+    inner_only: bool = False,
+    **options: object,
 ) -> dict[str, NDArray[np.generic]]:
     arguments: dict[str, object] = {"predict": by_pixel, "readers": readers(), "threads": 1} | options
-    plan = TilePlan(HEIGHT, WIDTH, tile, halo)
+    plan = TilePlan(HEIGHT, WIDTH, tile, halo, inner_only)
     area = window or Window(0, 0, HEIGHT, WIDTH)
     arguments |= {"strips": plan.strips(area, panel), "borders": Shelf()}
     result = {key: np.full((area.height, area.width), -1, dtype=np.int64) for key in ("classes", "bits", "confidence")}
@@ -155,6 +160,42 @@ def test_panels_do_not_change_the_map(tile: int, halo: int, window: Window, pane
         np.testing.assert_array_equal(found[key], values)
 
 
+def by_window(scenario: Scenario, inputs: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32]:
+    """A network that classifies a pixel from the 5 x 5 around it, and has nothing to say where these reach outside."""
+    means = {}
+    for name, values in inputs.items():
+        windows = np.lib.stride_tricks.sliding_window_view(values, (5, 5), axis=(2, 3))
+        means[name] = np.pad(windows.mean(axis=(4, 5)), ((0, 0), (0, 0), (2, 2), (2, 2)), constant_values=7e6)
+    return by_pixel(scenario, means)
+
+
+@pytest.mark.parametrize(("tile", "window", "panel"), [
+    (20, Window(0, 0, 90, 118), None), (9, Window(0, 0, 90, 118), 3), (200, Window(0, 0, 90, 118), None),
+    (16, Window(11, 29, 40, 50), 2), (16, Window(0, WIDTH - 1, 1, 1), None),
+])  # fmt: skip
+def test_where_only_the_inside_of_a_tile_counts_it_is_as_if_there_were_no_tiles(
+    tile: int, window: Window, panel: int | None
+) -> None:
+    """The same over the whole raster at once, with means around it, at its borders too."""
+    result = mapped(tile, 2, window, panel, inner_only=True, predict=by_window)
+    sources, part = readers(), window.within(Window(0, 0, HEIGHT, WIDTH))
+    bits = sources["a"].valid * 1 + sources["b"].valid * 2
+    for mask in (1, 2, 3):
+        scenario = from_bits(mask, 2)
+        inputs = {}
+        for index in scenario.indices:
+            item = MODALITIES[index]
+            block = sources[item.name]
+            filled = np.where(block.valid, block.values, item.fill[:, None, None])
+            around = np.broadcast_to(item.fill[:, None, None], (len(item.fill), HEIGHT + 4, WIDTH + 4)).copy()
+            around[:, 2:-2, 2:-2] = filled
+            inputs[item.name] = around[None]
+        classes = by_window(scenario, inputs)[0, :, 2:-2, 2:-2].argmax(axis=0)
+        chosen = bits[part] == mask
+        np.testing.assert_array_equal(result["classes"][chosen], classes[part][chosen])
+    np.testing.assert_array_equal(result["bits"], bits[part])
+
+
 def test_probabilities_are_given_on_request() -> None:
     plan = TilePlan(HEIGHT, WIDTH, 32, 8)
     area = Window(0, 0, HEIGHT, WIDTH)
@@ -214,9 +255,9 @@ def test_the_weights_of_all_tiles_sum_to_one(length: int, tile: int, halo: int) 
         np.testing.assert_allclose(total[:length], 1, atol=1e-6)
 
 
-@given(st.integers(1, 300), st.integers(0, 299), st.integers(1, 100))
-def test_the_tiles_over_a_window_are_those_that_touch_it(length: int, start: int, extent: int) -> None:
-    plan = TilePlan(length, 1, 32, 5)
+@given(st.integers(1, 300), st.integers(0, 299), st.integers(1, 100), st.booleans())
+def test_the_tiles_over_a_window_are_those_that_touch_it(length: int, start: int, extent: int, inner: bool) -> None:
+    plan = TilePlan(length, 1, 32, 5, inner)
     window = Window(start, 0, extent, 1) & Window(0, 0, length, 1)
     if window.empty:
         return

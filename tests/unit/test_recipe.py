@@ -82,7 +82,7 @@ def test_a_source_of_an_unknown_modality_is_named(content: dict[str, Any], tmp_p
         ("stages", [stage(scenarios="magic")], "stages.0.method.scenarios: 'magic' is none of uniform"),
         ("stages", [stage(objectives=["magic"])], "stages.0.method.objectives.0: 'magic' is none of cross_entropy"),
         ("stages", [stage(objectives=[])], "stages.0.method.objectives"),
-        ("stages", [stage(objectives=["functional_entropy"])], "objectives: none of them learns the classes"),
+        ("stages", [stage(objectives=["functional_entropy"])], "objectives: none of them learns anything by itself"),
         (
             "stages",
             [stage(objectives=["cross_entropy", {"name": "functional_entropy", "options": {"noise": float("inf")}}])],

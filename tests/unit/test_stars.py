@@ -100,7 +100,7 @@ def test_terms_are_means_over_pairs_and_stages() -> None:
     torch.manual_seed(3)
     detail = trained.detail(inputs, availability)
     objective = StarsObjective(StarsObjectiveOptions(semantic=0.0, translation=1.0))
-    found = objective.loss(Step(trained, inputs, availability, labels, detail)).terms
+    found = objective.loss(Step(trained, inputs, availability, labels, lambda: detail)).terms
     assert isinstance(detail, StarsDetail)
     have = {"rgb": [0, 1, 3], "sar": [0, 1, 2], "dem": [0, 2]}
     network = trained.network
@@ -153,7 +153,7 @@ def test_losses_are_finite_whatever_is_missing(count: int, there: str, kept: str
         labels[0, 1, 1] = 2  # which no coarser map keeps
     elif kept == "nothing":
         labels = torch.full_like(labels, -1)
-    step = Step(trained, inputs, availability, labels, trained.detail(inputs, availability))
+    step = Step(trained, inputs, availability, labels, lambda: trained.detail(inputs, availability))
     found = StarsObjective(StarsObjectiveOptions()).loss(step).terms
     assert set(found) == {"segmentation"} | ({"semantic", "translation"} if count > 1 else set())
     torch.stack(list(found.values())).sum().backward()
@@ -268,7 +268,7 @@ def test_branches_fuse_as_the_papers_figure_has_it() -> None:
 def terms(trained: Segmenter, availability: Tensor, labels: Tensor, **options: object) -> dict[str, Tensor]:
     inputs, _ = given(len(trained.modalities), len(availability))
     torch.manual_seed(3)
-    step = Step(trained, inputs, availability, labels, trained.detail(inputs, availability))
+    step = Step(trained, inputs, availability, labels, lambda: trained.detail(inputs, availability))
     return StarsObjective(StarsObjectiveOptions.model_validate(options)).loss(step).terms
 
 

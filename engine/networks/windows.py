@@ -1,0 +1,180 @@
+"""What networks share that classify one pixel from the window around it, by a vision transformer.
+
+A dense map comes of them by cutting the window of every pixel inside. What neighbouring windows share is computed once:
+the stem, whose convolutions act on single pixels (with patches, on each patch at each place). Behind it every token
+carries its position in its own window, so that nothing more is equal between windows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+PIECE = 32768
+"""Tokens that are encoded at a time, of 270 windows of 11 x 11: with their attention some 200 MB at 128 channels."""
+
+CORE = 16
+"""Rows and columns of windows that a model's tile holds: one piece of windows of 11 x 11."""
+
+
+def sincos(places: Tensor, width: int) -> Tensor:
+    """Sines, then cosines ``[N, width]`` of places ``[N]`` over wavelengths of 2 pi to 10000 * 2 pi, geometrically."""
+    rates = torch.exp(-math.log(10000) * torch.arange(width // 2, device=places.device) / (width // 2))
+    angles = places[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+def sincos_grid(side: int, width: int) -> Tensor:
+    """Positions ``[side * side, width]`` of tokens, row by row: one half codes the row, the other the column."""
+    places = torch.arange(side, dtype=torch.float32)
+    axis = sincos(places, width // 2)
+    rows, cols = axis.repeat_interleave(side, dim=0), axis.repeat(side, 1)
+    return torch.cat([rows, cols], dim=1)
+
+
+class Stem(nn.Module):
+    """A modality's bands to tokens at every place: two convolutions of 1 x 1 with batch norm, one over each patch.
+
+    Args:
+        bands: C.
+        width: Channels of a token.
+        patch: Side of a token's patch in pixels.
+    """
+
+    def __init__(self, bands: int, width: int, patch: int) -> None:
+        super().__init__()
+        self.bands = nn.Sequential(
+            nn.Conv2d(bands, width, 1), nn.BatchNorm2d(width), nn.ReLU(),
+            nn.Conv2d(width, width, 1), nn.BatchNorm2d(width), nn.ReLU(),
+        )  # fmt: skip
+        self.patch = nn.Conv2d(width, width, patch)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """``[B, C, H, W]`` to ``[B, d, H - p + 1, W - p + 1]``: the token of the patch that begins at each pixel."""
+        return self.patch(self.bands(values))
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with biased projections, of some tokens to all."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.ask = nn.Linear(width, width)
+        self.offer = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, tokens: Tensor, asking: int | None = None) -> Tensor:
+        """``[N, T, d]`` to what the first ``asking`` tokens (all where None) find ``[N, asking, d]``."""
+        keys, values = self.offer(tokens).chunk(2, dim=-1)
+        found = F.scaled_dot_product_attention(
+            self._by_head(self.ask(tokens[:, :asking])), self._by_head(keys), self._by_head(values)
+        )
+        return self.out(found.transpose(1, 2).flatten(2))
+
+    def _by_head(self, tokens: Tensor) -> Tensor:
+        count, length, width = tokens.shape
+        return tokens.view(count, length, self.heads, width // self.heads).transpose(1, 2)
+
+
+class Block(nn.Module):
+    """A transformer block that normalises before attention and perceptron (Dosovitskiy et al., 2021)."""
+
+    def __init__(self, width: int, heads: int, ratio: int) -> None:
+        super().__init__()
+        self.first_norm, self.second_norm = nn.LayerNorm(width, eps=1e-6), nn.LayerNorm(width, eps=1e-6)
+        self.attention = Attention(width, heads)
+        self.perceptron = nn.Sequential(nn.Linear(width, ratio * width), nn.GELU(), nn.Linear(ratio * width, width))
+
+    def forward(self, tokens: Tensor, asking: int | None = None) -> Tensor:
+        """``[N, T, d]`` to the first ``asking`` tokens (all where None), renewed."""
+        tokens = tokens[:, :asking] + self.attention(self.first_norm(tokens), asking)
+        return tokens + self.perceptron(self.second_norm(tokens))
+
+
+class Transformer(nn.Module):
+    """Blocks and a norm."""
+
+    def __init__(self, width: int, depth: int, heads: int, ratio: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(width, heads, ratio) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """``[N, T, d]`` to the same shape."""
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.norm(tokens)
+
+    def first(self, tokens: Tensor) -> Tensor:
+        """The first token ``[N, d]`` of what :meth:`forward` gives, without the last block's work on the others."""
+        *blocks, last = self.blocks
+        for block in blocks:
+            tokens = block(tokens)
+        return self.norm(last(tokens, asking=1)[:, 0])
+
+
+def start_weights(module: nn.Module) -> None:
+    """Weights as masked autoencoders begin with (He et al., 2022): Xavier's uniform, no bias."""
+    if isinstance(module, nn.Linear | nn.Conv2d):
+        nn.init.xavier_uniform_(module.weight.view(len(module.weight), -1))
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def widened(values: Tensor, window: int) -> Tensor:
+    """``[B, C, H, W]`` with zeros around it where it is smaller than a window."""
+    down, across = (max(0, window - size) for size in values.shape[-2:])
+    if down == across == 0:
+        return values
+    return F.pad(values, (across // 2, across - across // 2, down // 2, down - down // 2))
+
+
+def pieces(rows: int, cols: int, tokens: int) -> Iterator[tuple[slice, slice]]:
+    """Rectangles that cover ``rows`` x ``cols`` windows of so many ``tokens`` each, of PIECE tokens at the most."""
+    wide = min(cols, max(1, PIECE // tokens))
+    high = max(1, PIECE // (tokens * wide))
+    for row in range(0, rows, high):
+        for col in range(0, cols, wide):
+            yield slice(row, min(row + high, rows)), slice(col, min(col + wide, cols))
+
+
+def cut(dense: Tensor, rows: slice, cols: slice, side: int, patch: int, stride: int) -> Tensor:
+    """The tokens of windows.
+
+    Args:
+        dense: ``[B, d, H', W']``: the token of the patch that begins at each pixel.
+        rows: Which windows, counted in steps of ``stride`` pixels.
+        cols: The same across.
+        side: Tokens along a window.
+        patch: Pixels from one to the next.
+        stride: Pixels from one window to the next.
+
+    Returns:
+        ``[B * h * w, side * side, d]``, windows and their tokens row by row.
+    """
+
+    def starts(chosen: slice) -> Iterator[slice]:
+        first, last = chosen.start * stride, (chosen.stop - 1) * stride
+        return (slice(first + place * patch, last + place * patch + 1, stride) for place in range(side))
+
+    windows = torch.stack([dense[:, :, part] for part in starts(rows)], dim=-1)
+    windows = torch.stack([windows[:, :, :, part] for part in starts(cols)], dim=-1)  # (B, d, h, w, side, side)
+    return windows.permute(0, 2, 3, 4, 5, 1).reshape(-1, side * side, dense.shape[1])
+
+
+def spread(answers: Tensor, stride: int, rows: int, cols: int, window: int) -> Tensor:
+    """Answers ``[B, K, h, w]`` of windows to every pixel ``[B, K, rows, cols]``.
+
+    Each stands for the ``stride`` x ``stride`` pixels from its own on; the border takes those of the nearest window.
+    """
+    sizes = [max(1, size - window + 1) for size in (rows, cols)]
+    if stride > 1:
+        answers = answers.repeat_interleave(stride, 2).repeat_interleave(stride, 3)
+    answers = answers[:, :, : sizes[0], : sizes[1]]
+    down, across = rows - sizes[0], cols - sizes[1]
+    return F.pad(answers, (across // 2, across - across // 2, down // 2, down - down // 2), mode="replicate")

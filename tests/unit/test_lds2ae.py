@@ -1,0 +1,411 @@
+"""LDS2AE against second computations: noise, masks, tokens, windows, every reconstruction loss."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from engine.errors import RecipeError
+from engine.methods.contract import Step
+from engine.methods.local_diffusion import (
+    LocalDiffusion,
+    LocalDiffusionOptions,
+    noised,
+    random_visible,
+    reconstruction,
+)
+from engine.modality import BandStatistics, Modality
+from engine.networks.lds2ae import Lds2ae
+from engine.networks.registry import build_network
+from engine.networks.segmenter import Segmenter
+from engine.networks.windows import Transformer, sincos_grid
+
+BANDS = {"optical": 3, "sar": 2, "dem": 1}
+OPTIONS = {"window": 5, "width": 16, "depth": 2, "decoder_depth": 1, "heads": 4}
+
+
+def built(options: dict[str, object] | None = None, bands: dict[str, int] = BANDS, classes: int = 4) -> Lds2ae:
+    """In evaluation mode, with a head that tells classes apart."""
+    torch.manual_seed(0)
+    network = build_network("lds2ae", OPTIONS | (options or {}), bands, classes)
+    assert isinstance(network, Lds2ae)
+    torch.nn.init.normal_(network.head.weight)
+    return network.eval()
+
+
+def segmenter(network: Lds2ae) -> Segmenter:
+    modalities = [
+        Modality(name, tuple("abc"[:count]), "float32", "", (BandStatistics(0, 1, 0, 1),) * count)
+        for name, count in network.bands.items()
+    ]
+    return Segmenter(network, modalities)
+
+
+def test_noise_follows_the_closed_form_of_the_markov_chain() -> None:
+    """Product of 1 - variance, by a loop over the steps of a linear schedule."""
+    variances = [1e-4 + (0.02 - 1e-4) * step / 999 for step in range(1000)]
+    clean, noise = torch.randn(4, 2, 3, 3), torch.randn(4, 2, 3, 3)
+    steps = [0, 1, 500, 999]
+    found = noised(clean, torch.tensor(steps), noise)
+    for sample, step in enumerate(steps):
+        kept = math.prod(1 - variance for variance in variances[: step + 1])
+        expected = math.sqrt(kept) * clean[sample] + math.sqrt(1 - kept) * noise[sample]
+        torch.testing.assert_close(found[sample], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_one_step_after_another_gives_noise_of_the_same_variance() -> None:
+    """Eq. 2 step by step: x_t = sqrt(1 - b) x_(t-1) + sqrt(b) n, from a constant, in a large sample."""
+    torch.manual_seed(0)
+    variances = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)[:300]
+    chain = torch.full((200_000,), 2.0, dtype=torch.float64)
+    for variance in variances:
+        chain = (1 - variance).sqrt() * chain + variance.sqrt() * torch.randn_like(chain)
+    clean = torch.full((200_000, 1, 1, 1), 2.0, dtype=torch.float64)
+    found = noised(clean, torch.full((200_000,), 299), torch.randn_like(clean)).flatten()
+    assert found.mean().item() == pytest.approx(chain.mean().item(), abs=0.01)
+    assert found.std().item() == pytest.approx(chain.std().item(), abs=0.01)
+
+
+@pytest.mark.parametrize(("patches", "ratio", "count"), [(121, 0.7, 36), (81, 0.7, 24), (25, 0.5, 12), (4, 0.9, 1)])
+def test_so_many_patches_stay_visible_each_once_others_in_each_sample(patches: int, ratio: float, count: int) -> None:
+    torch.manual_seed(0)
+    kept = random_visible(64, patches, ratio, torch.device("cpu"))
+    assert kept.shape == (64, count)
+    assert all(len(set(row)) == count and max(row) < patches for row in kept.tolist())
+    assert len({tuple(sorted(row)) for row in kept.tolist()}) > (1 if count > 1 else 0)
+    assert len(set(kept.flatten().tolist())) == patches  # every place occurs
+
+
+def test_visible_and_hidden_errors_are_means_over_their_patches() -> None:
+    """Patches of 3 in a window of 9, by loops."""
+    torch.manual_seed(0)
+    found, clean = torch.randn(2, 2, 9, 9), torch.randn(2, 2, 9, 9)
+    kept = torch.tensor([[0, 5], [8, 1]])
+    visible, hidden = [], []
+    for sample in range(2):
+        for place in range(9):
+            rows, cols = slice(place // 3 * 3, place // 3 * 3 + 3), slice(place % 3 * 3, place % 3 * 3 + 3)
+            error = float(((found - clean)[sample, :, rows, cols] ** 2).mean())
+            (visible if place in kept[sample] else hidden).append(error)
+    one, other = reconstruction(found, clean, kept, 3)
+    assert one.item() == pytest.approx(np.mean(visible), rel=1e-5)
+    assert other.item() == pytest.approx(np.mean(hidden), rel=1e-5)
+
+
+def test_with_nothing_hidden_the_hidden_error_is_zero() -> None:
+    values = torch.randn(2, 1, 3, 3)
+    _, hidden = reconstruction(values + 1, values, torch.arange(9).expand(2, -1), 1)
+    assert hidden.item() == 0
+
+
+def test_positions_are_sines_and_cosines_of_row_and_column() -> None:
+    found = sincos_grid(3, 8).numpy()
+    for row in range(3):
+        for col in range(3):
+            expected = []
+            for place in (row, col):
+                rates = [10000 ** (-number / 2) for number in range(2)]
+                expected += [math.sin(place * rate) for rate in rates] + [math.cos(place * rate) for rate in rates]
+            np.testing.assert_allclose(found[row * 3 + col], expected, atol=1e-6)
+
+
+def attention(block: torch.nn.Module, tokens: np.ndarray, heads: int) -> np.ndarray:
+    """Multi-head attention of [T, d] by loops over heads."""
+    state = {key: value.detach().double().numpy() for key, value in block.state_dict().items()}
+    asked = tokens @ state["ask.weight"].T + state["ask.bias"]
+    keys, values = np.split(tokens @ state["offer.weight"].T + state["offer.bias"], 2, axis=1)
+    size = tokens.shape[1] // heads
+    found = []
+    for head in range(heads):
+        part = slice(head * size, (head + 1) * size)
+        scores = asked[:, part] @ keys[:, part].T / math.sqrt(size)
+        chances = np.exp(scores - scores.max(axis=1, keepdims=True))
+        found.append(chances / chances.sum(axis=1, keepdims=True) @ values[:, part])
+    return np.concatenate(found, axis=1) @ state["out.weight"].T + state["out.bias"]
+
+
+def normed(tokens: np.ndarray, norm: torch.nn.LayerNorm) -> np.ndarray:
+    centred = tokens - tokens.mean(axis=1, keepdims=True)
+    scaled = centred / np.sqrt(centred.var(axis=1, keepdims=True) + 1e-6)
+    return scaled * norm.weight.detach().double().numpy() + norm.bias.detach().double().numpy()
+
+
+def transformer(module: Transformer, tokens: np.ndarray, heads: int) -> np.ndarray:
+    """Pre-norm blocks in NumPy; GELU by the error function."""
+    for block in module.blocks:
+        tokens = tokens + attention(block.attention, normed(tokens, block.first_norm), heads)
+        first, _, second = block.perceptron
+        hidden = normed(tokens, block.second_norm) @ first.weight.detach().double().numpy().T
+        hidden = hidden + first.bias.detach().double().numpy()
+        hidden = hidden * 0.5 * (1 + np.vectorize(math.erf)(hidden / math.sqrt(2)))
+        tokens = tokens + hidden @ second.weight.detach().double().numpy().T + second.bias.detach().double().numpy()
+    return normed(tokens, module.norm)
+
+
+def moved(network: torch.nn.Module) -> None:
+    """Norms and biases away from where they begin."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.ndim == 1:
+                parameter.add_(0.3 * torch.randn_like(parameter))
+
+
+def test_the_transformer_is_that_of_the_vision_transformer() -> None:
+    torch.manual_seed(0)
+    module = Transformer(16, 2, 4, 2)
+    moved(module)
+    tokens = torch.randn(3, 7, 16)
+    found, first = module(tokens), module.first(tokens)
+    for sample in range(3):
+        expected = transformer(module, tokens[sample].double().numpy(), 4)
+        np.testing.assert_allclose(found[sample].detach().numpy(), expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(first[sample].detach().numpy(), expected[0], rtol=1e-4, atol=1e-5)
+
+
+def embedded(network: Lds2ae, name: str, window: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """The class token [d] at a step, and tokens [T, d] of a window [C, w, w] with patches of 1 and positions."""
+    state = {key: value.detach().double().numpy() for key, value in network.state_dict().items()}
+    stem = f"stems.{name}."
+    values = window.reshape(len(window), -1)
+    for place in (0, 3):
+        values = state[f"{stem}bands.{place}.weight"][:, :, 0, 0] @ values + state[f"{stem}bands.{place}.bias"][:, None]
+        norm = f"{stem}bands.{place + 1}."
+        scale = state[norm + "weight"] / np.sqrt(state[norm + "running_var"] + 1e-5)
+        values = (values - state[norm + "running_mean"][:, None]) * scale[:, None] + state[norm + "bias"][:, None]
+        values = np.maximum(values, 0)
+    tokens = (state[f"{stem}patch.weight"][:, :, 0, 0] @ values + state[f"{stem}patch.bias"][:, None]).T
+    rates = np.exp(-math.log(10000) * np.arange(128) / 128) * step
+    coded = np.concatenate([np.cos(rates), np.sin(rates)])
+    hidden = state[f"steps.{name}.0.weight"] @ coded + state[f"steps.{name}.0.bias"]
+    hidden = hidden / (1 + np.exp(-hidden))
+    added = state[f"steps.{name}.2.weight"] @ hidden + state[f"steps.{name}.2.bias"]
+    return state[f"tokens.{name}"] + added, tokens + state["positions"]
+
+
+def test_a_pixel_is_classified_from_its_window_alone() -> None:
+    """All of it again in NumPy: stem, class token at step 0, encoder, head with an empty slot."""
+    network = built()
+    moved(network)
+    network.train()
+    with torch.no_grad():
+        seen = {name: torch.randn(4, count, 9, 9) for name, count in BANDS.items()}
+        network(seen, torch.ones(4, 3, dtype=torch.bool))
+    network.eval()
+    given = {name: torch.randn(1, count, 9, 11) for name, count in BANDS.items()}
+    found = network(given, torch.tensor([[True, False, True]]))[0].detach().numpy()
+    weight, bias = network.head.weight.detach().double().numpy(), network.head.bias.detach().double().numpy()
+    for row, col in ((2, 2), (6, 8), (4, 5)):
+        slots = np.zeros((3, 16))
+        for place, name in ((0, "optical"), (2, "dem")):
+            window = given[name][0, :, row - 2 : row + 3, col - 2 : col + 3].double().numpy()
+            token, tokens = embedded(network, name, window, 0)
+            slots[place] = transformer(network.encoder, np.concatenate([token[None], tokens]), 4)[0]
+        np.testing.assert_allclose(found[:, row, col], weight @ slots.ravel() + bias, rtol=1e-4, atol=1e-4)
+
+
+def test_pixels_near_the_border_take_the_nearest_answer() -> None:
+    network = built()
+    given = {name: torch.randn(1, count, 8, 9) for name, count in BANDS.items()}
+    found = network(given, torch.tensor([[True, False, False]]))[0]
+    assert torch.equal(found[:, 0, 0], found[:, 2, 2])
+    assert torch.equal(found[:, 7, 4], found[:, 5, 4])
+    assert not torch.equal(found[:, 2, 2], found[:, 2, 3])
+
+
+def test_an_image_smaller_than_a_window_has_one_answer() -> None:
+    network = built()
+    given = {name: torch.randn(2, count, 3, 4) for name, count in BANDS.items()}
+    found = network(given, torch.ones(2, 3, dtype=torch.bool))
+    assert found.shape == (2, 4, 3, 4)
+    assert torch.equal(found, found[:, :, :1, :1].expand_as(found))
+
+
+def test_with_patches_tokens_are_those_of_the_window_cut_into_them() -> None:
+    network = built({"window": 9, "patch": 3, "pool": "mean"})
+    given = {name: torch.randn(1, count, 12, 13) for name, count in BANDS.items()}
+    availability = torch.tensor([[False, True, True]])
+    found = network(given, availability)
+    for row, col in ((4, 4), (7, 8)):
+        windows = {name: values[:, :, row - 4 : row + 5, col - 4 : col + 5] for name, values in given.items()}
+        tokens = []
+        for name in ("sar", "dem"):
+            every = network.encode(name, windows[name], torch.zeros(1).long(), torch.arange(9)[None])
+            tokens.append(every[0, 0])
+        expected = network.head((tokens[0] + tokens[1]) / 2)
+        torch.testing.assert_close(found[0, :, row, col], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_preview_classifies_one_pixel_of_each_square() -> None:
+    """The same answers as the whole map where they are computed, spread over squares from there on."""
+    whole, preview = built(), built({"stride": 3})
+    given = {name: torch.randn(1, count, 14, 12) for name, count in BANDS.items()}
+    everything = torch.ones(1, 3, dtype=torch.bool)
+    one, other = whole(given, everything), preview(given, everything)
+    for row in range(2, 12):
+        for col in range(2, 10):
+            computed = one[0, :, 2 + (row - 2) // 3 * 3, 2 + (col - 2) // 3 * 3]
+            torch.testing.assert_close(other[0, :, row, col], computed, rtol=1e-4, atol=1e-4)
+
+
+def test_predictions_are_the_same_at_every_call() -> None:
+    network = built()
+    given = {name: torch.randn(1, count, 7, 7) for name, count in BANDS.items()}
+    everything = torch.ones(1, 3, dtype=torch.bool)
+    assert torch.equal(network(given, everything), network(given, everything))
+
+
+@pytest.mark.parametrize("name", BANDS)
+def test_what_hidden_patches_hold_changes_nothing_and_visible_ones_stand_where_they_were(name: str) -> None:
+    """For every sensor: the code of the authors put back those of the second one in another order."""
+    network = built()
+    windows, steps = torch.randn(3, BANDS[name], 5, 5), torch.tensor([0, 400, 999])
+    kept = random_visible(3, 25, 0.7, torch.device("cpu"))
+    tokens = network.encode(name, windows, steps, kept)
+    other = windows.clone()
+    hidden = torch.ones(3, 25, dtype=torch.bool).scatter(1, kept, False).view(3, 1, 5, 5).expand_as(windows)
+    other[hidden] = 1e6
+    torch.testing.assert_close(network.encode(name, other, steps, kept), tokens, rtol=0, atol=0)
+    decoder = network.decoders[name]
+    placed = decoder.hidden.expand(3, 25, 16).clone()
+    for sample in range(3):
+        for number, place in enumerate(kept[sample].tolist()):
+            placed[sample, place] = decoder.enter(tokens[sample, 1 + number])
+    whole = torch.cat([decoder.enter(tokens[:, :1]), placed + sincos_grid(5, 16)], dim=1)
+    patches = decoder.leave(decoder.blocks(whole)[:, 1:])
+    expected = decoder.bands(patches.transpose(1, 2).reshape(3, 16, 5, 5))
+    torch.testing.assert_close(network.decode(name, tokens, kept), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_patches_of_a_window_come_back_where_they_were() -> None:
+    """A decoder whose blocks and last convolution hand through what they get: channel c of a patch is its pixel c."""
+    network = built({"window": 9, "patch": 3, "width": 16}, {"optical": 1})
+    decoder = network.decoders["optical"]
+    tokens, kept = torch.randn(1, 10, 16), torch.arange(9)[None]
+    seen = {}
+    decoder.bands.register_forward_pre_hook(lambda _module, given: seen.update(image=given[0]))
+    network.decode("optical", tokens, kept)
+    whole = torch.cat([decoder.enter(tokens)[:, :1], decoder.enter(tokens)[:, 1:] + sincos_grid(3, 16)], dim=1)
+    patches = decoder.leave(decoder.blocks(whole)[:, 1:]).view(3, 3, 16, 3, 3)
+    for row in range(9):
+        for col in range(9):
+            expected = patches[row // 3, col // 3, :, row % 3, col % 3]
+            torch.testing.assert_close(seen["image"][0, :, row, col], expected)
+
+
+def losses(network: Lds2ae, options: dict[str, object], availability: Tensor, seed: int = 3) -> dict[str, Tensor]:
+    given = {name: torch.rand(len(availability), count, 7, 7, generator=torch.Generator().manual_seed(count))
+             for name, count in network.bands.items()}  # fmt: skip
+    labels = torch.full((len(availability), 7, 7), -1)
+
+    def forward() -> object:
+        raise AssertionError("the forward pass is not needed")
+
+    torch.manual_seed(seed)
+    step = Step(segmenter(network), given, availability, labels, forward)  # type: ignore[arg-type]
+    return LocalDiffusion(LocalDiffusionOptions.model_validate(options)).loss(step).terms
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_every_term_is_what_its_equation_says(count: int) -> None:
+    """The draws of a seed again, then sensor by sensor and pair by pair; samples without a sensor stay out of it."""
+    bands = dict(list(BANDS.items())[:count])
+    network = built(bands=bands)
+    availability = torch.ones(5, count, dtype=torch.bool)
+    availability[1, 0] = availability[4, 1] = False
+    found = losses(network, {"mask_ratio": 0.6, "masked": 0.25, "cross": 0.5}, availability)
+    torch.manual_seed(3)
+    steps = torch.randint(1000, (5,))
+    clean, kept, tokens = {}, {}, {}
+    for name, number in bands.items():
+        values = torch.rand(5, number, 7, 7, generator=torch.Generator().manual_seed(number))
+        clean[name] = values[:, :, 1:6, 1:6]
+        kept[name] = random_visible(5, 25, 0.6, torch.device("cpu"))
+        seen = noised(clean[name], steps, torch.randn_like(clean[name]))
+        tokens[name] = {
+            sample: network.encode(name, seen[[sample]], steps[[sample]], kept[name][[sample]]) for sample in range(5)
+        }
+
+    def errors(source: str, target: str) -> np.ndarray:
+        places = [list(bands).index(name) for name in (source, target)]
+        samples = availability[:, places].all(dim=1).nonzero()[:, 0].tolist()
+        sums = []
+        for sample in samples:
+            image = network.decode(target, tokens[source][sample], kept[source][[sample]])
+            squares = (image - clean[target][[sample]]).square().mean(dim=1).flatten().detach().numpy()
+            visible = np.isin(np.arange(25), kept[target][sample].numpy())
+            sums.append([squares[visible].mean(), squares[~visible].mean()])
+        return np.mean(sums, axis=0)
+
+    own = sum(errors(name, name) for name in bands)
+    across = sum(np.mean([errors(source, name) for source in bands if source != name], axis=0) for name in bands)
+    assert found["visible"].item() == pytest.approx(own[0], rel=1e-4)
+    assert found["masked"].item() == pytest.approx(0.25 * own[1], rel=1e-4)
+    assert found["visible_across"].item() == pytest.approx(0.5 * across[0], rel=1e-4)
+    assert found["masked_across"].item() == pytest.approx(0.5 * 0.25 * across[1], rel=1e-4)
+
+
+def test_without_noise_it_is_a_masked_autoencoder() -> None:
+    """No draw of noise or step: the same windows at step 0."""
+    network = built(bands={"optical": 3})
+    availability = torch.ones(4, 1, dtype=torch.bool)
+    found = losses(network, {"noise": False}, availability)
+    assert set(found) == {"visible", "masked"}
+    torch.manual_seed(3)
+    steps = torch.randint(1, (4,))
+    clean = torch.rand(4, 3, 7, 7, generator=torch.Generator().manual_seed(3))[:, :, 1:6, 1:6]
+    kept = random_visible(4, 25, 0.7, torch.device("cpu"))
+    image = network.decode("optical", network.encode("optical", clean, steps, kept), kept)
+    visible, masked = reconstruction(image, clean, kept, 1)
+    torch.testing.assert_close(found["visible"], visible)
+    torch.testing.assert_close(found["masked"], 0.1 * masked)
+
+
+def test_sensors_that_are_never_seen_together_are_reconstructed_from_themselves() -> None:
+    network = built(bands={"optical": 3, "dem": 1})
+    found = losses(network, {}, torch.tensor([[True, False], [False, True], [True, False]]))
+    assert found["visible"] > 0
+    assert found["visible_across"] == found["masked_across"] == 0
+
+
+def test_across_sensors_an_encoder_learns_from_what_another_sees() -> None:
+    """Eq. 11: the loss of a sensor's decoder reaches the other's stem, and positions stay as they are."""
+    network = built(bands={"optical": 3, "dem": 1}).train()
+    found = losses(network, {}, torch.ones(4, 2, dtype=torch.bool))
+    decoder = network.decoders["optical"].bands.weight
+    (found["visible_across"] + found["masked_across"]).backward()
+    assert decoder.grad is not None
+    assert network.stems["dem"].bands[0].weight.grad.abs().sum() > 0
+    assert network.positions.grad is None
+
+
+def test_a_recipe_cannot_pre_train_another_network_so() -> None:
+    network = build_network("mean_fusion", {"encoder": "resnet-tiny"}, {"a": 1}, 2)
+    with pytest.raises(RecipeError, match="lds2ae"):
+        LocalDiffusion(LocalDiffusionOptions()).check(network)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"window": 10}, "odd"), ({"window": 9, "patch": 2}, "patches of 2"), ({"width": 20, "heads": 8}, "8 heads")],
+)
+def test_sizes_that_do_not_fit_are_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        built(options)
+
+
+def test_the_paper_s_size_has_these_parameters() -> None:
+    """63 and 1 bands, 6 classes, counted by hand; the authors' 1.27 million hold an encoder that is never used."""
+    with torch.device("meta"):
+        network = build_network("lds2ae", {}, {"hs": 63, "lidar": 1}, 6)
+    d = 128
+    block = 4 * (d * d + d) + (d * 2 * d + 2 * d) + (2 * d * d + d) + 4 * d
+    stems = sum(bands * d + d + d * d + d + 4 * d + d * d + d for bands in (63, 1))
+    steps = 2 * (256 * d + d + d * d + d)
+    expected = 4 * block + 2 * d + stems + steps + 2 * d + 121 * d + 2 * d * 6 + 6
+    found = {key: parameter.numel() for key, parameter in network.named_parameters()}
+    assert sum(count for key, count in found.items() if not key.startswith("decoders.")) == expected
+    decoder = 3 * block + 2 * d + 3 * (d * d + d) + d
+    assert sum(count for key, count in found.items() if key.startswith("decoders.hs.")) == decoder + 63 * d + 63
