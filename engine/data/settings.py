@@ -166,6 +166,7 @@ class FoldSplit(Settings):
 Scaling = Literal["standard", "band_range", "range"]
 """How values are normalised: each band to zero mean and unit deviation, each from 0 to 1, or a whole sensor so."""
 
+
 class ShareSplit(Settings):
     """A split by chance within each scene; what is for neither validation nor test is for training.
 
@@ -256,7 +257,7 @@ class DataSettings(Settings):
     labels: LabelSettings = LabelSettings()
     split: Split
     few: FewSettings | None = None
-    chip: int = Field(default=128, ge=8)
+    chip: int = Field(default=128, ge=1)
     sampling_power: float = Field(default=0.5, ge=0, le=1)
     flips: bool = True
     quarter_turns: bool = True

@@ -9,12 +9,14 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from engine.availability import Scenario
 from engine.errors import RecipeError
 from engine.networks.contract import Detail, Inputs, Network
 from engine.networks.segmenter import Segmenter
+from engine.raster.labels import IGNORED
 
 
 @dataclass(frozen=True)
@@ -150,10 +152,24 @@ class Method:
             objective.check(network)
 
     def loss(self, segmenter: Segmenter, inputs: Inputs, availability: Tensor, labels: Tensor) -> Loss:
-        """The terms of all objectives in a step; see :class:`Step`."""
+        """The terms of all objectives in a step; see :class:`Step`.
+
+        Labels along the border, where the network has no answer of its own, do not count.
+        """
+        labels = _inside(labels, segmenter.network.margin)
         step = Step(segmenter, inputs, availability, labels, partial(segmenter.detail, inputs, availability))
         found = [objective.loss(step) for objective in self.objectives]
         return Loss(
             {name: value for loss in found for name, value in loss.terms.items()},
             {name: value for loss in found for name, value in loss.facts.items()},
         )
+
+
+def _inside(labels: Tensor, margin: int) -> Tensor:
+    """``labels`` ``[B, H, W]``, IGNORED less than ``margin`` pixels from the border."""
+    if margin == 0:
+        return labels
+    kept = torch.full_like(labels, IGNORED)
+    inner = (slice(None), slice(margin, -margin), slice(margin, -margin))
+    kept[inner] = labels[inner]
+    return kept

@@ -135,7 +135,7 @@ class Lds2ae(Network):
         super().__init__(bands, classes)
         self.options = options
         self.margin = options.window // 2
-        self.tile = options.window - 1 + CORE * options.stride
+        self.tile = options.window - 1 + max(CORE * options.stride, options.window - 1)
         self.side = options.window // options.patch
         width = options.width
         self.stems = nn.ModuleDict({name: Stem(count, width, options.patch) for name, count in bands.items()})

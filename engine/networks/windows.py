@@ -18,7 +18,7 @@ PIECE = 32768
 """Tokens that are encoded at a time, of 270 windows of 11 x 11: with their attention some 200 MB at 128 channels."""
 
 CORE = 16
-"""Rows and columns of windows that a model's tile holds: one piece of windows of 11 x 11."""
+"""Rows and columns of windows that a model's tile holds at the least: one piece of windows of 11 x 11."""
 
 
 def sincos(places: Tensor, width: int) -> Tensor:

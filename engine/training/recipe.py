@@ -19,6 +19,9 @@ from engine.methods.registry import build_method
 from engine.modality import LandClass, Modality
 from engine.networks.registry import unbuilt_network
 
+SMALLEST_CHIP = 8
+"""Pixels along a chip for networks that see all of it; one that classifies windows needs a window."""
+
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 
 
@@ -235,7 +238,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Reads a recipe; ``data.root`` and ``start.run``, relative to the file that says them, become absolute.
 
     With ``base: other.yaml`` (relative to the recipe's folder) it says only what differs from another recipe: mappings
-    are merged key by key, all else is replaced, lists as a whole.
+    are merged key by key, but for those of another ``name`` or ``kind``; all else is replaced, lists as a whole.
 
     Args:
         path: YAML file.
@@ -296,8 +299,16 @@ def _merged(base: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in own.items():
         there = merged.get(key)
-        merged[key] = _merged(there, value) if isinstance(there, dict) and isinstance(value, dict) else value
+        if isinstance(there, dict) and isinstance(value, dict) and not _another(there, value):
+            merged[key] = _merged(there, value)
+        else:
+            merged[key] = value
     return merged
+
+
+def _another(there: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
+    """Whether two mappings are of different things, whose options say nothing to each other."""
+    return any(key in value and value[key] != there.get(key) for key in ("name", "kind"))
 
 
 def _check(recipe: Recipe, path: Path) -> None:
@@ -307,6 +318,11 @@ def _check(recipe: Recipe, path: Path) -> None:
         network = unbuilt_network(recipe.network.name, recipe.network.options, bands, len(recipe.classes))
     except EngineError as error:
         raise RecipeError(f"{path}: {error}") from error
+    smallest = 2 * network.margin + 1 if network.margin else SMALLEST_CHIP
+    if recipe.data.chip < smallest:
+        raise RecipeError(
+            f"{path}: data.chip: {recipe.data.chip} pixels are too few for {recipe.network.name}: it needs {smallest}"
+        )
     for number, stage in enumerate(recipe.stages):
         try:
             build_method(stage.method, len(recipe.classes)).check(network)

@@ -51,7 +51,8 @@ def given(batch: int = 4, size: int = 64) -> tuple[dict[str, Tensor], Tensor]:
 def taken(name: str, availability: Tensor = AVAILABLE) -> Step:
     trained = segmenter(name)
     inputs, labels = given(len(availability))
-    return Step(trained, inputs, availability, labels, lambda: trained.detail(inputs, availability))
+    detail = trained.detail(inputs, availability)
+    return Step(trained, inputs, availability, labels, lambda: detail)
 
 
 def unimodal(*shape: int, availability: Tensor = AVAILABLE) -> dict[str, Unimodal]:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from engine.errors import RecipeError
-from engine.methods.contract import Step
+from engine.methods.contract import Method, Step
+from engine.methods.cross_entropy import CrossEntropy, CrossEntropyOptions
 from engine.methods.local_diffusion import (
     LocalDiffusion,
     LocalDiffusionOptions,
@@ -16,6 +17,7 @@ from engine.methods.local_diffusion import (
     random_visible,
     reconstruction,
 )
+from engine.methods.scenarios import CompleteSampler
 from engine.modality import BandStatistics, Modality
 from engine.networks.lds2ae import Lds2ae
 from engine.networks.registry import build_network
@@ -379,6 +381,17 @@ def test_across_sensors_an_encoder_learns_from_what_another_sees() -> None:
     assert decoder.grad is not None
     assert network.stems["dem"].bands[0].weight.grad.abs().sum() > 0
     assert network.positions.grad is None
+
+
+def test_labels_that_no_window_is_around_do_not_count() -> None:
+    """Cross-entropy of a chip is that of the pixels whose windows lie in it."""
+    network = built()
+    given = {name: torch.rand(2, count, 8, 7) for name, count in BANDS.items()}
+    labels, everything = torch.randint(0, 4, (2, 8, 7)), torch.ones(2, 3, dtype=torch.bool)
+    method = Method(CompleteSampler(), [CrossEntropy(CrossEntropyOptions())])
+    found = method.loss(segmenter(network), given, everything, labels).terms["cross_entropy"]
+    logits = network(given, everything)[:, :, 2:6, 2:5]
+    torch.testing.assert_close(found, torch.nn.functional.cross_entropy(logits, labels[:, 2:6, 2:5]))
 
 
 def test_a_recipe_cannot_pre_train_another_network_so() -> None:

@@ -182,6 +182,23 @@ def test_a_recipe_says_only_what_differs_from_its_base(content: dict[str, Any], 
     assert read_recipe(third, [f"stages={json.dumps(content['stages'])}"]).seed == 7
 
 
+def test_another_network_keeps_no_option_of_the_base_s(content: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "first.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    second = tmp_path / "second.yaml"
+    second.write_text("base: first.yaml\nnetwork: {name: lds2ae, options: {window: 7}}\n", encoding="utf-8")
+    assert read_recipe(second).network.options == {"window": 7}
+    second.write_text("base: first.yaml\nnetwork: {options: {fusion: gated}}\n", encoding="utf-8")
+    assert read_recipe(second).network.options == {**content["network"]["options"], "fusion": "gated"}
+
+
+def test_a_chip_holds_a_window_at_least(content: dict[str, Any], tmp_path: Path) -> None:
+    content["network"] = {"name": "lds2ae", "options": {"window": 11}}
+    content["data"]["chip"] = 10
+    assert "data.chip: 10 pixels are too few for lds2ae: it needs 11" in refused(content, tmp_path)
+    content["network"], content["data"]["chip"] = {"name": "mean_fusion"}, 7
+    assert "data.chip: 7 pixels are too few for mean_fusion: it needs 8" in refused(content, tmp_path)
+
+
 def test_a_recipe_based_on_itself_is_refused(tmp_path: Path) -> None:
     (tmp_path / "one.yaml").write_text("base: other.yaml\n", encoding="utf-8")
     (tmp_path / "other.yaml").write_text("base: one.yaml\n", encoding="utf-8")

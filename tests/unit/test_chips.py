@@ -1,0 +1,99 @@
+"""What is done to chips: one zoom for all sensors, places without labels."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from engine.data.chips import ChipSampler
+from engine.data.settings import DataSettings
+from engine.data.survey import SceneCollection, survey
+from engine.methods.scenarios import CompleteSampler
+from engine.modality import LandClass, Modality
+from engine.raster.labels import IGNORED
+
+Write = Callable[..., Path]
+CLASSES = (LandClass(1, "low", "#000000"), LandClass(2, "high", "#ffffff"))
+MODALITIES = (Modality("a", ("x",), "uint16"), Modality("b", ("y", "z"), "float32"))
+
+
+def opened(folder: Path, **more: object) -> SceneCollection:
+    scene = {"name": "s", "sources": {"a": "a.tif", "b": "b.tif"}, "labels": {"path": "labels.tif"}}
+    content: dict[str, Any] = {
+        "root": folder,
+        "scenes": [scene],
+        "split": {"kind": "blocks", "size": 10, "modulo": 4, "column": 1, "train": [0], "validation": [1]},
+        "chip": 11,
+        "flips": False,
+        "quarter_turns": False,
+    }
+    return SceneCollection(DataSettings.model_validate(content | more), folder, MODALITIES, CLASSES)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, write_raster: Write) -> Path:
+    """40 x 50 pixels with a smooth and a rough sensor, the latter without data in the right half."""
+    rng = np.random.default_rng(0)
+    rows, cols = np.mgrid[:40, :50]
+    a = (1000 + 100 * rows + cols)[None].astype("uint16")
+    b = rng.normal(size=(2, 40, 50)).astype("float32")
+    b[:, :, 30:] = -9999
+    write_raster("a.tif", a)
+    write_raster("b.tif", b, nodata=-9999)
+    write_raster("labels.tif", (1 + (rows + cols) % 2)[None].astype("uint8"))
+    return tmp_path
+
+
+def test_a_zoom_is_one_for_all_sensors_and_keeps_the_centre(folder: Path) -> None:
+    """Against PyTorch's bilinear resizing of the same crops, of 7, 9 and 11 pixels."""
+    whole, zoomed = opened(folder), opened(folder, zoom=7)
+    found = survey(whole)
+    samplers = [ChipSampler(one, found, 0, 1, CompleteSampler().draw) for one in (whole, zoomed)]
+    sizes = set()
+    missing = found.modalities[1].fill[0]
+    for sample in range(30):
+        plain, chip = (sampler.draw(0, sample) for sampler in samplers)
+        fits, known = [], chip.values["b"][0] != missing
+        if not known.any():
+            continue
+        for size in (7, 9, 11):
+            start = (11 - size) // 2
+            cut = slice(start, start + size)
+            expected = {}
+            for name, values in plain.values.items():
+                crop = torch.from_numpy(values[:, cut, cut].astype(np.float64))[None]
+                expected[name] = torch.nn.functional.interpolate(crop, size=(11, 11), mode="bilinear")[0].numpy()
+            alike = [
+                np.allclose(chip.values["a"], expected["a"], rtol=0, atol=0.5 + 1e-9),
+                np.allclose(chip.values["b"][:, known], expected["b"][:, known], atol=1e-5),
+            ]
+            if all(alike):
+                fits.append(size)
+        assert len(fits) == 1
+        sizes |= set(fits)
+        assert chip.labels[5, 5] == plain.labels[5, 5]
+        assert chip.values["a"].dtype == np.uint16
+    assert sizes == {7, 9, 11}
+
+
+def test_a_zoom_larger_than_a_chip_is_refused(folder: Path) -> None:
+    with pytest.raises(ValidationError, match="larger than a chip"):
+        opened(folder, zoom=13)
+
+
+def test_chips_without_labels_come_from_anywhere(folder: Path) -> None:
+    """Their middles reach all of the scene but its rim; what labels they hold is the training split's."""
+    collection = opened(folder)
+    sampler = ChipSampler(collection, survey(collection), 0, 1, CompleteSampler().draw, anywhere=True)
+    places = set()
+    for sample in range(600):
+        chip = sampler.draw(0, sample)
+        row, col = divmod(int(chip.values["a"][0, 5, 5]) - 1000, 100)
+        places.add((row // 10, col // 10))
+        rows, cols = np.mgrid[row - 5 : row + 6, col - 5 : col + 6]
+        assert (chip.labels[(rows // 10 + cols // 10) % 4 != 0] == IGNORED).all()
+    assert places == {(row, col) for row in range(4) for col in range(5)}

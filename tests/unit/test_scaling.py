@@ -1,0 +1,32 @@
+"""How a model's values are brought to a scale."""
+
+import pytest
+import torch
+
+from engine.modality import BandStatistics, Modality
+from engine.networks.registry import build_network
+from engine.networks.segmenter import Segmenter
+
+MODALITY = Modality(
+    "optical",
+    ("red", "nir", "flat"),
+    "uint16",
+    "",
+    (BandStatistics(30, 5, 10, 60), BandStatistics(100, 20, 40, 210), BandStatistics(50, 0, 50, 50)),
+)
+
+
+@pytest.mark.parametrize(
+    ("scaling", "expected"),
+    [
+        ("standard", [(35 - 30) / 5, (120 - 100) / 20, 51 - 50]),
+        ("band_range", [(35 - 10) / 50, (120 - 40) / 170, 51 - 50]),
+        ("range", [(35 - 10) / 200, (120 - 10) / 200, (51 - 10) / 200]),
+    ],
+)
+def test_values_are_scaled_by_the_training_s_statistics(scaling: str, expected: list[float]) -> None:
+    network = build_network("mean_fusion", {"encoder": "resnet-tiny"}, {"optical": 3}, 2)
+    segmenter = Segmenter(network, [MODALITY], scaling)  # type: ignore[arg-type]
+    values = torch.tensor([35, 120, 51], dtype=torch.int32)[None, :, None, None].expand(1, 3, 2, 2)
+    found = segmenter.normalise("optical", values)
+    torch.testing.assert_close(found[0, :, 1, 0], torch.tensor(expected))
