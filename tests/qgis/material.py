@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -16,16 +17,23 @@ ROOT = Path(__file__).resolve().parents[2]
 ZION = ROOT.parent / "shared" / "data" / "zion"
 
 
-def train(recipe: str, folder: Path, data: Path, chip: int) -> None:
+SEGMENTS = {"name": "mean_fusion", "options": {"encoder": "segformer-tiny"}}
+CLASSIFIES_WINDOWS = {
+    "name": "lds2ae",
+    "options": {"window": 5, "width": 16, "depth": 1, "decoder_depth": 1, "heads": 2},
+}
+
+
+def train(name: str, recipe: str, folder: Path, data: Path, chip: int, network: dict[str, Any]) -> None:
     """A model of a few steps: it maps badly, and all of its way is real."""
     content = yaml.safe_load((ROOT / "recipes" / f"{recipe}.yaml").read_text(encoding="utf-8"))
     content["data"] |= {"root": str(data), "chip": chip}
-    content["network"]["options"]["encoder"] = "segformer-tiny"
+    content["network"] = network
     content["stages"][0]["schedule"] |= {"epochs": 1, "samples": 24, "batch": 4, "workers": 0}
-    path = folder / f"{recipe}.yaml"
+    path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    Training(read_recipe(path), folder / recipe, accelerator="cpu").run()
-    release(folder / recipe, folder / f"{recipe}.onnx", "best")
+    Training(read_recipe(path), folder / name, accelerator="cpu").run()
+    release(folder / name, folder / f"{name}.onnx", "best")
 
 
 def main() -> None:
@@ -34,9 +42,10 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     synthesize(folder / "first", seed=1, size=(256, 256))
     synthesize(folder / "second", seed=2, size=(240, 200), options=SceneOptions(clouds=0.1, footprints={"sar": 0.5}))
-    train("synthetic", folder, folder, 64)
+    train("synthetic", "synthetic", folder, folder, 64, SEGMENTS)
+    train("windows", "synthetic", folder, folder, 20, CLASSIFIES_WINDOWS)
     if ZION.is_dir():
-        train("zion", folder, ZION.parent, 128)
+        train("zion", "zion", folder, ZION.parent, 128, SEGMENTS)
 
 
 if __name__ == "__main__":

@@ -37,17 +37,18 @@ def classes(path):
     return dataset.ReadAsArray().tobytes(), dataset.GetGeoTransform(), dataset.GetProjection()
 
 
-def test_the_map_is_that_of_the_command_line(project, load, material, engine, tmp_path, feedback):
+@pytest.mark.parametrize("model", ["synthetic.onnx", "windows.onnx"])
+def test_the_map_is_that_of_the_command_line(model, project, load, material, engine, tmp_path, feedback):
     second = material / "second"
     layers = [load(second / f"{name}.tif") for name in ("dem", "optical", "sar")]
     outputs = {name: str(tmp_path / f"{name.lower()}.tif") for name in ("OUTPUT", "CONFIDENCE", "AVAILABILITY")}
-    result = run({"MODEL": str(material / "synthetic.onnx"), "LAYERS": layers, **outputs}, feedback)
+    result = run({"MODEL": str(material / model), "LAYERS": layers, **outputs}, feedback)
     assert {**result, **outputs} == result
     assert (result["SCENARIO"], result["DEVICE_USED"]) == ("optical+sar+dem", "cpu")
     expected = {name: tmp_path / f"expected_{name}.tif" for name in ("map", "confidence", "availability")}
     command_line(
         engine,
-        material / "synthetic.onnx",
+        material / model,
         {name: second / f"{name}.tif" for name in ("optical", "sar", "dem")},
         expected["map"],
         *("--confidence", expected["confidence"], "--availability", expected["availability"]),

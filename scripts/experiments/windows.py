@@ -1,0 +1,127 @@
+"""What the experiments on windows share: pixels of a split that are scored, and forests on the same labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from common import Rows
+from numpy.typing import NDArray
+
+FIGURES = ("overall_accuracy", "average_accuracy", "kappa")
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Pixels of a scene's split on which all sensors are valid: so many of each class, the same ones for all.
+
+    Args:
+        windows: For each modality ``[N, C, w, w]`` around them, with training means where nothing is valid.
+        labels: ``[N]`` class indices.
+        counts: ``[K]`` how many pixels of each class there are in the split.
+    """
+
+    windows: Mapping[str, NDArray[np.generic]]
+    labels: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+
+def pixels(collection: Any, modalities: Sequence[Any], split: str, window: int, per_class: int | None) -> Pixels:  # noqa: ANN401
+    """Draws them of the first scene, by a fixed seed; all where ``per_class`` is None or there are fewer.
+
+    Args:
+        collection: The scenes.
+        modalities: With their statistics.
+        split: Of whose labels.
+        window: Side of the windows.
+        per_class: How many of each class at the most.
+    """
+    from engine.data.chips import filled
+
+    scene, margin = collection[0], window // 2
+    patch = scene.read(scene.grid.window, split)
+    labels = np.where(patch.valid.all(axis=0), patch.labels, -1)
+    rng = np.random.default_rng(0)
+    chosen = []
+    for number in range(len(collection.classes)):
+        places = np.flatnonzero(labels == number)
+        many = per_class is not None and len(places) > per_class
+        chosen.append(rng.choice(places, per_class, replace=False) if many else places)
+    rows, cols = np.unravel_index(np.concatenate(chosen), labels.shape)
+    windows = {}
+    for number, modality in enumerate(modalities):
+        values = filled(patch.values[modality.name], patch.valid[number], modality)
+        around = np.broadcast_to(
+            modality.fill[:, None, None], (len(values), *(size + 2 * margin for size in labels.shape))
+        ).copy()
+        around[:, margin : margin + labels.shape[0], margin : margin + labels.shape[1]] = values
+        every = np.lib.stride_tricks.sliding_window_view(around, (window, window), axis=(1, 2))
+        windows[modality.name] = np.ascontiguousarray(every[:, rows, cols].swapaxes(0, 1))
+    counts = np.bincount(labels[labels >= 0], minlength=len(collection.classes))
+    return Pixels(windows, labels[rows, cols].astype(np.int64), counts)
+
+
+def weighted(truth: NDArray[np.int64], predicted: NDArray[np.int64], counts: NDArray[np.int64]) -> dict[str, float]:
+    """Accuracies of the whole split, from pixels drawn class by class: each row of the matrix by its class's count."""
+    from engine.evaluation.metrics import confusion, scores
+
+    matrix = confusion(truth, predicted, len(counts)).astype(np.float64)
+    matrix *= (counts / np.maximum(1, matrix.sum(axis=1)))[:, None]
+    found = scores(matrix)  # type: ignore[arg-type]
+    return {figure: getattr(found, figure) for figure in FIGURES}
+
+
+def network_rows(segmenter: Any, drawn: Pixels) -> Rows:  # noqa: ANN401
+    """A network's figures in every scenario."""
+    import torch
+
+    from engine.availability import scenarios
+
+    names = [modality.name for modality in segmenter.modalities]
+    rows: Rows = []
+    for scenario in scenarios(len(names)):
+        found = []
+        for start in range(0, len(drawn.labels), 256):
+            inputs = {name: torch.from_numpy(drawn.windows[name][start : start + 256]) for name in names}
+            count, middle = len(next(iter(inputs.values()))), inputs[names[0]].shape[-1] // 2
+            with torch.inference_mode():
+                logits = segmenter(inputs, torch.tensor(scenario.members).expand(count, -1))
+            found.append(logits[:, :, middle, middle].argmax(dim=1).numpy())
+        rows.append({"scenario": scenario.label(names), **weighted(drawn.labels, np.concatenate(found), drawn.counts)})
+    return rows
+
+
+def forest_rows(trained_on: Pixels, drawn: Pixels, names: Sequence[str], seed: int, around: bool) -> Rows:
+    """Figures of random forests, one for each scenario, on the same labels.
+
+    Args:
+        trained_on: The labelled pixels.
+        drawn: The pixels that are scored.
+        names: The modalities.
+        seed: Of the forests.
+        around: Whether a forest sees mean and deviation of the window beside the pixel itself.
+    """
+    from sklearn.ensemble import RandomForestClassifier
+
+    from engine.availability import scenarios
+
+    def features(found: Pixels, members: Sequence[str]) -> NDArray[np.float64]:
+        parts = []
+        for name in members:
+            values = found.windows[name].astype(np.float64)
+            middle = values.shape[-1] // 2
+            parts.append(values[:, :, middle, middle])
+            if around:
+                parts += [values.mean(axis=(2, 3)), values.std(axis=(2, 3))]
+        return np.concatenate(parts, axis=1)
+
+    rows: Rows = []
+    for scenario in scenarios(len(names)):
+        members = [names[index] for index in scenario.indices]
+        forest = RandomForestClassifier(200, random_state=seed, n_jobs=1)
+        forest.fit(features(trained_on, members), trained_on.labels)
+        predicted = forest.predict(features(drawn, members)).astype(np.int64)
+        rows.append({"scenario": scenario.label(names), **weighted(drawn.labels, predicted, drawn.counts)})
+    return rows
