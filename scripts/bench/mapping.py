@@ -111,7 +111,7 @@ def bound(kind: str, model: Model, sources: dict[str, list[SourceSpec]], threads
     from contextlib import ExitStack
 
     grid = choose_grid(model, sources).grid
-    plan = TilePlan(grid.height, grid.width, model.metadata.tile, model.metadata.halo)
+    plan = TilePlan(grid.height, grid.width, model.metadata.tile, model.metadata.halo, model.metadata.inner_only)
     places = [plan.window(row, col) for row, col in plan]
     with ExitStack() as stack, ThreadPoolExecutor(threads) as pool:
         readers = open_readers(model, sources, {}, grid, stack)
@@ -164,7 +164,8 @@ def seams(path: Path, model: Model) -> tuple[float, float]:
     """How much the tiles show in a map: over all other lines, and over those that lie alike."""
     with rasterio.open(path) as dataset:
         classes, nodata = dataset.read(1), dataset.nodata
-    counter = SeamCounter(TilePlan(*classes.shape, model.metadata.tile, model.metadata.halo))
+    metadata = model.metadata
+    counter = SeamCounter(TilePlan(*classes.shape, metadata.tile, metadata.halo, metadata.inner_only))
     nothing = np.zeros((1, 1), dtype=np.uint8)
     counter.add(MapBlock(Window(0, 0, *classes.shape), classes, nothing, (classes != nodata).astype(np.int32)))
     (pairs, changes), (seam_pairs, seam_changes) = counter.counts.sum(axis=1)
