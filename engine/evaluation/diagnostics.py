@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.data.chips import Chip
+from engine.errors import RunError
 from engine.modality import LandClass, Modality
 from engine.networks.encoders import Encoder
 from engine.networks.segmenter import Segmenter
@@ -170,8 +171,13 @@ def information_over_training(metrics: Path) -> dict[str, dict[str, tuple[list[i
 
     Returns:
         For ``prediction`` and each stage, and each modality, steps and informations; empty where nothing was logged.
+
+    Raises:
+        RunError: If there is no such file.
     """
     found: dict[str, dict[str, tuple[list[int], list[float]]]] = {}
+    if not metrics.exists():
+        raise RunError(f"{metrics}: is missing; a run keeps there what its training logged")
     with metrics.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             _, what, *rest = row["name"].split("/")
@@ -183,6 +189,12 @@ def information_over_training(metrics: Path) -> dict[str, dict[str, tuple[list[i
     return found
 
 
+def running_mean(steps: Sequence[int], values: Sequence[float]) -> tuple[Sequence[int], Floats]:
+    """Means of a fiftieth of the values, one or more, each at the last of their steps."""
+    over = max(1, len(values) // 50)
+    return steps[over - 1 :], np.convolve(values, np.full(over, 1 / over), mode="valid")
+
+
 def plot_information(found: Mapping[str, Mapping[str, tuple[Sequence[int], Sequence[float]]]], path: Path) -> None:
     """A panel for the prediction and each stage, a curve a modality: running means over a fiftieth of the training."""
     from matplotlib.figure import Figure
@@ -192,9 +204,7 @@ def plot_information(found: Mapping[str, Mapping[str, tuple[Sequence[int], Seque
     lines = {}
     for axis, (part, curves) in zip(figure.subplots(1, len(found), squeeze=False)[0], found.items(), strict=True):
         for name, (steps, values) in curves.items():
-            over = max(1, len(values) // 50)
-            smooth = np.convolve(values, np.full(over, 1 / over), mode="valid")
-            (lines[name],) = axis.plot(steps[over - 1 :], smooth, color=f"C{names.index(name)}")
+            (lines[name],) = axis.plot(*running_mean(steps, values), color=f"C{names.index(name)}")
         axis.set_yscale("log")
         axis.set_title(part)
         axis.set_xlabel("step")

@@ -1,5 +1,7 @@
 """Diagnostics of shared and specific encoders, by a second computation."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,11 +9,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.data.chips import Chip
+from engine.errors import RunError
 from engine.evaluation.diagnostics import (
     class_similarity,
     encoder_parameters,
     grad_cam,
+    information_over_training,
     picture,
+    running_mean,
     telling_chips,
 )
 from engine.modality import BandStatistics, Modality
@@ -162,3 +167,22 @@ def test_a_picture_shows_red_green_and_blue() -> None:
     assert len(np.unique(shown[..., 1])) > 10  # green does
     grey = picture(values[1:2].astype(np.float32), Modality("dem", ("height",), "float32", ""))
     assert (grey[..., 0] == grey[..., 2]).all()
+
+
+def test_informations_are_read_back_by_part_and_sensor(tmp_path: Path) -> None:
+    rows = ["step,name,value", "1,train/loss/cross_entropy,2", "1,train/information/prediction/sar,0.5"]
+    rows += ["1,train/information/stage1/sar,3", "2,train/information/prediction/sar,0.25", "2,validation/miou/sar,0.1"]
+    (tmp_path / "metrics.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    found = information_over_training(tmp_path / "metrics.csv")
+    assert found == {"prediction": {"sar": ([1, 2], [0.5, 0.25])}, "stage1": {"sar": ([1], [3.0])}}
+    with pytest.raises(RunError, match="is missing"):
+        information_over_training(tmp_path / "other.csv")
+
+
+def test_curves_are_means_over_a_fiftieth_of_the_steps() -> None:
+    values = np.random.default_rng(0).random(150)
+    steps, means = running_mean(list(range(1, 151)), values.tolist())
+    assert list(steps) == list(range(3, 151))
+    np.testing.assert_allclose(means, [(values[i - 2] + values[i - 1] + values[i]) / 3 for i in range(2, 150)])
+    few = running_mean([5, 10], [1.0, 2.0])
+    assert (list(few[0]), few[1].tolist()) == ([5, 10], [1.0, 2.0])

@@ -130,3 +130,18 @@ def test_a_surer_sensor_weighs_more(fusion: str) -> None:
     large = torch.nn.functional.interpolate(torch.from_numpy(expected)[None], size=(32, 32), mode="bilinear")
     torch.testing.assert_close(detail.logits.double(), large, rtol=1e-4, atol=1e-4)
     assert abs(weights[0] - weights[1]).max() > 0.01
+
+
+def test_a_gate_teaches_what_it_reads() -> None:
+    """The gradient of logits reaches the head's features through the weights alone, with its own logits held fixed."""
+    torch.manual_seed(0)
+    network = build_network("mean_fusion", {"encoder": "segformer-tiny", "fusion": "gated"}, {"a": 1, "b": 2}, 3).eval()
+    assert isinstance(network, MeanFusion)
+    torch.nn.init.normal_(network.gate.weight)
+    inputs = {"a": torch.randn(1, 1, 32, 32), "b": torch.randn(1, 2, 32, 32)}
+    network.head.classified = lambda hidden: torch.nn.functional.conv2d(  # type: ignore[method-assign]
+        hidden.detach(), network.head.classify.weight, network.head.classify.bias
+    )
+    network(inputs, torch.ones(1, 2, dtype=torch.bool))[:, 0].sum().backward()
+    stage = network.encoder.convolutions["a"] if hasattr(network.encoder, "convolutions") else network.encoder
+    assert any(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in stage.parameters())
