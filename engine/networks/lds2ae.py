@@ -30,62 +30,34 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
-from engine.data.settings import Settings
-from engine.networks.contract import Detail, Inputs, Network, Normalise, Unimodal
+from engine.networks.contract import Detail, Inputs, Normalise, Unimodal
 from engine.networks.windows import (
-    CORE,
     Stem,
     Transformer,
-    cut,
-    pieces,
+    WindowNetwork,
+    WindowOptions,
     sincos,
     sincos_grid,
-    spread,
     start_weights,
-    widened,
 )
 
 STEP_WIDTH = 256
 """Sines and cosines that code a step of diffusion."""
 
 
-class Lds2aeOptions(Settings):
+class Lds2aeOptions(WindowOptions):
     """Options of ``lds2ae``.
 
     Args:
-        window: Side of the window around a pixel, odd.
-        patch: Side of a token's patch; it divides the window.
-        width: Channels of a token.
-        depth: Blocks of the encoder.
         decoder_depth: Blocks of each decoder.
-        heads: Of the attention; they divide the width.
-        ratio: Width of a block's perceptron over that of a token.
         pool: How the sensors' class tokens are put together: ``concat`` or ``mean``.
-        stride: Classify one pixel of each stride x stride alone, for a preview.
     """
 
-    window: int = Field(default=11, ge=1)
-    patch: int = Field(default=1, ge=1)
-    width: int = Field(default=128, ge=4, multiple_of=4)
-    depth: int = Field(default=4, ge=1)
     decoder_depth: int = Field(default=3, ge=1)
-    heads: int = Field(default=8, ge=1)
-    ratio: int = Field(default=2, ge=1)
     pool: Literal["concat", "mean"] = "concat"
-    stride: int = Field(default=1, ge=1)
-
-    @model_validator(mode="after")
-    def _fitting(self) -> Lds2aeOptions:
-        if self.window % 2 == 0:
-            raise ValueError(f"a window of {self.window} pixels has none in its middle; take an odd one")
-        if self.window % self.patch:
-            raise ValueError(f"patches of {self.patch} pixels do not fit a window of {self.window}")
-        if self.width % self.heads:
-            raise ValueError(f"{self.heads} heads do not divide a width of {self.width}")
-        return self
 
 
 class Decoder(nn.Module):
@@ -121,7 +93,7 @@ class Decoder(nn.Module):
         return self.bands(patches.permute(0, 3, 1, 4, 2, 5).reshape(count, width, size, size))
 
 
-class Lds2ae(Network):
+class Lds2ae(WindowNetwork):
     """Windows through one encoder, class tokens side by side before a linear head.
 
     The latent ``shared`` is the mean of the class tokens over the sensors that are there.
@@ -132,11 +104,8 @@ class Lds2ae(Network):
     predicts_alone = True
 
     def __init__(self, options: Lds2aeOptions, bands: Mapping[str, int], classes: int) -> None:
-        super().__init__(bands, classes)
+        super().__init__(options, bands, classes)
         self.options = options
-        self.margin = options.window // 2
-        self.tile = options.window - 1 + max(CORE * options.stride, options.window - 1)
-        self.side = options.window // options.patch
         width = options.width
         self.stems = nn.ModuleDict({name: Stem(count, width, options.patch) for name, count in bands.items()})
         self.tokens = nn.ParameterDict({name: nn.Parameter(torch.empty(width)) for name in bands})
@@ -177,14 +146,14 @@ class Lds2ae(Network):
 
     def detail(self, inputs: Inputs, availability: Tensor) -> Detail:
         """See :meth:`Network.detail`. Only available samples of a modality are computed."""
-        rows, cols = inputs[self.names[0]].shape[-2:]
+        image = inputs[self.names[0]]
         parts: dict[str, Tensor] = {}
         samples: dict[str, Tensor] = {}
         for number, name in enumerate(self.names):
             chosen = availability[:, number].nonzero()[:, 0]
             if len(chosen):
                 samples[name] = chosen
-                parts[name] = self._encoded(name, widened(inputs[name][chosen], self.options.window), len(chosen))
+                parts[name] = self._encoded(name, inputs[name][chosen], len(chosen))
         count = availability.sum(dim=1)[:, None, None, None]
         first = next(iter(parts.values()))
         shared = first.new_zeros((len(availability), *first.shape[1:]))
@@ -194,30 +163,22 @@ class Lds2ae(Network):
             answer = self._answer(name, tokens)
             shared = shared.index_add(0, samples[name], tokens)
             logits = logits.index_add(0, samples[name], answer)
-            alone = spread(answer + self.head.bias[:, None, None], self.options.stride, rows, cols, self.options.window)
+            alone = self.spread(answer + self.head.bias[:, None, None], image)
             unimodal[name] = Unimodal(samples[name], (tokens,), alone)
         if self.options.pool == "mean":
             logits = logits / count
         logits = logits + self.head.bias[:, None, None]
-        answers = spread(logits, self.options.stride, rows, cols, self.options.window)
-        return Detail(answers, {"shared": shared / count}, unimodal)
+        return Detail(self.spread(logits, image), {"shared": shared / count}, unimodal)
 
     def _encoded(self, name: str, values: Tensor, batch: int) -> Tensor:
-        """Class tokens ``[B, d, h, w]`` of all windows of ``[B, C, H, W]``, no smaller than one."""
-        options = self.options
-        dense = self.stems[name](values)
-        high, wide = (-(-(size - options.window + 1) // options.stride) for size in values.shape[-2:])
+        """Class tokens ``[B, d, h, w]`` of all windows of ``[B, C, H, W]``."""
         token = self.class_token(name, torch.zeros(1, device=values.device))
-        lines: list[list[Tensor]] = []
-        for rows, cols in pieces(high, wide, batch * (self.side**2 + 1)):
-            windows = cut(dense, rows, cols, self.side, options.patch, options.stride) + self.positions
-            windows = torch.cat([token.expand(len(windows), -1, -1), windows], dim=1)
-            found = self.encoder.first(windows)
-            found = found.view(len(values), rows.stop - rows.start, cols.stop - cols.start, -1).permute(0, 3, 1, 2)
-            if cols.start == 0:
-                lines.append([])
-            lines[-1].append(found)
-        return torch.cat([torch.cat(line, dim=3) for line in lines], dim=2)
+
+        def first(windows: Tensor) -> Tensor:
+            tokens = torch.cat([token.expand(len(windows), -1, -1), windows + self.positions], dim=1)
+            return self.encoder.first(tokens)
+
+        return self.over_windows(self.stems[name], values, first, batch)
 
     def _answer(self, name: str, tokens: Tensor) -> Tensor:
         """What a sensor's class tokens ``[B, d, h, w]`` add to the logits ``[B, K, h, w]``."""
@@ -228,7 +189,6 @@ class Lds2ae(Network):
 
     def scenario_logits(self, inputs: Inputs, availability: Tensor, normalise: Normalise) -> Tensor:
         """See :meth:`Network.scenario_logits`."""
-        rows, cols = inputs[self.names[0]].shape[-2:]
         branches = [
             self._branch(name, inputs[name], availability[number], normalise) for number, name in enumerate(self.names)
         ]
@@ -236,15 +196,14 @@ class Lds2ae(Network):
         if self.options.pool == "mean":
             logits = logits / availability.sum()
         logits = logits + self.head.bias[:, None, None]
-        return spread(logits, self.options.stride, rows, cols, self.options.window)
+        return self.spread(logits, inputs[self.names[0]])
 
     def _branch(self, name: str, values: Tensor, available: Tensor, normalise: Normalise) -> Tensor:
         """What a sensor adds to the logits ``[B, K, h, w]``; zeros where it is missing."""
-        window, stride = self.options.window, self.options.stride
-        high, wide = (-(-max(1, size - window + 1) // stride) for size in values.shape[-2:])
+        high, wide = (self.windows_along(size) for size in values.shape[-2:])
 
         def present(raw: Tensor) -> Tensor:
-            tokens = self._encoded(name, widened(normalise(name, raw), window), 1)
+            tokens = self._encoded(name, normalise(name, raw), 1)
             return self._answer(name, tokens).contiguous()  # both branches must have the same strides
 
         def absent(raw: Tensor) -> Tensor:

@@ -8,11 +8,15 @@ carries its position in its own window, so that nothing more is equal between wi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from engine.data.settings import Settings
+from engine.networks.contract import Network
 
 PIECE = 32768
 """Tokens that are encoded at a time, of 270 windows of 11 x 11: with their attention some 200 MB at 128 channels."""
@@ -110,12 +114,25 @@ class Transformer(nn.Module):
             tokens = block(tokens)
         return self.norm(tokens)
 
-    def first(self, tokens: Tensor) -> Tensor:
-        """The first token ``[N, d]`` of what :meth:`forward` gives, without the last block's work on the others."""
-        *blocks, last = self.blocks
-        for block in blocks:
-            tokens = block(tokens)
-        return self.norm(last(tokens, asking=1)[:, 0])
+    def first(self, tokens: Tensor, prompts: Tensor | None = None) -> Tensor:
+        """The first token ``[N, d]`` of what :meth:`forward` gives, without the last block's work on the others.
+
+        Args:
+            tokens: ``[N, T, d]``.
+            prompts: ``[L, P, d]``: what stands behind the first token in each block, in that one alone.
+        """
+        for number, block in enumerate(self.blocks):
+            last = number == len(self.blocks) - 1
+            given = tokens if prompts is None else _led(tokens, prompts[number])
+            tokens = block(given, asking=1 if last else None)
+            if prompts is not None and not last:
+                tokens = torch.cat([tokens[:, :1], tokens[:, 1 + prompts.shape[1] :]], dim=1)
+        return self.norm(tokens[:, 0])
+
+
+def _led(tokens: Tensor, prompts: Tensor) -> Tensor:
+    """``[N, T, d]`` with prompts ``[P, d]`` behind the first token."""
+    return torch.cat([tokens[:, :1], prompts.expand(len(tokens), -1, -1), tokens[:, 1:]], dim=1)
 
 
 def start_weights(module: nn.Module) -> None:
@@ -126,7 +143,93 @@ def start_weights(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def widened(values: Tensor, window: int) -> Tensor:
+class WindowOptions(Settings):
+    """Options of networks that classify windows.
+
+    Args:
+        window: Side of the window around a pixel, odd.
+        patch: Side of a token's patch; it divides the window.
+        width: Channels of a token.
+        depth: Blocks of an encoder.
+        heads: Of the attention; they divide the width.
+        ratio: Width of a block's perceptron over that of a token.
+        stride: Classify one pixel of each stride x stride alone, for a preview.
+    """
+
+    window: int = Field(default=11, ge=1)
+    patch: int = Field(default=1, ge=1)
+    width: int = Field(default=128, ge=4, multiple_of=4)
+    depth: int = Field(default=4, ge=1)
+    heads: int = Field(default=8, ge=1)
+    ratio: int = Field(default=2, ge=1)
+    stride: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _fitting(self) -> WindowOptions:
+        if self.window % 2 == 0:
+            raise ValueError(f"a window of {self.window} pixels has none in its middle; take an odd one")
+        if self.window % self.patch:
+            raise ValueError(f"patches of {self.patch} pixels do not fit a window of {self.window}")
+        if self.width % self.heads:
+            raise ValueError(f"{self.heads} heads do not divide a width of {self.width}")
+        return self
+
+
+class WindowNetwork(Network):
+    """A network that gives every pixel an answer from the window around it.
+
+    Args:
+        options: Sizes.
+        bands: For each modality, in the model's order, its number of bands.
+        classes: K.
+    """
+
+    def __init__(self, options: WindowOptions, bands: Mapping[str, int], classes: int) -> None:
+        super().__init__(bands, classes)
+        self.sizes = options
+        self.margin = options.window // 2
+        self.tile = options.window - 1 + max(CORE * options.stride, options.window - 1)
+        self.side = options.window // options.patch
+
+    def windows_along(self, size: int) -> int:
+        """How many windows are classified along a side of ``size`` pixels."""
+        return -(-max(1, size - self.sizes.window + 1) // self.sizes.stride)
+
+    def over_windows(self, stem: nn.Module, values: Tensor, work: Callable[[Tensor], Tensor], batch: int) -> Tensor:
+        """What is found of every window, ``[B, d, h, w]``.
+
+        Args:
+            stem: ``[B, C, H, W]`` to the token of the patch that begins at each pixel.
+            values: ``[B, C, H, W]``, of any size: around an image smaller than a window there are zeros.
+            work: Gives of the tokens of some windows ``[N, side * side, d]`` one vector of each ``[N, d]``.
+            batch: B, or 1 where it is not known.
+        """
+        options = self.sizes
+        high, wide = (self.windows_along(size) for size in values.shape[-2:])
+        dense = stem(_widened(values, options.window))
+        lines: list[list[Tensor]] = []
+        for rows, cols in _pieces(high, wide, batch * (self.side**2 + 1)):
+            found = work(cut(dense, rows, cols, self.side, options.patch, options.stride))
+            found = found.view(len(values), rows.stop - rows.start, cols.stop - cols.start, -1).permute(0, 3, 1, 2)
+            if cols.start == 0:
+                lines.append([])
+            lines[-1].append(found)
+        return torch.cat([torch.cat(line, dim=3) for line in lines], dim=2)
+
+    def spread(self, answers: Tensor, like: Tensor) -> Tensor:
+        """Answers ``[B, K, h, w]`` of windows to every pixel of ``like``.
+
+        Each stands for the ``stride`` x ``stride`` pixels from its own on; the border takes that of the nearest window.
+        """
+        stride = self.sizes.stride
+        if stride > 1:
+            answers = answers.repeat_interleave(stride, 2).repeat_interleave(stride, 3)
+        down, across = (min(size, self.sizes.window) - 1 for size in like.shape[-2:])
+        answers = answers[:, :, : like.shape[-2] - down, : like.shape[-1] - across]
+        return F.pad(answers, (across // 2, across - across // 2, down // 2, down - down // 2), mode="replicate")
+
+
+def _widened(values: Tensor, window: int) -> Tensor:
     """``[B, C, H, W]`` with zeros around it where it is smaller than a window."""
     down, across = (max(0, window - size) for size in values.shape[-2:])
     if down == across == 0:
@@ -134,7 +237,7 @@ def widened(values: Tensor, window: int) -> Tensor:
     return F.pad(values, (across // 2, across - across // 2, down // 2, down - down // 2))
 
 
-def pieces(rows: int, cols: int, tokens: int) -> Iterator[tuple[slice, slice]]:
+def _pieces(rows: int, cols: int, tokens: int) -> Iterator[tuple[slice, slice]]:
     """Rectangles that cover ``rows`` x ``cols`` windows of so many ``tokens`` each, of PIECE tokens at the most."""
     wide = min(cols, max(1, PIECE // tokens))
     high = max(1, PIECE // (tokens * wide))
@@ -165,16 +268,3 @@ def cut(dense: Tensor, rows: slice, cols: slice, side: int, patch: int, stride: 
     windows = torch.stack([dense[:, :, part] for part in starts(rows)], dim=-1)
     windows = torch.stack([windows[:, :, :, part] for part in starts(cols)], dim=-1)  # (B, d, h, w, side, side)
     return windows.permute(0, 2, 3, 4, 5, 1).reshape(-1, side * side, dense.shape[1])
-
-
-def spread(answers: Tensor, stride: int, rows: int, cols: int, window: int) -> Tensor:
-    """Answers ``[B, K, h, w]`` of windows to every pixel ``[B, K, rows, cols]``.
-
-    Each stands for the ``stride`` x ``stride`` pixels from its own on; the border takes those of the nearest window.
-    """
-    sizes = [max(1, size - window + 1) for size in (rows, cols)]
-    if stride > 1:
-        answers = answers.repeat_interleave(stride, 2).repeat_interleave(stride, 3)
-    answers = answers[:, :, : sizes[0], : sizes[1]]
-    down, across = rows - sizes[0], cols - sizes[1]
-    return F.pad(answers, (across // 2, across - across // 2, down // 2, down - down // 2), mode="replicate")
