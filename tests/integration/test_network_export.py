@@ -69,9 +69,13 @@ def segmenter(name: str, count: int, options: dict[str, Any] | None = None) -> S
     return Segmenter(network, modalities).eval()
 
 
-def values(item: Modality, batch: int) -> np.ndarray:
+def tile_of(trained: Segmenter) -> int:
+    return trained.network.tile or TILE
+
+
+def values(item: Modality, batch: int, tile: int) -> np.ndarray:
     rng = np.random.default_rng(len(item.bands))
-    return (item.fill[None, :, None, None] + rng.normal(0, 4, (batch, len(item.bands), TILE, TILE))).astype(item.dtype)
+    return (item.fill[None, :, None, None] + rng.normal(0, 4, (batch, len(item.bands), tile, tile))).astype(item.dtype)
 
 
 def facts(name: str, trained: Segmenter) -> ModelMetadata:
@@ -81,8 +85,8 @@ def facts(name: str, trained: Segmenter) -> ModelMetadata:
         modalities=tuple(modality_facts(item) for item in trained.modalities),
         classes=tuple(ClassFacts(value=value, name=f"c{value}", color="#102030") for value in range(4)),
         pixel_size=PixelSize(x=10, y=10, crs="EPSG:32631"),
-        tile=TILE,
-        halo=8,
+        tile=tile_of(trained),
+        halo=4,
         accuracy=(),
         training=TrainingFacts(data=("none",), licence="", network=name, method="none", recipe=""),
     )
@@ -103,12 +107,14 @@ def test_a_network_leaves_as_a_model_for_every_scenario(name: str, count: int, t
     trained = segmenter(name, count)
     export_model(trained, facts(name, trained), tmp_path / "m.onnx")  # which compares all scenarios
     model = Model(tmp_path / "m.onnx")
-    sessions = Sessions(model, "cpu", ("logits",))
+    sessions, tile = Sessions(model, "cpu", ("logits",)), tile_of(trained)
     convolutions: dict[Scenario, int] = {}
     for scenario in scenarios(count):
-        inputs = {trained.modalities[index].name: values(trained.modalities[index], 2) for index in scenario.indices}
+        inputs = {
+            trained.modalities[index].name: values(trained.modalities[index], 2, tile) for index in scenario.indices
+        }
         tensors = {
-            item.name: torch.from_numpy(inputs.get(item.name, np.zeros((2, len(item.bands), TILE, TILE), item.dtype)))
+            item.name: torch.from_numpy(inputs.get(item.name, np.zeros((2, len(item.bands), tile, tile), item.dtype)))
             for item in trained.modalities
         }
         with torch.inference_mode():
