@@ -15,6 +15,7 @@ from engine.networks.cmx import Cmx, CmxCnn, CmxCnnOptions, CmxOptions
 from engine.networks.contract import Network
 from engine.networks.encoders import ENCODERS
 from engine.networks.lds2ae import Lds2ae, Lds2aeOptions
+from engine.networks.lvpcnet import Lvpcnet, LvpcnetOptions
 from engine.networks.mean_fusion import MeanFusion, MeanFusionOptions
 from engine.networks.stars import Stars, StarsOptions
 
@@ -26,6 +27,7 @@ _NETWORKS: Mapping[str, tuple[type[Settings], Callable[..., Network]]] = {
     "cmx_cnn": (CmxCnnOptions, CmxCnn),
     "stars": (StarsOptions, Stars),
     "lds2ae": (Lds2aeOptions, Lds2ae),
+    "lvpcnet": (LvpcnetOptions, Lvpcnet),
 }
 
 

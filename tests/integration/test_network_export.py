@@ -27,6 +27,15 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "cmx_cnn": {"size": "tiny"},
     "stars": {"encoder": "resnet-tiny", "pyramid": 16, "width": 16},
     "lds2ae": {"window": 5, "width": 16, "depth": 2, "decoder_depth": 1, "heads": 4},
+    "lvpcnet": {"window": 3, "width": 16, "depth": 2, "heads": 4, "text_width": 8},
+    "lvpcnet, reconstruction": {
+        "window": 3,
+        "width": 16,
+        "depth": 1,
+        "heads": 2,
+        "text_width": 8,
+        "compensation": "reconstruction",
+    },
     "lds2ae, patches": {
         "window": 9,
         "patch": 3,

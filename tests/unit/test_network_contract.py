@@ -9,6 +9,7 @@ import torch
 
 from engine.networks.contract import Detail, Network, Unimodal
 from engine.networks.lds2ae import Lds2ae
+from engine.networks.lvpcnet import Features, Lvpcnet
 from engine.networks.registry import build_network
 
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -21,6 +22,15 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "cmx_cnn": {"size": "tiny"},
     "stars": {"encoder": "resnet-tiny", "pyramid": 16, "width": 16},
     "lds2ae": {"window": 5, "stride": 2, "width": 16, "depth": 2, "decoder_depth": 1, "heads": 4},
+    "lvpcnet": {"window": 3, "width": 16, "depth": 2, "heads": 4, "text_width": 8},
+    "lvpcnet, reconstruction": {
+        "window": 3,
+        "width": 16,
+        "depth": 1,
+        "heads": 2,
+        "text_width": 8,
+        "compensation": "reconstruction",
+    },
     "lds2ae, patches": {
         "window": 9,
         "patch": 3,
@@ -109,7 +119,7 @@ def floats(given: object) -> list[torch.Tensor]:
         return [tensor for one in given for tensor in floats(one)]
     if given is None:
         return []
-    assert isinstance(given, Detail | Unimodal)
+    assert isinstance(given, Detail | Unimodal | Features)
     return [tensor for one in fields(given) for tensor in floats(getattr(given, one.name))]
 
 
@@ -117,15 +127,18 @@ def floats(given: object) -> list[torch.Tensor]:
 def test_every_parameter_learns(name: str) -> None:
     network = built(name, 3).train()
     availability = torch.tensor([[True, True, True], [True, False, True]])
-    detail = network.detail(inputs(network, 2), availability)
+    if isinstance(network, Lvpcnet):  # which has parameters for each pair of a sensor that is there and one that is not
+        availability = every_availability(3)
+    detail = network.detail(inputs(network, len(availability)), availability)
     found = floats(detail)
     if isinstance(network, Lds2ae):  # whose decoders are for pre-training alone
-        given, kept = (
-            inputs(network, 2, rows=network.options.window, cols=network.options.window),
-            torch.zeros(2, 1).long(),
-        )
+        window, kept = network.options.window, torch.zeros(2, 1).long()
+        given = inputs(network, 2, rows=window, cols=window)
         tokens = {one: network.encode(one, given[one], torch.tensor([3, 9]), kept) for one in network.names}
         found += [network.decode(one, tokens[one], kept) for one in network.names]
+    if isinstance(network, Lvpcnet):  # whose projections are for the alignment with text alone
+        found += [projection(torch.randn(3, 16)) for projection in network.projections.values()]
+        found.append(network.shared_projection(torch.randn(3, 16)))
     torch.stack([values.square().mean() for values in found]).sum().backward()
     without = [key for key, parameter in network.named_parameters() if parameter.grad is None]
     assert without == []
