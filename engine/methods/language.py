@@ -1,7 +1,7 @@
 """Language-visual alignment: features are drawn to the text of their class, those of a missing sensor too.
 
-"LVPCnet: Language-Driven Visual Prompt Compensation for Multi-Modal Remote Sensing Image Classification with Modality
-Absence"; equations by its numbers, the network is `lvpcnet`.
+"Language-Guided Visual Prompt Compensation for Multi-Modal Remote Sensing Image Classification with Modality Absence"
+(ACM MM 2024, anonymous draft); equations by its numbers, the network is `lvpcnet`.
 """
 
 from __future__ import annotations

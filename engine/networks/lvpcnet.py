@@ -1,7 +1,7 @@
 """LVPCnet: what sensors share, what is each one's own, and prompts that recreate what a missing one would have added.
 
-"LVPCnet: Language-Driven Visual Prompt Compensation for Multi-Modal Remote Sensing Image Classification with Modality
-Absence".
+"Language-Guided Visual Prompt Compensation for Multi-Modal Remote Sensing Image Classification with Modality Absence"
+(ACM MM 2024, anonymous draft).
 
 A pixel's window goes through an encoder that all sensors share and through one of its sensor's own (Eq. 2); both are
 vision transformers whose class tokens are the features. A missing sensor's own encoder reads what an available one
