@@ -58,6 +58,14 @@ class RecipeError(InputError, ValueError):
     """A key of a recipe is unknown, missing or impossible."""
 
 
+class LegendError(InputError, ValueError):
+    """Descriptions of classes cannot be read, are wrong, or are missing."""
+
+
+class TextEncoderError(InputError, ValueError):
+    """A text encoder cannot be loaded, or its vectors do not fit the classes."""
+
+
 class SplitError(InputError, ValueError):
     """A split is empty, or a class never occurs in it."""
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "match": "Find which raster is which of a model's modalities.",
     "verify": "Check that a map holds what was mapped.",
     "inspect": "Show a model, raster or run.",
+    "describe": "Show what is said of a legend's classes.",
     "doctor": "Show what the engine runs on, and test it.",
     "synthesize": "Make a synthetic scene.",
     "job": "Do a job for another program (JSON lines).",

@@ -11,6 +11,7 @@ LAYERS = (
     {"errors", "availability", "modality", "grid"},
     {"raster"},
     {"data"},
+    {"language"},
     {"networks"},
     {"methods"},
     {"inference"},

@@ -1,0 +1,1 @@
+"""What classes are and how each kind of sensor sees them, in words and as vectors."""
