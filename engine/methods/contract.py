@@ -14,6 +14,7 @@ from torch import Tensor
 
 from engine.availability import Scenario
 from engine.errors import RecipeError
+from engine.modality import LandClass
 from engine.networks.contract import Detail, Inputs, Network
 from engine.networks.segmenter import Segmenter
 from engine.raster.labels import IGNORED
@@ -26,6 +27,7 @@ class Preparation:
     Args:
         stage: Name of the stage.
         folder: The run folder.
+        classes: The recipe's.
         batches: Gives the training split's chips that have every modality, as raw values ``[B, C_m, H, W]`` by
             modality, on the training's device; always the same, in the same order.
         progress: Told how many of them are done.
@@ -34,6 +36,7 @@ class Preparation:
 
     stage: str
     folder: Path
+    classes: tuple[LandClass, ...]
     batches: Callable[[], Iterator[dict[str, Tensor]]]
     progress: Callable[[int], None]
     say: Callable[[str], None]
@@ -122,6 +125,9 @@ class Objective(ABC):
             RecipeError: If so.
         """
 
+    def prepare(self, segmenter: Segmenter, preparation: Preparation) -> None:  # noqa: B027 (most do nothing)
+        """As :meth:`ScenarioSampler.prepare`."""
+
     @abstractmethod
     def loss(self, step: Step) -> Loss:
         """Its terms in a step of a training."""
@@ -150,6 +156,12 @@ class Method:
         self.sampler.check(network)
         for objective in self.objectives:
             objective.check(network)
+
+    def prepare(self, segmenter: Segmenter, preparation: Preparation) -> None:
+        """Does what sampler and objectives must do before the first step of the stage."""
+        self.sampler.prepare(segmenter, preparation)
+        for objective in self.objectives:
+            objective.prepare(segmenter, preparation)
 
     def loss(self, segmenter: Segmenter, inputs: Inputs, availability: Tensor, labels: Tensor) -> Loss:
         """The terms of all objectives in a step; see :class:`Step`.

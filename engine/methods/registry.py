@@ -12,6 +12,7 @@ from engine.errors import RecipeError
 from engine.methods.contract import Method, Objective, ScenarioSampler
 from engine.methods.cross_entropy import CrossEntropy, CrossEntropyOptions
 from engine.methods.functional_entropy import FunctionalEntropy, FunctionalEntropyOptions
+from engine.methods.language import DomainDecoupling, LanguageCompensation, LanguageDecoupling, LanguageOptions
 from engine.methods.latent_guided import LatentGuidedOptions, LatentGuidedSampler
 from engine.methods.local_diffusion import LocalDiffusion, LocalDiffusionOptions
 from engine.methods.scenarios import CompleteSampler, DropoutSampler, NoOptions, SeveralSampler, UniformSampler
@@ -32,6 +33,9 @@ _OBJECTIVES: _Known[Objective] = {
     "stars": (StarsObjectiveOptions, StarsObjective),
     "functional_entropy": (FunctionalEntropyOptions, FunctionalEntropy),
     "local_diffusion": (LocalDiffusionOptions, LocalDiffusion),
+    "language_decoupling": (LanguageOptions, LanguageDecoupling),
+    "language_compensation": (LanguageOptions, LanguageCompensation),
+    "domain_decoupling": (NoOptions, DomainDecoupling),
 }
 
 

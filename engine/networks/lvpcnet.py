@@ -51,13 +51,15 @@ class LvpcnetOptions(WindowOptions):
         compensation: How what a missing sensor would add is recreated: by ``prompts``; by a perceptron
             (``reconstruction``, vp2 in the paper); ``none`` leaves it out (vp1).
         decoupled: Whether there is an encoder that the sensors share beside their own (without: vf).
-        text_width: Length of the vectors of the text that features are aligned with.
+        text_width: Longest vectors of text that features can be aligned with.
+        domains: Whether there is a layer that tells sensors apart by their own features (for v1).
     """
 
     prompts: int = Field(default=2, ge=1)
     compensation: Literal["prompts", "reconstruction", "none"] = "prompts"
     decoupled: bool = True
     text_width: int = Field(default=512, ge=1)
+    domains: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,8 @@ class Lvpcnet(WindowNetwork):
         self.specific = nn.ModuleDict({name: Transformer(*sizes) for name in bands})
         self.projections = nn.ModuleDict({name: _projection(options) for name in bands})
         self.head = nn.Linear((len(bands) + options.decoupled) * options.width, classes)
+        if options.domains:
+            self.domain = nn.Linear(options.width, len(bands))
         self.apply(start_weights)
         if options.compensation == "prompts":
             self.matches = _by_pairs(bands, lambda there, missing: nn.Conv2d(bands[there], bands[missing], 1))
@@ -190,6 +194,10 @@ class Lvpcnet(WindowNetwork):
             for name, found in own.items()
         }
         return LvpcnetDetail(logits, {"shared": latent}, unimodal, shared, own, recreated)
+
+    def projected(self, name: str | None, tokens: Tensor) -> Tensor:
+        """Features ``[P, d]`` of a sensor's own encoder (None: of the shared one) in the space of the text."""
+        return (self.shared_projection if name is None else self.projections[name])(tokens)
 
     def _pairs(self) -> list[tuple[str, str]]:
         """Sensors that are there with those that they recreate; none where nothing is recreated."""

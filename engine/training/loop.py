@@ -306,7 +306,7 @@ class Training:
             merge(self.segmenter.network)
 
     def _prepare(self, stage: Stage, method: Method) -> None:
-        """Lets the method's sampler prepare its stage; its scenes are closed again before workers open their own."""
+        """Lets the method prepare its stage; its scenes are closed again before workers open their own."""
         collection = self._complete_collection()
 
         def grouped() -> Iterator[dict[str, Tensor]]:
@@ -316,10 +316,15 @@ class Training:
 
         name = stage.settings.name
         preparation = Preparation(
-            name, self.folder, grouped, lambda samples: self.notice(f"{name}: {samples} chips measured"), self.say
+            name,
+            self.folder,
+            self.recipe.class_values,
+            grouped,
+            lambda samples: self.notice(f"{name}: {samples} chips measured"),
+            self.say,
         )
         try:
-            method.sampler.prepare(self.segmenter, preparation)
+            method.prepare(self.segmenter, preparation)
         finally:
             collection.close()
 

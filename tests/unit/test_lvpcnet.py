@@ -1,13 +1,28 @@
 """LVPCnet against second computations: prompts in every layer, what is recreated of what, one head for all."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from engine.errors import RecipeError
+from engine.language.vectors import ClassVectors
+from engine.methods.contract import Objective, Preparation, Step
+from engine.methods.language import (
+    DomainDecoupling,
+    LanguageCompensation,
+    LanguageDecoupling,
+    LanguageOptions,
+    alignment,
+    divergence,
+)
+from engine.methods.scenarios import NoOptions
+from engine.modality import BandStatistics, LandClass, Modality
 from engine.networks.lvpcnet import Lvpcnet
 from engine.networks.registry import build_network
+from engine.networks.segmenter import Segmenter
 from engine.networks.windows import Transformer
 
 ByHand = Callable[..., np.ndarray]
@@ -124,3 +139,136 @@ def test_the_papers_prompts_are_1024_numbers_for_a_missing_sensor() -> None:
     )
     assert reconstruction == 256 * 445 + 445 + 445 * 128 + 128
     assert 1024 / reconstruction == pytest.approx(1024 / 171584, rel=0.01)
+
+
+SENSORS = {"optical": "optical", "sar": "radar", "dem": "elevation"}
+CLASSES = (
+    LandClass(1, "water", "#000000"),
+    LandClass(2, "forest", "#000001"),
+    LandClass(3, "barren", "#000002"),
+    LandClass(4, "developed", "#000003"),
+)
+
+
+def of_raw_values(network: Lvpcnet) -> Segmenter:
+    modalities = [
+        Modality(name, tuple("abc"[:count]), "float32", "", (BandStatistics(0, 1, 0, 1),) * count)
+        for name, count in network.bands.items()
+    ]
+    return Segmenter(network, modalities)
+
+
+def prepared(objective: Objective, network: Lvpcnet, folder: Path) -> Segmenter:
+    segmenter = of_raw_values(network)
+    objective.check(network)
+    told = Preparation("train", folder, CLASSES, lambda: iter(()), lambda _done: None, lambda _line: None)
+    objective.prepare(segmenter, told)
+    return segmenter
+
+
+def language(**more: object) -> LanguageOptions:
+    return LanguageOptions.model_validate({"legend": "zion", "encoder": "hashed", "sensors": SENSORS, **more})
+
+
+def step_of(segmenter: Segmenter, availability: torch.Tensor) -> Step:
+    generator = torch.Generator().manual_seed(1)
+    inputs = {name: torch.rand(len(availability), count, 5, 5, generator=generator) for name, count in BANDS.items()}
+    labels = torch.randint(-1, 4, (len(availability), 5, 5), generator=generator)
+    labels[:, [0, 4]] = labels[:, :, [0, 4]] = -1
+    return Step(segmenter, inputs, availability, labels, lambda: segmenter.detail(inputs, availability))
+
+
+def test_features_are_aligned_with_the_texts_of_their_kind(tmp_path: Path) -> None:
+    """Equations 3, 10: each sensor's shared features with what a class is, its own with what that sensor sees of it."""
+    network = built({"text_width": 512})
+    objective = LanguageDecoupling(language(weight=2, temperature=0.2))
+    step = step_of(prepared(objective, network, tmp_path), torch.ones(3, 3, dtype=torch.bool))
+    found = objective.loss(step).terms
+    vectors = ClassVectors.load(tmp_path / "train-class-vectors.npz")
+    assert vectors.classes == ("water", "forest", "barren", "developed")
+    inner = step.labels[:, 1:4, 1:4]
+    known, shared, own = inner >= 0, [], []
+    detail = step.detail
+    for name, kind in SENSORS.items():
+        for features, projection, words, sums in (
+            (detail.shared[name], network.shared_projection, vectors.kinds["shared"], shared),
+            (detail.own[name], network.projections[name], vectors.kinds[kind], own),
+        ):
+            seen = projection(features.tokens.permute(0, 2, 3, 1)[known])
+            sums.append(alignment(seen, inner[known], torch.tensor(words), 0.2).item())
+    assert found["language_shared"].item() == pytest.approx(2 * sum(shared), rel=1e-5)
+    assert found["language_specific"].item() == pytest.approx(2 * sum(own), rel=1e-5)
+
+
+def test_what_is_recreated_is_aligned_with_the_text_of_the_missing_sensor(tmp_path: Path) -> None:
+    """Equation 8: radar from optical, elevation from optical and radar (the mean of both)."""
+    network = built({"text_width": 512})
+    objective = LanguageCompensation(language())
+    availability = torch.tensor([[True, False, True], [True, True, False], [True, True, True]])
+    step = step_of(prepared(objective, network, tmp_path), availability)
+    found = objective.loss(step).terms["language_compensation"].item()
+    vectors = ClassVectors.load(tmp_path / "train-class-vectors.npz")
+    expected = {}
+    for (missing, source), features in step.detail.recreated.items():
+        inner = step.labels[features.samples][:, 1:4, 1:4]
+        seen = network.projections[missing](features.tokens.permute(0, 2, 3, 1)[inner >= 0])
+        words = torch.tensor(vectors.kinds[SENSORS[missing]])
+        expected[missing, source] = alignment(seen, inner[inner >= 0], words, 0.07).item()
+    assert set(expected) == {("sar", "optical"), ("sar", "dem"), ("dem", "optical"), ("dem", "sar")}
+    sums = [expected["sar", "optical"] + expected["sar", "dem"], expected["dem", "optical"] + expected["dem", "sar"]]
+    assert found == pytest.approx(sum(sums) / 2, rel=1e-5)
+
+
+def test_a_resume_reads_the_vectors_that_the_run_keeps(tmp_path: Path) -> None:
+    network = built({"text_width": 512})
+    prepared(LanguageDecoupling(language()), network, tmp_path)
+    before = (tmp_path / "train-class-vectors.npz").read_bytes()
+    prepared(LanguageDecoupling(language(legend="nowhere.yaml")), network, tmp_path)  # the texts are gone
+    assert (tmp_path / "train-class-vectors.npz").read_bytes() == before
+
+
+def test_vectors_that_are_longer_than_the_projections_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="text_width: 8 is less than the 512"):
+        prepared(LanguageDecoupling(language()), built(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("sensors", "message"),
+    [({"optical": "optical"}, "the kind of each of optical, sar, dem"), ({**SENSORS, "sar": "sonar"}, "sonar is none")],
+)
+def test_every_sensor_is_of_a_kind(sensors: dict[str, str], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        LanguageDecoupling(language(sensors=sensors)).check(built())
+
+
+def test_the_divergence_is_that_of_jensen_and_shannon() -> None:
+    """Half the relative entropies to the mean, for two; none among equals."""
+    torch.manual_seed(0)
+    one, other = torch.randn(5, 7), torch.randn(5, 7)
+    p, q = (values.double().softmax(dim=1).numpy() for values in (one, other))
+    mean = (p + q) / 2
+    expected = 0.5 * (p * np.log(p / mean) + q * np.log(q / mean)).sum(axis=1).mean()
+    assert divergence([one, other]).item() == pytest.approx(expected, rel=1e-5)
+    assert divergence([one, one, one]).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_without_language_sensors_are_told_apart_by_what_is_their_own() -> None:
+    network = built({"domains": True})
+    objective = DomainDecoupling(NoOptions())
+    objective.check(network)
+    modalities = [
+        Modality(name, tuple("abc"[:n]), "float32", "", (BandStatistics(0, 1, 0, 1),) * n) for name, n in BANDS.items()
+    ]
+    availability = torch.tensor([[True, True, True], [True, False, True]])
+    step = step_of(of_raw_values(network), availability)
+    found = objective.loss(step).terms
+    inner, losses = step.labels[:, 1:4, 1:4] >= 0, []
+    for number, name in enumerate(BANDS):
+        features = step.detail.own[name]
+        seen = features.tokens.permute(0, 2, 3, 1)[inner[features.samples]]
+        losses += (-network.domain(seen).log_softmax(dim=1)[:, number]).tolist()
+    assert found["domain"].item() == pytest.approx(np.mean(losses), rel=1e-5)
+    shared = [step.detail.shared[name].tokens[:1].permute(0, 2, 3, 1)[inner[:1]] for name in BANDS]
+    assert found["divergence"].item() == pytest.approx(divergence(shared).item(), rel=1e-4)
+    with pytest.raises(RecipeError, match="domains"):
+        objective.check(built())
