@@ -27,6 +27,7 @@ from engine.data.settings import SplitName
 from engine.data.survey import SceneCollection
 from engine.evaluation.diagnostics import picture
 from engine.evaluation.predictors import torch_predictor
+from engine.evaluation.tiling import tiles_of
 from engine.inference.mosaic import map_blocks
 from engine.inference.tiles import TilePlan
 from engine.modality import LandClass
@@ -68,7 +69,7 @@ def main() -> None:
             if given.scenes and spec.name not in given.scenes:
                 continue
             scene = collection[number]
-            plan = TilePlan(scene.grid.height, scene.grid.width, recipe.data.chip, recipe.data.chip // 8)
+            plan = TilePlan(scene.grid.height, scene.grid.width, *tiles_of(segmenter.network, recipe.data.chip))
             panels = [("truth", coloured(truth(scene), classes))]
             if given.inputs:
                 whole = scene.read(scene.grid.window, "test")

@@ -80,7 +80,7 @@ def command(
         raise click.UsageError("a run stands there twice")
     recipe = read_recipe(data, overrides) if data else None
     trained = [
-        _run(one, recipe, overrides, cast(Kind, checkpoint), tile, device)
+        _run(one, recipe, overrides, cast(Kind, checkpoint), tile, protocol, device)
         if one.is_dir()
         else _model(one, recipe, device)
         for one in what
@@ -160,12 +160,23 @@ def _maps(trained: _Trained, split: SplitName, status: Status) -> Evaluation:
 
 
 def _run(
-    folder: Path, recipe: Recipe | None, overrides: tuple[str, ...], checkpoint: Kind, tile: int | None, device: str
+    folder: Path,
+    recipe: Recipe | None,
+    overrides: tuple[str, ...],
+    checkpoint: Kind,
+    tile: int | None,
+    protocol: str,
+    device: str,
 ) -> _Trained:
     own, segmenter = open_run(folder, checkpoint, () if recipe else overrides)
     if recipe is not None:
         _check_same(folder, own.class_values, segmenter.modalities, recipe)
     recipe = recipe or own
+    if segmenter.network.tile is not None and (tile is not None or protocol == "lgss"):
+        raise click.UsageError(
+            f"{folder}: {own.network.name} classifies each pixel from the window around it: tiles do not change its "
+            "answers (leave out --tile), and images by themselves have none along their borders (--protocol lgss)"
+        )
     size, halo, inner_only = tiles_of(segmenter.network, tile or recipe.data.chip)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -18,10 +18,19 @@ from engine.training.release import release
 @click.argument("source", metavar="RUN|MODEL", type=click.Path(exists=True, path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The .onnx file.")
 @click.option("--checkpoint", type=click.Choice(["best", "last"]), default="best", show_default=True)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the run's recipe.")
 @click.option("--for", "host", type=click.Choice(["deepness"]), help="Write one modality in another host's form.")
 @click.option("--modality", help="The modality, where the other host takes one and the model has several.")
 @click.option("--stac", is_flag=True, help="Write a STAC item (MLM extension) beside the model.")
-def command(source: Path, output: Path, checkpoint: Kind, host: str | None, modality: str | None, stac: bool) -> None:
+def command(
+    source: Path,
+    output: Path,
+    checkpoint: Kind,
+    overrides: tuple[str, ...],
+    host: str | None,
+    modality: str | None,
+    stac: bool,
+) -> None:
     """Write RUN as one self-describing ONNX model that serves every scenario.
 
     Tile size and halo are chosen on the validation split, and ONNX Runtime's answers are compared with the
@@ -30,11 +39,12 @@ def command(source: Path, output: Path, checkpoint: Kind, host: str | None, moda
     \b
     Examples:
       engine export runs/zion -o zion.onnx --stac
+      engine export runs/zion-lds2ae -o preview.onnx --set network.options.stride=4
       engine export zion.onnx -o zion-rgb.onnx --for deepness --modality rgb
     """
     if host:
-        if stac or source.is_dir():
-            raise InputError("--for deepness takes a model (.onnx) and no --stac; export the run first")
+        if stac or overrides or source.is_dir():
+            raise InputError("--for deepness takes a model (.onnx) and no --stac or --set; export the run first")
         taken = export_deepness(Model(source), modality, output)
         click.echo(f"{output}: for Deepness, from {taken.name} ({', '.join(taken.bands)})")
         return
@@ -45,6 +55,7 @@ def command(source: Path, output: Path, checkpoint: Kind, host: str | None, moda
         source,
         output,
         checkpoint,
+        overrides,
         lambda tile, halo, score, seam: console.print(
             f"tile {tile}, halo {halo}: validation mIoU {score:.4f}, seams {seam:.2f}"
         ),

@@ -25,6 +25,9 @@ ScenarioDraw = Callable[[np.random.Generator, np.random.Generator, Scenario], Sc
 """Draws a scenario among the subsets of what a chip has, by its own numbers and by those of its batch."""
 
 
+TRIES = 50
+"""How often a chip from anywhere is drawn anew where no sensor saw anything."""
+
 _Value = TypeVar("_Value", bound=np.generic)
 
 
@@ -66,7 +69,7 @@ class ChipSampler:
         batch: Chips that are drawn together.
         draw_scenario: The method's scenario sampler.
         anywhere: Whether chips are drawn evenly over the scenes that may train, labelled or not, in place of around
-            labelled pixels of the training split.
+            labelled pixels of the training split. A scene that is split within itself is drawn from as a whole.
     """
 
     def __init__(
@@ -114,14 +117,25 @@ class ChipSampler:
     def draw(self, epoch: int, sample: int) -> Chip:
         """Sample number ``sample`` of ``epoch``: always the same chip."""
         rng = np.random.default_rng((self.seed, epoch, sample))
-        scene, window = self.window(rng) if self._areas is None else self._anywhere(rng, self._areas)
-        patch = _turned(self.collection[scene].read(window, "train"), rng, self.collection)
+        patch = _turned(self._read(rng), rng, self.collection)
         if self.collection.data.zoom is not None:
             patch = _zoomed(patch, self.collection.data.zoom, rng, self.modalities)
         observed = self._observed(patch)
         together = np.random.default_rng((self.seed, epoch, sample // self.batch, 1))
         scenario = self.draw_scenario(rng, together, observed)
         return masked(patch, scenario, self.modalities)
+
+    def _read(self, rng: np.random.Generator) -> Patch:
+        """A chip around a labelled pixel; or from anywhere, if it can be where a sensor saw anything."""
+        if self._areas is None:
+            scene, window = self.window(rng)
+            return self.collection[scene].read(window, "train")
+        for _ in range(TRIES):
+            scene, window = self._anywhere(rng, self._areas)
+            patch = self.collection[scene].read(window, "train")
+            if patch.valid.any():
+                break
+        return patch
 
     def _observed(self, patch: Patch) -> Scenario:
         """The modalities that are valid on a labelled pixel; on any pixel where there is none; else all."""

@@ -176,7 +176,7 @@ class ShareSplit(Settings):
         seed: Of the draw.
     """
 
-    validation: float = Field(ge=0, lt=1)
+    validation: float = Field(gt=0, lt=1)
     test: float = Field(default=0, ge=0, lt=1)
     seed: int = Field(default=0, ge=0)
 

@@ -106,6 +106,8 @@ def evaluate(
     Raises:
         SplitError: If the split holds no labelled pixel.
     """
+    if split == "train":
+        _ = collection.drawn  # reads all scenes, and may close one that is being evaluated
     wanted = tuple(only) if only is not None else scenarios(len(modalities))
     classes = len(collection.classes)
     matrices = [np.zeros((classes, classes), dtype=np.int64) for _ in wanted]
@@ -114,16 +116,17 @@ def evaluate(
         scene = collection[number]
         if collection.specs[number].split not in (None, split) or not _has_labels(scene, split):
             continue
+        plan = TilePlan(scene.grid.height, scene.grid.width, tile, halo, inner_only)
+        outside = _without_labels(scene, split, plan) if inner_only else None
         for index, scenario in enumerate(wanted):
             if scenario <= scene.present:
                 progress(
                     f"{scene.name}, {scenario.label([modality.name for modality in modalities])}",
                     (number + index / len(wanted)) / len(collection),
                 )
-                plan = TilePlan(scene.grid.height, scene.grid.width, tile, halo, inner_only)
                 counter = SeamCounter(plan)
                 matrices[index] += _scene_confusion(
-                    scene, scenario, modalities, predict, split, plan, classes, threads, counter
+                    scene, scenario, modalities, predict, split, plan, classes, threads, counter, outside
                 )
                 seams += counter.counts
     found = [index for index, matrix in enumerate(matrices) if matrix.sum()]
@@ -149,12 +152,12 @@ def _has_labels(scene: Scene, split: SplitName) -> bool:
 
 
 def _without_labels(scene: Scene, split: SplitName, plan: TilePlan) -> Callable[[Window], NDArray[np.bool_]]:
-    """Says of a tile, all of it, whether it holds no labelled pixel."""
+    """Says of a tile, all of it, whether its inside holds no labelled pixel."""
     labelled = np.zeros((plan.rows, plan.cols), dtype=bool)
     for row in range(plan.rows):
-        line = plan.window(row, 0) | plan.window(row, plan.cols - 1)
+        line = plan.final(row, 0) | plan.final(row, plan.cols - 1)
         known = (scene.labels(line, split) != IGNORED).any(axis=0)
-        labelled[row] = [known[col * plan.stride :][: plan.tile].any() for col in range(plan.cols)]
+        labelled[row] = [known[col * plan.stride :][: plan.stride].any() for col in range(plan.cols)]
 
     def outside(tile: Window) -> NDArray[np.bool_]:
         row, col = ((start + plan.before) // plan.stride for start in (tile.row, tile.col))
@@ -173,6 +176,7 @@ def _scene_confusion(
     classes: int,
     threads: int,
     seams: SeamCounter,
+    outside: Callable[[Window], NDArray[np.bool_]] | None,
 ) -> Confusion:
     matrix: Confusion = np.zeros((classes, classes), dtype=np.int64)
     readers = {modalities[index].name: scene.readers[modalities[index].name] for index in scenario.indices}
@@ -185,9 +189,10 @@ def _scene_confusion(
         predict=predict,
         strips=plan.strips(scene.grid.window),
         threads=threads,
-        outside=_without_labels(scene, split, plan) if plan.inner_only else None,
+        outside=outside,
     ):
-        seams.add(block)
+        if not plan.inner_only:  # each pixel is then one tile's alone, as if there were no others
+            seams.add(block)
         labels = scene.labels(block.window, split)
         counted = (labels != IGNORED) & (block.availability == scenario.bits)
         matrix += confusion(labels[counted], block.classes[counted], classes)

@@ -143,7 +143,7 @@ class _Tiles:
         self, probabilities: NDArray[np.float32], down: NDArray[np.float32], across: NDArray[np.float32]
     ) -> None:
         """Multiplies in place by the weights of a tile, which are 1 but in its overlaps."""
-        overlap = 2 * self.plan.halo
+        overlap = self.plan.overlap
         for ends in (slice(0, overlap), slice(self.plan.tile - overlap, self.plan.tile)):
             probabilities[:, ends] *= down[ends, None]
             probabilities[:, :, ends] *= across[ends]
@@ -166,7 +166,7 @@ class _Carry:
     """What tiles owe to their right and lower neighbours within a panel: strips as wide as the overlap."""
 
     def __init__(self, plan: TilePlan, classes: int, cols: range) -> None:
-        self.plan, self.classes, self.overlap, self.first = plan, classes, 2 * plan.halo, cols.start
+        self.plan, self.classes, self.overlap, self.first = plan, classes, plan.overlap, cols.start
         length = (len(cols) - 1) * plan.stride + plan.tile
         self.above = np.zeros((classes, self.overlap, length), dtype=np.float32)
         self.left = np.zeros((classes, plan.tile, self.overlap), dtype=np.float32)

@@ -210,7 +210,7 @@ def predict(
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=cache))
         fullest = Scenario(tuple(name in sources for name in model.names))
         sessions.session(fullest)  # settles the device
-        overlap = 2 * plan.halo
+        overlap = plan.overlap
         job = {
             "engine": engine.__version__,
             "model": file_digest(model_path),

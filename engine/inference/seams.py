@@ -39,7 +39,7 @@ class SeamCounter:
             known = (block.availability[one] > 0) & (block.availability[other] > 0)
             changed = known & (block.classes[one] != block.classes[other])
             lines = np.arange(start, start + length - 1)
-            place = lines - self.plan.halo
+            place = lines - self.plan.halo + self.plan.before
             seam = np.isin(place % self.plan.stride, (self.plan.stride - 1, 0))
             seam &= (place >= self.plan.stride - 1) & (place < (count - 1) * self.plan.stride + 1)
             sums = np.stack([known.sum(axis=1 - axis), changed.sum(axis=1 - axis)], axis=1)

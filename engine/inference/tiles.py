@@ -64,6 +64,11 @@ class TilePlan:
         return self.tile - 2 * self.halo
 
     @property
+    def overlap(self) -> int:
+        """Pixels over which neighbours are joined: none where each is cropped to its inside."""
+        return 0 if self.inner_only else 2 * self.halo
+
+    @property
     def before(self) -> int:
         """Pixels by which the first tile begins before the raster."""
         return self.halo if self.inner_only else 0
@@ -115,7 +120,8 @@ class TilePlan:
             for row in rows:
                 first, last = self.final(row, part[0]), self.final(row, part[-1])
                 done = (first | last) & window
-                found.append(Strip(row, part, done, start > cols.start, part.stop < cols.stop))
+                left, right = start > cols.start, part.stop < cols.stop
+                found.append(Strip(row, part, done, left and self.overlap > 0, right and self.overlap > 0))
         return found
 
     def weights(self, place: int, count: int) -> NDArray[np.float32]:
@@ -145,6 +151,9 @@ class TilePlan:
 
     def final(self, row: int, col: int) -> Window:
         """The pixels that no later tile (to the right or below) adds to, and no earlier one finished."""
+        if self.inner_only:
+            inside = Window(row * self.stride, col * self.stride, self.stride, self.stride)
+            return inside & Window(0, 0, self.height, self.width)
         window = self.window(row, col)
         height = self.stride if row < self.rows - 1 else self.tile
         width = self.stride if col < self.cols - 1 else self.tile

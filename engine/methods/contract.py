@@ -114,9 +114,11 @@ class Objective(ABC):
 
     Attributes:
         sufficient: Whether a stage can train by it alone.
+        needs_labels: Whether it learns nothing without them.
     """
 
     sufficient = True
+    needs_labels = True
 
     def check(self, network: Network) -> None:  # noqa: B027 (most go with every network)
         """Refuses a network that the objective does not go with.
@@ -145,6 +147,16 @@ class Method:
     sampler: ScenarioSampler
     objectives: Sequence[Objective]
 
+    @property
+    def needs_labels(self) -> bool:
+        """Whether nothing is learned without labels."""
+        return all(objective.needs_labels for objective in self.objectives)
+
+    @property
+    def learns_classes(self) -> bool:
+        """Whether labels are learned."""
+        return any(objective.needs_labels for objective in self.objectives)
+
     def check(self, network: Network) -> None:
         """Refuses a network that the sampler or an objective does not go with.
 
@@ -166,9 +178,9 @@ class Method:
     def loss(self, segmenter: Segmenter, inputs: Inputs, availability: Tensor, labels: Tensor) -> Loss:
         """The terms of all objectives in a step; see :class:`Step`.
 
-        Labels along the border, where the network has no answer of its own, do not count.
+        Labels of pixels that the network has no answer of their own for do not count.
         """
-        labels = _inside(labels, segmenter.network.margin)
+        labels = _answered(labels, segmenter.network)
         step = Step(segmenter, inputs, availability, labels, partial(segmenter.detail, inputs, availability))
         found = [objective.loss(step) for objective in self.objectives]
         return Loss(
@@ -177,11 +189,12 @@ class Method:
         )
 
 
-def _inside(labels: Tensor, margin: int) -> Tensor:
-    """``labels`` ``[B, H, W]``, IGNORED less than ``margin`` pixels from the border."""
-    if margin == 0:
+def _answered(labels: Tensor, network: Network) -> Tensor:
+    """``labels`` ``[B, H, W]``, IGNORED along the border and between the pixels that the network classifies."""
+    margin, stride = network.margin, network.stride
+    if margin == 0 and stride == 1:
         return labels
     kept = torch.full_like(labels, IGNORED)
-    inner = (slice(None), slice(margin, -margin), slice(margin, -margin))
-    kept[inner] = labels[inner]
+    rows, cols = (slice(margin, size - margin, stride) for size in labels.shape[-2:])
+    kept[:, rows, cols] = labels[:, rows, cols]
     return kept

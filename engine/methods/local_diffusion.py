@@ -23,6 +23,8 @@ Departures, and what the paper leaves open:
 * With more than two sensors, a sensor's reconstructions from all others are averaged. Samples that lack a sensor take
   no part in what needs it; pixels without data hold the training mean, and are reconstructed as that.
 * Only the window in the middle of a chip is learned from.
+* Chips are flipped and turned besides zoomed unless a recipe says otherwise; the code zooms alone. Values are brought
+  to 0 to 1 by the training split's range (`data.scaling: range`), the code's by that of the whole image.
 """
 
 from __future__ import annotations
@@ -71,8 +73,8 @@ def noised(clean: Tensor, steps: Tensor, noise: Tensor) -> Tensor:
         noise: ``[N, C, h, w]``.
     """
     variances = torch.linspace(FIRST_VARIANCE, LAST_VARIANCE, STEPS, dtype=torch.float64, device=clean.device)
-    kept = (1 - variances).cumprod(dim=0)[steps].to(clean.dtype)[:, None, None, None]
-    return kept.sqrt() * clean + (1 - kept).sqrt() * noise
+    kept = (1 - variances).cumprod(dim=0)[steps][:, None, None, None]  # roots in double: 1 - kept is small at first
+    return kept.sqrt().to(clean.dtype) * clean + (1 - kept).sqrt().to(clean.dtype) * noise
 
 
 def random_visible(samples: int, patches: int, ratio: float, device: torch.device) -> Tensor:
@@ -98,6 +100,8 @@ def reconstruction(found: Tensor, clean: Tensor, kept: Tensor, patch: int) -> tu
 
 class LocalDiffusion(Objective):
     """Reconstruction of a sensor's own windows, and across sensors."""
+
+    needs_labels = False
 
     def __init__(self, options: LocalDiffusionOptions) -> None:
         self.options = options
@@ -146,5 +150,5 @@ class LocalDiffusion(Objective):
 
 
 def _middle(values: Tensor, window: int) -> Tensor:
-    row, col = ((size - window) // 2 for size in values.shape[-2:])
+    row, col = (size // 2 - window // 2 for size in values.shape[-2:])
     return values[:, :, row : row + window, col : col + window]

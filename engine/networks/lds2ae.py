@@ -20,7 +20,8 @@ Where the paper and its authors' code differ or are silent:
   `pool: mean` the head takes the mean of those that are there.
 * A clean window is seen at step 0. The code draws a step for each prediction, fine-tuning and test alike, so that its
   answers change from call to call.
-* Positions are fixed in pre-training and trained in fine-tuning, as in the code.
+* Positions are fixed in pre-training and trained in fine-tuning, as in the code. All weights are fine-tuned, as there;
+  the paper says in one place that the last layer alone is.
 * `stride` is ours: a preview that classifies one pixel of each stride x stride.
 """
 
@@ -100,7 +101,7 @@ class Lds2ae(WindowNetwork):
     """
 
     latents = ("shared",)
-    lora_targets = ("encoder.blocks.*.attention.*", "encoder.blocks.*.perceptron.*")
+    lora_targets = ("encoder.blocks.*.attention.*", "encoder.blocks.*.perceptron.*", "head*")
     predicts_alone = True
 
     def __init__(self, options: Lds2aeOptions, bands: Mapping[str, int], classes: int) -> None:
@@ -115,10 +116,15 @@ class Lds2ae(WindowNetwork):
         self.positions = nn.Parameter(sincos_grid(self.side, width))
         self.encoder = Transformer(width, options.depth, options.heads, options.ratio)
         self.decoders = nn.ModuleDict({name: Decoder(options, count) for name, count in bands.items()})
-        slots = len(bands) if options.pool == "concat" else 1
-        self.head = nn.Linear(slots * width, classes)
+        if options.pool == "concat":  # one layer over all slots, slot by slot
+            self.heads = nn.ModuleDict({name: nn.Linear(width, classes, bias=False) for name in bands})
+        else:
+            self.head = nn.Linear(width, classes, bias=False)
+        self.bias = nn.Parameter(torch.zeros(classes))
         self.apply(start_weights)
-        nn.init.trunc_normal_(self.head.weight, std=2e-5)
+        for name, parameter in self.named_parameters():
+            if name.startswith("head"):
+                nn.init.trunc_normal_(parameter, std=2e-5)
         for token in self.tokens.values():
             nn.init.normal_(token, std=0.02)
 
@@ -162,12 +168,12 @@ class Lds2ae(WindowNetwork):
         for name, tokens in parts.items():
             answer = self._answer(name, tokens)
             shared = shared.index_add(0, samples[name], tokens)
-            logits = logits.index_add(0, samples[name], answer)
-            alone = self.spread(answer + self.head.bias[:, None, None], image)
+            logits = logits.index_add(0, samples[name], answer.to(logits.dtype))  # mixed precision has two kinds
+            alone = self.spread(answer + self.bias[:, None, None], image)
             unimodal[name] = Unimodal(samples[name], (tokens,), alone)
         if self.options.pool == "mean":
             logits = logits / count
-        logits = logits + self.head.bias[:, None, None]
+        logits = logits + self.bias[:, None, None]
         return Detail(self.spread(logits, image), {"shared": shared / count}, unimodal)
 
     def _encoded(self, name: str, values: Tensor, batch: int) -> Tensor:
@@ -182,10 +188,8 @@ class Lds2ae(WindowNetwork):
 
     def _answer(self, name: str, tokens: Tensor) -> Tensor:
         """What a sensor's class tokens ``[B, d, h, w]`` add to the logits ``[B, K, h, w]``."""
-        slot = self.names.index(name) if self.options.pool == "concat" else 0
-        width = self.options.width
-        weight = self.head.weight[:, slot * width : (slot + 1) * width]
-        return torch.einsum("kd,bdhw->bkhw", weight, tokens)
+        head = self.heads[name] if self.options.pool == "concat" else self.head
+        return head(tokens.movedim(1, -1)).movedim(-1, 1)
 
     def scenario_logits(self, inputs: Inputs, availability: Tensor, normalise: Normalise) -> Tensor:
         """See :meth:`Network.scenario_logits`."""
@@ -195,7 +199,7 @@ class Lds2ae(WindowNetwork):
         logits = torch.stack(branches).sum(dim=0)
         if self.options.pool == "mean":
             logits = logits / availability.sum()
-        logits = logits + self.head.bias[:, None, None]
+        logits = logits + self.bias[:, None, None]
         return self.spread(logits, inputs[self.names[0]])
 
     def _branch(self, name: str, values: Tensor, available: Tensor, normalise: Normalise) -> Tensor:

@@ -112,7 +112,7 @@ class Lvpcnet(WindowNetwork):
     """
 
     latents = ("shared",)
-    lora_targets = ("shared.blocks.*.attention.*", "specific.*.blocks.*.attention.*")
+    lora_targets = ("specific.*.blocks.*.attention.*", "heads.*")
 
     def __init__(self, options: LvpcnetOptions, bands: Mapping[str, int], classes: int) -> None:
         super().__init__(options, bands, classes)
@@ -125,7 +125,10 @@ class Lvpcnet(WindowNetwork):
         self.eyes = nn.ModuleDict({name: Eye(options, count) for name, count in bands.items()})
         self.specific = nn.ModuleDict({name: Transformer(*sizes) for name in bands})
         self.projections = nn.ModuleDict({name: _projection(options) for name in bands})
-        self.head = nn.Linear((len(bands) + options.decoupled) * options.width, classes)
+        self.heads = nn.ModuleDict({name: nn.Linear(options.width, classes, bias=False) for name in bands})
+        if options.decoupled:  # one layer over all features, slot by slot
+            self.shared_head = nn.Linear(options.width, classes, bias=False)
+        self.bias = nn.Parameter(torch.zeros(classes))
         if options.domains:
             self.domain = nn.Linear(options.width, len(bands))
         self.apply(start_weights)
@@ -179,16 +182,16 @@ class Lvpcnet(WindowNetwork):
         logits = first.new_zeros((len(availability), self.classes, *first.shape[2:]))
         latent = first.new_zeros((len(availability), *first.shape[1:]))
         for name, found in own.items():
-            logits = logits.index_add(0, found.samples, self._answer(name, found.tokens))
+            logits = logits.index_add(0, found.samples, self._answer(name, found.tokens).to(logits.dtype))
             common = shared[name] if shared else found
             latent = latent.index_add(0, common.samples, common.tokens)
         latent = latent / count
         for (missing, _), found in recreated.items():
             part = self._answer(missing, found.tokens) / count[found.samples]
-            logits = logits.index_add(0, found.samples, part)
+            logits = logits.index_add(0, found.samples, part.to(logits.dtype))
         if shared:
             logits = logits + self._answer(None, latent)
-        logits = self.spread(logits + self.head.bias[:, None, None], image)
+        logits = self.spread(logits + self.bias[:, None, None], image)
         unimodal = {
             name: Unimodal(found.samples, (*([shared[name].tokens] if shared else []), found.tokens))
             for name, found in own.items()
@@ -240,9 +243,8 @@ class Lvpcnet(WindowNetwork):
 
     def _answer(self, name: str | None, tokens: Tensor) -> Tensor:
         """What a sensor's own features ``[B, d, h, w]`` add to the logits ``[B, K, h, w]``; None: what is shared."""
-        slot = 0 if name is None else self.names.index(name) + self.options.decoupled
-        width = self.options.width
-        return torch.einsum("kd,bdhw->bkhw", self.head.weight[:, slot * width : (slot + 1) * width], tokens)
+        head = self.shared_head if name is None else self.heads[name]
+        return head(tokens.movedim(1, -1)).movedim(-1, 1)
 
     def scenario_logits(self, inputs: Inputs, availability: Tensor, normalise: Normalise) -> Tensor:
         """See :meth:`Network.scenario_logits`.
@@ -251,7 +253,7 @@ class Lvpcnet(WindowNetwork):
         """
         there = dict(zip(self.names, availability.unbind(), strict=True))
         count = availability.sum()
-        logits = self.head.bias[:, None, None]
+        logits = self.bias[:, None, None]
         for name in self.names:
             own, shared, *recreated = self._branch(name, inputs[name], there[name], normalise).unbind()
             logits = logits + own + shared / count

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from engine.data.settings import Settings
 from engine.networks.contract import Network
 
-PIECE = 32768
-"""Tokens that are encoded at a time, of 270 windows of 11 x 11: with their attention some 200 MB at 128 channels."""
+PIECE = 4_000_000
+"""Pairs of tokens that attend to each other at a time, of 268 windows of 11 x 11: 130 MB of scores with 8 heads."""
 
 CORE = 16
 """Rows and columns of windows that a model's tile holds at the least: one piece of windows of 11 x 11."""
@@ -40,6 +40,15 @@ def sincos_grid(side: int, width: int) -> Tensor:
     return torch.cat([rows, cols], dim=1)
 
 
+class _Norm(nn.BatchNorm2d):
+    """A batch norm that takes a single value a channel by its running statistics, having no others."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        if self.training and values.numel() == values.shape[1]:
+            return F.batch_norm(values, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        return super().forward(values)
+
+
 class Stem(nn.Module):
     """A modality's bands to tokens at every place: two convolutions of 1 x 1 with batch norm, one over each patch.
 
@@ -52,8 +61,8 @@ class Stem(nn.Module):
     def __init__(self, bands: int, width: int, patch: int) -> None:
         super().__init__()
         self.bands = nn.Sequential(
-            nn.Conv2d(bands, width, 1), nn.BatchNorm2d(width), nn.ReLU(),
-            nn.Conv2d(width, width, 1), nn.BatchNorm2d(width), nn.ReLU(),
+            nn.Conv2d(bands, width, 1), _Norm(width), nn.ReLU(),
+            nn.Conv2d(width, width, 1), _Norm(width), nn.ReLU(),
         )  # fmt: skip
         self.patch = nn.Conv2d(width, width, patch)
 
@@ -187,8 +196,9 @@ class WindowNetwork(Network):
     def __init__(self, options: WindowOptions, bands: Mapping[str, int], classes: int) -> None:
         super().__init__(bands, classes)
         self.sizes = options
-        self.margin = options.window // 2
-        self.tile = options.window - 1 + max(CORE * options.stride, options.window - 1)
+        self.margin, self.stride = options.window // 2, options.stride
+        inside = max(CORE, -(-(options.window - 1) // options.stride)) * options.stride
+        self.tile = options.window - 1 + inside
         self.side = options.window // options.patch
 
     def windows_along(self, size: int) -> int:
@@ -208,7 +218,7 @@ class WindowNetwork(Network):
         high, wide = (self.windows_along(size) for size in values.shape[-2:])
         dense = stem(_widened(values, options.window))
         lines: list[list[Tensor]] = []
-        for rows, cols in _pieces(high, wide, batch * (self.side**2 + 1)):
+        for rows, cols in _pieces(high, wide, batch * (self.side**2 + 1) ** 2):
             found = work(cut(dense, rows, cols, self.side, options.patch, options.stride))
             found = found.view(len(values), rows.stop - rows.start, cols.stop - cols.start, -1).permute(0, 3, 1, 2)
             if cols.start == 0:
@@ -237,10 +247,10 @@ def _widened(values: Tensor, window: int) -> Tensor:
     return F.pad(values, (across // 2, across - across // 2, down // 2, down - down // 2))
 
 
-def _pieces(rows: int, cols: int, tokens: int) -> Iterator[tuple[slice, slice]]:
-    """Rectangles that cover ``rows`` x ``cols`` windows of so many ``tokens`` each, of PIECE tokens at the most."""
-    wide = min(cols, max(1, PIECE // tokens))
-    high = max(1, PIECE // (tokens * wide))
+def _pieces(rows: int, cols: int, pairs: int) -> Iterator[tuple[slice, slice]]:
+    """Rectangles that cover ``rows`` x ``cols`` windows of so many ``pairs`` of tokens each, PIECE at the most."""
+    wide = min(cols, max(1, PIECE // pairs))
+    high = max(1, PIECE // (pairs * wide))
     for row in range(0, rows, high):
         for col in range(0, cols, wide):
             yield slice(row, min(row + high, rows)), slice(col, min(col + wide, cols))

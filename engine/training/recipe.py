@@ -125,7 +125,8 @@ class StageSettings(Settings):
     Args:
         name: Of the stage, for logs.
         chips: ``labelled``: drawn around labelled pixels of the training split; ``anywhere``: evenly over all of the
-            scenes, but for scenes of another split, for a pre-training that asks for no label.
+            scenes, but for scenes of another split, for a pre-training that asks for no label. A scene that is split
+            within itself is learned from as a whole, its test pixels without their labels too.
         trainable: Patterns (``*``, ``?``) of the names of the network's parameters that are trained, as in
             ``head.*``; the rest stays as it is, its running statistics too.
         lora: Train low-rank matrices beside the network's layers instead, and merge them at the end of the stage.
@@ -318,16 +319,22 @@ def _check(recipe: Recipe, path: Path) -> None:
         network = unbuilt_network(recipe.network.name, recipe.network.options, bands, len(recipe.classes))
     except EngineError as error:
         raise RecipeError(f"{path}: {error}") from error
-    smallest = 2 * network.margin + 1 if network.margin else SMALLEST_CHIP
+    smallest = SMALLEST_CHIP if network.tile is None else 2 * network.margin + 1
     if recipe.data.chip < smallest:
         raise RecipeError(
             f"{path}: data.chip: {recipe.data.chip} pixels are too few for {recipe.network.name}: it needs {smallest}"
         )
     for number, stage in enumerate(recipe.stages):
         try:
-            build_method(stage.method, len(recipe.classes)).check(network)
+            method = build_method(stage.method, len(recipe.classes))
+            method.check(network)
         except EngineError as error:
             raise RecipeError(f"{path}: stages.{number}.{error}") from error
+        if stage.chips == "anywhere" and method.needs_labels:
+            raise RecipeError(
+                f"{path}: stages.{number}.chips: anywhere gives chips without labels, and every objective of the stage "
+                "learns from labels alone"
+            )
 
 
 def _override(content: dict[str, Any], override: str) -> None:

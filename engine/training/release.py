@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -11,6 +11,7 @@ from rasterio.warp import transform_bounds
 import engine
 from engine.data.scenes import scene_grid
 from engine.data.survey import SceneCollection
+from engine.errors import RunError
 from engine.evaluation.predictors import torch_predictor
 from engine.evaluation.tiling import Tiling, choose_tiling
 from engine.export.onnx import export_model
@@ -22,6 +23,7 @@ from engine.inference.model import (
     TrainingFacts,
     modality_facts,
 )
+from engine.methods.registry import build_method
 from engine.training.checkpoints import Kind
 from engine.training.recipe import Recipe
 from engine.training.run import open_run
@@ -62,6 +64,7 @@ def release(
     run: Path,
     output: Path,
     kind: Kind,
+    overrides: Sequence[str] = (),
     report: Callable[[int, int, float, float], None] = lambda _tile, _halo, _score, _seam: None,
 ) -> ModelMetadata:
     """Writes the model of a run.
@@ -70,14 +73,19 @@ def release(
         run: Run folder.
         output: The ``.onnx`` file.
         kind: Which checkpoint.
+        overrides: What to replace in the recipe, as ``--set`` does.
         report: Told each tile, halo, validation mIoU and seam ratio that is tried.
 
     Raises:
-        RunError: If the folder is no run, or has no such checkpoint.
+        RunError: If the folder is no run, has no such checkpoint, or never learned the classes.
         ExportError: If the graph does not answer as the network does.
         OutputError: If the file cannot be written.
     """
-    recipe, segmenter = open_run(run, kind)
+    recipe, segmenter = open_run(run, kind, overrides)
+    if not any(build_method(stage.method, len(recipe.classes)).learns_classes for stage in recipe.stages):
+        raise RunError(
+            f"{run}: was pre-trained without labels and tells no class; train it further with start: and export that"
+        )
     collection = SceneCollection(recipe.data, recipe.data.root, segmenter.modalities, recipe.class_values)
     try:
         tiling = choose_tiling(

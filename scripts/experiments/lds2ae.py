@@ -17,12 +17,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from common import ROOT, Results, Rows, apart, run, train, trained
+from common import ROOT, Results, Rows, apart, run, train
 from windows import FIGURES, forest_rows, network_rows, pixels
 
 COLUMNS = ("data", "setting", "seed", "split", "scenario", *FIGURES)
@@ -37,11 +38,12 @@ SCORED = 1000
 
 @dataclass(frozen=True)
 class Setting:
-    """A training: options of the pre-training (None: there is none), where its windows lie, and the only sensor."""
+    """A training: options of the pre-training (None: there is none), where its windows lie, the only sensor, steps."""
 
     diffusion: dict[str, Any] | None = field(default_factory=dict)
     chips: str = "labelled"
     alone: str | None = None
+    tuned: int = TUNE_STEPS
 
 
 WHOLE = {
@@ -50,6 +52,7 @@ WHOLE = {
     "no cross-modal term": Setting({"cross": 0}),
     "no diffusion": Setting({"noise": False}),
     "no pre-training": Setting(None),
+    "no pre-training, as many steps": Setting(None, tuned=PRETRAIN_STEPS + TUNE_STEPS),
 }
 FORESTS = ("forest, pixels", "forest, windows")
 SETTINGS = {
@@ -70,7 +73,8 @@ def recipe_of(job: Job, root: Path) -> Any:  # noqa: ANN401
     data, name, seed = job
     setting = SETTINGS[data].get(name, Setting())
     tune = {"scenarios": "uniform", "objectives": ["cross_entropy"]}
-    stages = [_stage("finetune", tune, TUNE_STEPS, {"name": "step", "gamma": 0.1, "step_epochs": 100, "warmup": 0})]
+    drop = {"name": "step", "gamma": 0.1, "step_epochs": setting.tuned - 50, "warmup": 0}
+    stages = [_stage("finetune", tune, setting.tuned, drop)]
     if setting.diffusion is not None:
         objective = {"name": "local_diffusion", "options": setting.diffusion}
         method = {"scenarios": "complete", "objectives": [objective]}
@@ -97,7 +101,7 @@ def recipe_of(job: Job, root: Path) -> Any:  # noqa: ANN401
 
 
 def _stage(name: str, method: dict[str, Any], steps: int, decay: dict[str, Any]) -> dict[str, Any]:
-    """An epoch a step, as the paper's batches are larger than its labels."""
+    """Each step an epoch, of half as many windows as there are labels."""
     schedule = {
         "epochs": steps,
         "samples": BATCH,
@@ -113,6 +117,8 @@ def _stage(name: str, method: dict[str, Any], steps: int, decay: dict[str, Any])
 
 def work(job: Job, root: Path, folder: Path) -> Rows:
     """Trains one setting and scores it on validation and test in every scenario."""
+    from engine.training.run import open_run
+
     data, name, seed = job
     recipe = recipe_of(job, root)
     known = {"data": data, "setting": name, "seed": seed}
@@ -121,7 +127,8 @@ def work(job: Job, root: Path, folder: Path) -> Rows:
         return _forests(recipe, known, window)
     own = folder / "".join(letter if letter.isalnum() else "-" for letter in "-".join(map(str, job)))
     train(recipe, own)
-    with trained(recipe, own) as (segmenter, collection):
+    _, segmenter = open_run(own, "last")
+    with _scenes(recipe_of((data, "whole", seed), root)) as collection:
         rows = []
         for split in ("validation", "test"):
             found = network_rows(segmenter, pixels(collection, segmenter.modalities, split, window, SCORED))
@@ -129,13 +136,17 @@ def work(job: Job, root: Path, folder: Path) -> Rows:
         return rows
 
 
+def _scenes(recipe: Any) -> Any:  # noqa: ANN401
+    """A recipe's scenes, to be closed."""
+    from engine.data.survey import SceneCollection
+
+    return closing(SceneCollection(recipe.data, recipe.data.root, recipe.modality_values, recipe.class_values))
+
+
 def _forests(recipe: Any, known: dict[str, Any], window: int) -> Rows:  # noqa: ANN401
-    from contextlib import closing
+    from engine.data.survey import survey
 
-    from engine.data.survey import SceneCollection, survey
-
-    data = SceneCollection(recipe.data, recipe.data.root, recipe.modality_values, recipe.class_values)
-    with closing(data) as collection:
+    with _scenes(recipe) as collection:
         modalities = survey(collection).modalities
         names = [modality.name for modality in modalities]
         learned = pixels(collection, modalities, "train", window, None)

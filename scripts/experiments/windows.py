@@ -15,7 +15,7 @@ FIGURES = ("overall_accuracy", "average_accuracy", "kappa")
 
 @dataclass(frozen=True)
 class Pixels:
-    """Pixels of a scene's split on which all sensors are valid: so many of each class, the same ones for all.
+    """Pixels of a scene's split on which all of its sensors are valid: so many of each class, the same for all models.
 
     Args:
         windows: For each modality ``[N, C, w, w]`` around them, with training means where nothing is valid.
@@ -32,8 +32,8 @@ def pixels(collection: Any, modalities: Sequence[Any], split: str, window: int, 
     """Draws them of the first scene, by a fixed seed; all where ``per_class`` is None or there are fewer.
 
     Args:
-        collection: The scenes.
-        modalities: With their statistics.
+        collection: The scenes, with all sensors.
+        modalities: Those that windows are wanted of, with their statistics.
         split: Of whose labels.
         window: Side of the windows.
         per_class: How many of each class at the most.
@@ -46,13 +46,14 @@ def pixels(collection: Any, modalities: Sequence[Any], split: str, window: int, 
     rng = np.random.default_rng(0)
     chosen = []
     for number in range(len(collection.classes)):
-        places = np.flatnonzero(labels == number)
-        many = per_class is not None and len(places) > per_class
-        chosen.append(rng.choice(places, per_class, replace=False) if many else places)
+        there = np.flatnonzero(labels == number)
+        many = per_class is not None and len(there) > per_class
+        chosen.append(rng.choice(there, per_class, replace=False) if many else there)
     rows, cols = np.unravel_index(np.concatenate(chosen), labels.shape)
     windows = {}
-    for number, modality in enumerate(modalities):
-        values = filled(patch.values[modality.name], patch.valid[number], modality)
+    places = {modality.name: number for number, modality in enumerate(collection.modalities)}
+    for modality in modalities:
+        values = filled(patch.values[modality.name], patch.valid[places[modality.name]], modality)
         around = np.broadcast_to(
             modality.fill[:, None, None], (len(values), *(size + 2 * margin for size in labels.shape))
         ).copy()

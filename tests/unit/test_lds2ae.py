@@ -35,7 +35,9 @@ def built(options: dict[str, object] | None = None, bands: dict[str, int] = BAND
     torch.manual_seed(0)
     network = build_network("lds2ae", OPTIONS | (options or {}), bands, classes)
     assert isinstance(network, Lds2ae)
-    torch.nn.init.normal_(network.head.weight)
+    for key, parameter in network.named_parameters():
+        if key.startswith("head"):
+            torch.nn.init.normal_(parameter)
     return network.eval()
 
 
@@ -57,7 +59,7 @@ def test_noise_follows_the_closed_form_of_the_markov_chain() -> None:
     for sample, step in enumerate(steps):
         kept = math.prod(1 - variance for variance in variances[: step + 1])
         expected = math.sqrt(kept) * clean[sample] + math.sqrt(1 - kept) * noise[sample]
-        torch.testing.assert_close(found[sample], expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(found[sample], expected, rtol=1e-6, atol=1e-6)
 
 
 def test_one_step_after_another_gives_noise_of_the_same_variance() -> None:
@@ -166,7 +168,8 @@ def test_a_pixel_is_classified_from_its_window_alone(transformer_by_hand: ByHand
     network.eval()
     given = {name: torch.randn(1, count, 9, 11) for name, count in BANDS.items()}
     found = network(given, torch.tensor([[True, False, True]]))[0].detach().numpy()
-    weight, bias = network.head.weight.detach().double().numpy(), network.head.bias.detach().double().numpy()
+    weight = np.concatenate([network.heads[name].weight.detach().double().numpy() for name in BANDS], axis=1)
+    bias = network.bias.detach().double().numpy()
     for row, col in ((2, 2), (6, 8), (4, 5)):
         slots = np.zeros((3, 16))
         for place, name in ((0, "optical"), (2, "dem")):
@@ -205,7 +208,7 @@ def test_with_patches_tokens_are_those_of_the_window_cut_into_them() -> None:
         for name in ("sar", "dem"):
             every = network.encode(name, windows[name], torch.zeros(1).long(), torch.arange(9)[None])
             tokens.append(every[0, 0])
-        expected = network.head((tokens[0] + tokens[1]) / 2)
+        expected = network.head((tokens[0] + tokens[1]) / 2) + network.bias
         torch.testing.assert_close(found[0, :, row, col], expected, rtol=1e-4, atol=1e-4)
 
 

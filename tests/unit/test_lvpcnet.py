@@ -72,7 +72,8 @@ def test_every_scenario_is_answered_by_one_head(
     """Eq. 1 in NumPy, pixel by pixel: the mean of what is shared, each own feature, the mean of what is recreated."""
     network = built({"decoupled": decoupled})
     given = {name: torch.randn(1, count, 5, 4) for name, count in BANDS.items()}
-    weight, bias = array(network.head.weight), array(network.head.bias)
+    heads = [*([network.shared_head] if decoupled else []), *network.heads.values()]
+    weight, bias = np.concatenate([array(head.weight) for head in heads], axis=1), array(network.bias)
 
     def seen(eye: torch.nn.Module, encoder: torch.nn.Module, window: np.ndarray, prompts: object = None) -> np.ndarray:
         tokens = stem_by_hand(eye.stem, window) + array(eye.positions)
@@ -122,8 +123,8 @@ def test_without_compensation_what_is_missing_adds_nothing() -> None:
     detail = network.detail(given, torch.tensor([[False, True, False]]))
     assert detail.recreated == {}
     shared, own = detail.shared["sar"].tokens[0, :, 0, 0], detail.own["sar"].tokens[0, :, 0, 0]
-    slots = torch.cat([shared, torch.zeros(16), own, torch.zeros(16)])
-    torch.testing.assert_close(detail.logits[0, :, 1, 1], network.head(slots))
+    expected = network.shared_head(shared) + network.heads["sar"](own) + network.bias
+    torch.testing.assert_close(detail.logits[0, :, 1, 1], expected)
 
 
 def test_the_papers_prompts_are_1024_numbers_for_a_missing_sensor() -> None:
@@ -256,9 +257,6 @@ def test_without_language_sensors_are_told_apart_by_what_is_their_own() -> None:
     network = built({"domains": True})
     objective = DomainDecoupling(NoOptions())
     objective.check(network)
-    modalities = [
-        Modality(name, tuple("abc"[:n]), "float32", "", (BandStatistics(0, 1, 0, 1),) * n) for name, n in BANDS.items()
-    ]
     availability = torch.tensor([[True, True, True], [True, False, True]])
     step = step_of(of_raw_values(network), availability)
     found = objective.loss(step).terms

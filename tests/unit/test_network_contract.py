@@ -145,6 +145,16 @@ def test_every_parameter_learns(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_trains_in_mixed_precision(name: str) -> None:
+    network = built(name, 3).train()
+    availability = torch.tensor([[True, True, True], [True, False, True], [False, True, False]])
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = network.detail(inputs(network, 3), availability).logits
+    logits.float().square().mean().backward()
+    assert logits.isfinite().all()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_gives_the_latents_that_it_names(name: str) -> None:
     network = built(name, 3)
     detail = network.detail(inputs(network, 2), torch.ones(2, 3, dtype=torch.bool))
