@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from safetensors.torch import load_file, save_file
 
+from engine.errors import RecipeError, RunError
 from engine.evaluation.metrics import confusion, scores
 from engine.inference.model import Model
 from engine.modality import Modality
 from engine.networks.segmenter import Segmenter
+from engine.training.checkpoints import newest
 from engine.training.loop import Training
 from engine.training.recipe import Recipe
 from engine.training.release import release
@@ -49,9 +52,20 @@ OVERRIDES = [
 
 @pytest.fixture(scope="module")
 def run(make_recipe: MakeRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pre-trained without labels, fine-tuned on six pixels of each class."""
+    """Pre-trained without labels, fine-tuned on six pixels of each class; then made to see more in its windows.
+
+    After so few steps a map would be of one class, whatever its tiles.
+    """
     folder = tmp_path_factory.mktemp("windows")
     Training(make_recipe(folder, OVERRIDES), folder / "run", accelerator="cpu").run()
+    checkpoint = newest(folder / "run" / "checkpoints", "last")
+    assert checkpoint is not None
+    weights = load_file(checkpoint / "weights.safetensors")
+    torch.manual_seed(0)
+    heads = {key: 3 * torch.randn_like(value) for key, value in weights.items() if ".heads." in key}
+    stems = {key: 30 * value for key, value in weights.items() if key.endswith(".patch.weight")}
+    assert (len(heads), len(stems)) == (3, 3)
+    save_file(weights | heads | stems, checkpoint / "weights.safetensors")
     return folder / "run"
 
 
@@ -59,6 +73,60 @@ def run(make_recipe: MakeRecipe, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def model(run: Path) -> Path:
     release(run, run.parent / "windows.onnx", "last")
     return run.parent / "windows.onnx"
+
+
+def command(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "engine.cli", *map(str, words)], capture_output=True, text=True, check=False
+    )
+
+
+def test_a_stage_without_labels_sees_all_of_the_scene(run: Path) -> None:
+    """Its losses need no label; the next stage learns the classes."""
+    with (run / "metrics.csv").open() as file:
+        names = {line.split(",")[1] for line in file}
+    assert {"pretrain/loss/visible", "pretrain/loss/masked_across", "finetune/loss/cross_entropy"} <= names
+    assert "pretrain/loss/cross_entropy" not in names
+
+
+def test_a_run_that_never_learned_the_classes_is_no_model(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    stages = [stage("pretrain", chips="anywhere", method={"scenarios": "complete", "objectives": ["local_diffusion"]})]
+    stages[0]["schedule"] |= {"epochs": 1}  # type: ignore[operator]
+    recipe = make_recipe(tmp_path, [*OVERRIDES[:-1], f"stages={json.dumps(stages)}"])
+    Training(recipe, tmp_path / "run", accelerator="cpu").run()
+    with pytest.raises(RunError, match="pre-trained without labels"):
+        release(tmp_path / "run", tmp_path / "m.onnx", "last")
+
+
+def test_chips_from_anywhere_need_an_objective_without_labels(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"stages\.0\.chips: anywhere"):
+        make_recipe(tmp_path, [*OVERRIDES[:-1], f"stages={json.dumps([stage('train', chips='anywhere')])}"])
+
+
+@pytest.mark.parametrize("words", [("--tile", 64), ("--protocol", "lgss")])
+def test_what_a_network_of_windows_cannot_do_is_refused(run: Path, words: tuple[object, ...], tmp_path: Path) -> None:
+    done = command("evaluate", run, "--checkpoint", "last", "-o", tmp_path, *words)
+    assert done.returncode == 2
+    assert "classifies each pixel from the window around it" in " ".join(done.stderr.split())
+
+
+def test_a_preview_is_exported_from_the_same_run(run: Path, model: Path, scenes: Path, tmp_path: Path) -> None:
+    """Its answers are the map's at one pixel of each square of three."""
+    preview = tmp_path / "preview.onnx"
+    done = command("export", run, "-o", preview, "--checkpoint", "last", "--set", "network.options.stride=3")
+    assert done.returncode == 0, done.stderr
+    sources = [f"{name}={scenes / 'first' / name}.tif" for name in ("optical", "sar", "dem")]
+    maps = []
+    for path in (model, preview):
+        target = tmp_path / f"{path.stem}.tif"
+        assert command("predict", path, *sources, "-o", target).returncode == 0
+        with rasterio.open(target) as dataset:
+            maps.append(dataset.read(1))
+    whole, coarse = maps
+    assert (coarse[::3, ::3] == whole[::3, ::3]).mean() > 0.999
+    rows, cols = (size // 3 * 3 for size in coarse.shape)
+    squares = coarse[:rows, :cols].reshape(rows // 3, 3, cols // 3, 3)
+    assert (squares == squares[:, :1, :, :1]).all()
 
 
 def filled(folder: Path, modality: Modality) -> tuple[np.ndarray, np.ndarray]:
@@ -91,14 +159,13 @@ def test_the_map_is_that_of_each_pixel_s_window(run: Path, model: Path, scenes: 
     target = tmp_path / "map.tif"
     second = scenes / "second"
     sources = [f"{name}={second / name}.tif" for name in ("optical", "sar", "dem")]
-    command = [sys.executable, "-m", "engine.cli", "predict", str(model), *sources, "-o", str(target)]
-    command += ["--availability", str(tmp_path / "seen.tif")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = command("predict", model, *sources, "-o", target, "--availability", tmp_path / "seen.tif")
     assert done.returncode == 0, done.stderr
     with rasterio.open(target) as dataset:
         classes = dataset.read(1)
     with rasterio.open(tmp_path / "seen.tif") as dataset:
         bits = dataset.read(1)
+    assert len(np.unique(classes)) > 3
     values = np.array([item.value for item in Model(model).classes])
     seen = []
     for mask in (0b101, 0b111, 0b110, 0b100):
@@ -119,8 +186,7 @@ def test_a_model_of_windows_says_that_tiles_count_inside_alone(model: Path) -> N
 
 def test_evaluation_maps_the_labelled_pixels(run: Path, scenes: Path, tmp_path: Path) -> None:
     """The confusion matrix of the validation blocks, pixel by pixel, without tiles."""
-    command = [sys.executable, "-m", "engine.cli", "evaluate", str(run), "-o", str(tmp_path), "--checkpoint", "last"]
-    done = subprocess.run([*command, "--device", "cpu"], capture_output=True, text=True, check=False)
+    done = command("evaluate", run, "-o", tmp_path, "--checkpoint", "last", "--device", "cpu")
     assert done.returncode == 0, done.stderr
     report = {item["scenario"]: item for item in json.loads((tmp_path / "report.json").read_text())["scenarios"]}
     recipe, segmenter = open_run(run, "last")
@@ -133,6 +199,7 @@ def test_evaluation_maps_the_labelled_pixels(run: Path, scenes: Path, tmp_path: 
         counted = ((rows // 32 + 2 * (cols // 32)) % 5 == 1) & valid & np.isin(labels, list(place))
         truth = np.vectorize(place.get)(labels[counted])
         matrix = confusion(truth, expected[counted], len(place))
+        assert (matrix.sum(axis=0) > 0).sum() > (1 if len(names) == 3 else 0)
         found = np.array(report["+".join(names)]["confusion"])
         assert found.sum() == matrix.sum()
         assert abs(found - matrix).sum() <= 0.001 * matrix.sum()

@@ -97,3 +97,62 @@ def test_chips_without_labels_come_from_anywhere(folder: Path) -> None:
         rows, cols = np.mgrid[row - 5 : row + 6, col - 5 : col + 6]
         assert (chip.labels[(rows // 10 + cols // 10) % 4 != 0] == IGNORED).all()
     assert places == {(row, col) for row in range(4) for col in range(5)}
+
+
+def test_labels_and_validity_are_zoomed_with_the_values(folder: Path) -> None:
+    """By the nearest pixel of the crop: where a sensor ends and where a label stands move outwards alike."""
+    collection = opened(folder, zoom=7)
+    plain = opened(folder)
+    found = survey(plain)
+    for sample in range(40):
+        whole = ChipSampler(plain, found, 0, 1, CompleteSampler().draw).draw(0, sample)
+        zoomed = ChipSampler(collection, found, 0, 1, CompleteSampler().draw).draw(0, sample)
+        fits = []
+        for size in (7, 9, 11):
+            nearest = (11 - size) // 2 + ((np.arange(11) + 0.5) * size / 11).astype(int)
+            labels = whole.labels[nearest][:, nearest]
+            missing = (whole.values["b"][0] == found.modalities[1].fill[0])[nearest][:, nearest]
+            fits.append(
+                np.array_equal(labels, zoomed.labels)
+                and (zoomed.values["b"][0][missing] == found.modalities[1].fill[0]).all()
+            )
+        assert any(fits)
+
+
+def test_chips_without_labels_leave_out_scenes_of_other_splits(tmp_path: Path, write_raster: Write) -> None:
+    """Two scenes for training, of 40 x 40 and 20 x 20 pixels, drawn by their areas; one for test, never."""
+    sizes = {"one": 40, "two": 20, "test": 40}
+    for number, (name, size) in enumerate(sizes.items()):
+        write_raster(f"{name}-a.tif", np.full((1, size, size), 100 * (number + 1), "uint16"))
+        write_raster(f"{name}-b.tif", np.ones((2, size, size), "float32"))
+        write_raster(f"{name}-l.tif", np.resize([1, 2], (1, size, size)).astype("uint8"))
+    scenes = [
+        {
+            "name": name,
+            "sources": {"a": f"{name}-a.tif", "b": f"{name}-b.tif"},
+            "labels": {"path": f"{name}-l.tif"},
+        }
+        for name in sizes
+    ]
+    split = {"kind": "scenes", "validation": {"match": "test"}, "train": {"match": "*"}}
+    collection = opened(tmp_path, scenes=scenes, split=split)
+    sampler = ChipSampler(collection, survey(collection), 0, 1, CompleteSampler().draw, anywhere=True)
+    seen = [int(sampler.draw(0, sample).values["a"][0, 5, 5]) for sample in range(300)]
+    assert set(seen) == {100, 200}
+    assert seen.count(200) / 300 == pytest.approx(0.2, abs=0.07)
+
+
+def test_chips_without_labels_come_from_where_a_sensor_saw_something(tmp_path: Path, write_raster: Write) -> None:
+    a = np.full((1, 40, 60), 65535, "uint16")
+    a[:, :, :12] = 7
+    write_raster("a.tif", a, nodata=65535)
+    write_raster("b.tif", np.full((2, 40, 60), -9999, "float32"), nodata=-9999)
+    values = np.full((2, 40, 60), -9999, "float32")
+    values[:, :3, :3] = 1
+    write_raster("b.tif", values, nodata=-9999)
+    write_raster("labels.tif", np.resize([1, 2], (1, 40, 60)).astype("uint8"))
+    collection = opened(tmp_path)
+    sampler = ChipSampler(collection, survey(collection), 0, 1, CompleteSampler().draw, anywhere=True)
+    for sample in range(60):
+        assert (sampler.draw(0, sample).values["a"] == 7).any()
+        assert sampler.draw(0, sample).availability[0]

@@ -24,6 +24,7 @@ from engine.networks.lds2ae import Lds2ae
 from engine.networks.registry import build_network
 from engine.networks.segmenter import Segmenter
 from engine.networks.windows import Transformer, sincos_grid
+from engine.training.adaptation import adapt, targets
 
 ByHand = Callable[..., np.ndarray]
 BANDS = {"optical": 3, "sar": 2, "dem": 1}
@@ -394,3 +395,63 @@ def test_the_paper_s_size_has_these_parameters() -> None:
     assert sum(count for key, count in found.items() if not key.startswith("decoders.")) == expected
     decoder = 3 * block + 2 * d + 3 * (d * d + d) + d
     assert sum(count for key, count in found.items() if key.startswith("decoders.hs.")) == decoder + 63 * d + 63
+
+
+def test_what_sensors_share_is_the_mean_and_each_predicts_as_it_would_alone() -> None:
+    network = built()
+    moved(network)
+    given = {name: torch.randn(2, count, 7, 7) for name, count in BANDS.items()}
+    detail = network.detail(given, torch.tensor([[True, True, True], [True, False, True]]))
+    first = detail.unimodal
+    tokens = [first[name].features[0][0] for name in BANDS]
+    torch.testing.assert_close(detail.latents["shared"][0], sum(tokens) / 3)
+    both = (first["optical"].features[0][1] + first["dem"].features[0][1]) / 2
+    torch.testing.assert_close(detail.latents["shared"][1], both)
+    alone = network(given, torch.tensor([[False, False, True]] * 2))
+    torch.testing.assert_close(first["dem"].prediction, alone)
+
+
+def test_windows_are_cut_in_pieces_of_rows_and_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever their size, the answers are those of all windows at once."""
+    network = built()
+    given = {name: torch.randn(2, count, 9, 12) for name, count in BANDS.items()}
+    everything = torch.ones(2, 3, dtype=torch.bool)
+    expected = network(given, everything)
+    for windows in (1, 3, 5, 11):
+        monkeypatch.setattr("engine.networks.windows.PIECE", 2 * windows * 26**2)
+        torch.testing.assert_close(network(given, everything), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("window", "stride", "tile"), [(11, 1, 26), (11, 4, 74), (27, 1, 52), (51, 3, 101), (1, 1, 16), (5, 2, 36)]
+)
+def test_a_tile_holds_whole_steps_of_windows_and_four_halos(window: int, stride: int, tile: int) -> None:
+    with torch.device("meta"):
+        network = build_network("lds2ae", {"window": window, "stride": stride}, {"a": 1}, 2)
+    assert network.tile == tile
+    assert (tile - window + 1) % stride == 0
+    assert 4 * network.margin <= tile
+
+
+def test_a_window_of_one_pixel_trains_with_a_single_sample() -> None:
+    """Batch norm has nothing to norm by there and takes what it has seen before."""
+    network = built({"window": 1})
+    network.train()
+    before = {key: value.clone() for key, value in network.state_dict().items() if "running" in key}
+    given = {name: torch.randn(1, count, 1, 1) for name, count in BANDS.items()}
+    logits = network(given, torch.tensor([[True, False, False]]))
+    logits.square().sum().backward()
+    assert network.stems["optical"].bands[0].weight.grad.abs().sum() > 0
+    assert all(torch.equal(network.state_dict()[key], value) for key, value in before.items())
+
+
+def test_low_rank_matrices_reach_the_head() -> None:
+    """Whose weights begin near zero after a pre-training: without them nothing would be learned."""
+    network = built()
+    names = targets(network, network.lora_targets)
+    assert {"heads.optical", "heads.sar", "heads.dem"} <= set(names)
+    adapt(network, network.lora_targets, 4, 0)
+    given = {name: torch.rand(2, count, 5, 5) for name, count in BANDS.items()}
+    network(given, torch.ones(2, 3, dtype=torch.bool)).square().sum().backward()
+    learned = [key for key, parameter in network.named_parameters() if parameter.grad is not None]
+    assert any(key.startswith("heads.sar.lora_B") for key in learned)
