@@ -312,6 +312,8 @@ def test_a_sensor_starts_from_another_ones_weights(make_recipe: MakeRecipe, tmp_
 
 def test_a_run_of_another_task_is_no_start(make_recipe: MakeRecipe, tmp_path: Path, run_folder: Path) -> None:
     other = ["network={name: cmx_cnn, options: {size: tiny}}"]
+    with pytest.raises(RecipeError, match=r"data\.scaling differs"):
+        Training(started(make_recipe, tmp_path, run_folder, "data.scaling=range"), tmp_path / "run", accelerator="cpu")
     with pytest.raises(RecipeError, match="network differs"):
         Training(started(make_recipe, tmp_path, run_folder, *other), tmp_path / "run", accelerator="cpu")
     recipe = started(make_recipe, tmp_path, run_folder, "modalities.1.bands=[VH, VV]")

@@ -1,6 +1,6 @@
 """Training on a few labelled pixels of each class."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,12 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from engine.availability import Scenario
 from engine.data.chips import ChipSampler, side_by_side
 from engine.data.settings import DataSettings, FewSettings
 from engine.data.survey import SceneCollection, survey
 from engine.errors import SplitError
+from engine.evaluation.scenarios import evaluate
 from engine.grid import Window
 from engine.methods.scenarios import CompleteSampler
 from engine.modality import LandClass, Modality
@@ -213,3 +215,24 @@ def test_a_class_without_training_pixels_is_named(collect: Collect, truth: NDArr
         survey(collect(split=top))
     with pytest.raises(SplitError, match="no labelled pixel lies in it"):
         survey(collect(split=LEFT | {"train": [[0, 0, 1, 1]]}))
+
+
+def test_the_draw_closes_no_scene_that_is_evaluated(collect: Collect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More scenes than are kept open: the draw reads all of them before the first one is mapped."""
+    monkeypatch.setattr("engine.data.survey.OPEN_SCENES", 2)
+    collection = collect(4, per_class=3, small=3)
+    measured = survey(collection).modalities
+    collection.close()
+    fresh = SceneCollection(collection.data, collection.root, measured, CLASSES)
+
+    def first(_scenario: Scenario, inputs: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32]:
+        batch, _, rows, cols = next(iter(inputs.values())).shape
+        return np.eye(len(CLASSES), dtype=np.float32)[0][None, :, None, None] * np.ones(
+            (batch, 1, rows, cols), np.float32
+        )
+
+    found = evaluate(fresh, measured, first, "train", 16, 2)
+    drawn = fresh.drawn
+    assert drawn is not None
+    valid = int((drawn.rows > 0).sum())  # b is invalid in row 0
+    assert [score.pixels for score in found.scores] == [12, valid, valid]

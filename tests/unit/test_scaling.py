@@ -1,11 +1,15 @@
 """How a model's values are brought to a scale."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from engine.modality import BandStatistics, Modality
 from engine.networks.registry import build_network
 from engine.networks.segmenter import Segmenter
+from engine.training.recipe import read_recipe
+from engine.training.run import build_segmenter
 
 MODALITY = Modality(
     "optical",
@@ -30,3 +34,15 @@ def test_values_are_scaled_by_the_training_s_statistics(scaling: str, expected: 
     values = torch.tensor([35, 120, 51], dtype=torch.int32)[None, :, None, None].expand(1, 3, 2, 2)
     found = segmenter.normalise("optical", values)
     torch.testing.assert_close(found[0, :, 1, 0], torch.tensor(expected))
+
+
+def test_a_recipe_says_how_values_are_scaled() -> None:
+    """Statistics 0 to 200, mean 100: the middle of the range is a half, and none of the deviations away."""
+    path = Path(__file__).parents[2] / "recipes" / "synthetic.yaml"
+    modalities = [
+        Modality(name, tuple("abcd"[:count]), "float32", "", (BandStatistics(100, 20, 0, 200),) * count)
+        for name, count in (("optical", 4), ("sar", 2), ("dem", 1))
+    ]
+    for overrides, expected in (([], 0.0), (["data.scaling=range"], 0.5)):
+        segmenter = build_segmenter(read_recipe(path, overrides), modalities)
+        assert segmenter.normalise("sar", torch.full((1, 2, 1, 1), 100.0)).flatten().tolist() == [expected] * 2
