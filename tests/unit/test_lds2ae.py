@@ -455,3 +455,12 @@ def test_low_rank_matrices_reach_the_head() -> None:
     network(given, torch.ones(2, 3, dtype=torch.bool)).square().sum().backward()
     learned = [key for key, parameter in network.named_parameters() if parameter.grad is not None]
     assert any(key.startswith("heads.sar.lora_B") for key in learned)
+
+
+@pytest.mark.parametrize("bands", [1, 4, 224])
+def test_a_sensor_may_have_one_band_or_hundreds(bands: int) -> None:
+    network = built(bands={"hyperspectral": bands})
+    given = {"hyperspectral": torch.randn(2, bands, 6, 7)}
+    found = network(given, torch.ones(2, 1, dtype=torch.bool))
+    alone = network({"hyperspectral": given["hyperspectral"][:, :, 1:6, 2:7]}, torch.ones(2, 1, dtype=torch.bool))
+    torch.testing.assert_close(found[:, :, 3, 4], alone[:, :, 2, 2], rtol=1e-4, atol=1e-4)
