@@ -14,26 +14,17 @@ DATA holds zion/.
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from common import ROOT, Results, Rows, apart, run, train
-from windows import FIGURES, forest_rows, network_rows, pixels
+from common import ROOT, Results, Rows, train
+from windows import COLUMNS, FORESTS, Job, command_line, scored_forests, scored_run
 
-COLUMNS = ("data", "setting", "seed", "split", "scenario", *FIGURES)
 RESULTS = Results(ROOT / "docs" / "experiments" / "lds2ae.csv", COLUMNS)
-Job = tuple[str, str, int]
-"""Data, setting and seed."""
 NETWORK = {"window": 7, "width": 64, "depth": 4, "decoder_depth": 2, "heads": 8}
 PRETRAIN_STEPS, TUNE_STEPS, BATCH = 400, 150, 140
-SCORED = 1000
-"""Test pixels of a class."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +45,6 @@ WHOLE = {
     "no pre-training": Setting(None),
     "no pre-training, as many steps": Setting(None, tuned=PRETRAIN_STEPS + TUNE_STEPS),
 }
-FORESTS = ("forest, pixels", "forest, windows")
 SETTINGS = {
     "zion": {
         **WHOLE,
@@ -67,11 +57,11 @@ SETTINGS = {
 
 
 def recipe_of(job: Job, root: Path) -> Any:  # noqa: ANN401
-    """The recipe of one training; of a forest that of the labels it learns from."""
+    """The recipe of one training."""
     from engine.training.recipe import read_recipe
 
     data, name, seed = job
-    setting = SETTINGS[data].get(name, Setting())
+    setting = SETTINGS[data][name]
     tune = {"scenarios": "uniform", "objectives": ["cross_entropy"]}
     drop = {"name": "step", "gamma": 0.1, "step_epochs": setting.tuned - 50, "warmup": 0}
     stages = [_stage("finetune", tune, setting.tuned, drop)]
@@ -117,101 +107,16 @@ def _stage(name: str, method: dict[str, Any], steps: int, decay: dict[str, Any])
 
 def work(job: Job, root: Path, folder: Path) -> Rows:
     """Trains one setting and scores it on validation and test in every scenario."""
-    from engine.training.run import open_run
-
     data, name, seed = job
-    recipe = recipe_of(job, root)
-    known = {"data": data, "setting": name, "seed": seed}
     window = int(NETWORK["window"])
+    whole = recipe_of((data, "whole", seed), root)
     if name in FORESTS:
-        return _forests(recipe, known, window)
+        return scored_forests(job, whole, window)
     own = folder / "".join(letter if letter.isalnum() else "-" for letter in "-".join(map(str, job)))
-    train(recipe, own)
-    _, segmenter = open_run(own, "last")
-    with _scenes(recipe_of((data, "whole", seed), root)) as collection:
-        rows = []
-        for split in ("validation", "test"):
-            found = network_rows(segmenter, pixels(collection, segmenter.modalities, split, window, SCORED))
-            rows += [{**known, "split": split, **row} for row in found]
-        return rows
-
-
-def _scenes(recipe: Any) -> Any:  # noqa: ANN401
-    """A recipe's scenes, to be closed."""
-    from engine.data.survey import SceneCollection
-
-    return closing(SceneCollection(recipe.data, recipe.data.root, recipe.modality_values, recipe.class_values))
-
-
-def _forests(recipe: Any, known: dict[str, Any], window: int) -> Rows:  # noqa: ANN401
-    from engine.data.survey import survey
-
-    with _scenes(recipe) as collection:
-        modalities = survey(collection).modalities
-        names = [modality.name for modality in modalities]
-        learned = pixels(collection, modalities, "train", window, None)
-        rows = []
-        for split in ("validation", "test"):
-            drawn = pixels(collection, modalities, split, window, SCORED)
-            found = forest_rows(learned, drawn, names, known["seed"], known["setting"] == FORESTS[1])
-            rows += [{**known, "split": split, **row} for row in found]
-        return rows
-
-
-def table(figure: str) -> None:
-    """Prints a figure on the test split by setting and scenario, means over the seeds.
-
-    In brackets by how many points it is above the whole method, with 95 % intervals by Student's t over the seeds that
-    both have, each for itself.
-    """
-    import numpy as np
-
-    found: dict[tuple[str, str], dict[str, dict[int, float]]] = {}
-    for row in RESULTS.read():
-        if row["split"] == "test":
-            scenarios = found.setdefault((row["data"], row["setting"]), {})
-            scenarios.setdefault(row["scenario"], {})[int(row["seed"])] = float(row[figure])
-    for data in SETTINGS:
-        whole = found.get((data, "whole"), {})
-        print(f"\n{data}, {figure}\n\n| | seeds | " + " | ".join(whole) + " |\n" + "|---" * (len(whole) + 2) + "|")
-        for name in (*SETTINGS[data], *FORESTS):
-            own = found.get((data, name), {})
-            words = []
-            for scenario, reference in whole.items():
-                seeds = own.get(scenario, {})
-                word = f"{np.mean(list(seeds.values())):.3f}" if seeds else ""
-                above = apart(seeds, reference) if seeds and name != "whole" else ""
-                words.append(f"{word} ({above})" if above else word)
-            count = len(next(iter(own.values()), {}))
-            print(f"| {name} | {count} | " + " | ".join(words) + " |")
-
-
-def main() -> None:
-    """Does what is missing, or prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("root", type=Path, nargs="?", metavar="DATA")
-    parser.add_argument("--work", type=Path, help="where the runs lie")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--jobs", type=int, default=4, help="trainings at a time, of one thread each")
-    parser.add_argument("--only", nargs="+", default=list(SETTINGS), choices=list(SETTINGS), metavar="DATA")
-    parser.add_argument("--table", nargs="?", const=FIGURES[0], choices=FIGURES, help="print what there is")
-    arguments = parser.parse_args()
-    if arguments.table:
-        table(arguments.table)
-        return
-    if arguments.root is None or arguments.work is None:
-        parser.error("DATA and --work are needed")
-    there = {(row["data"], row["setting"], int(row["seed"])) for row in RESULTS.read()}
-    waiting: list[Job] = [
-        job
-        for seed in arguments.seeds
-        for data in arguments.only
-        for name in (*SETTINGS[data], *FORESTS)
-        if (job := (data, name, seed)) not in there
-    ]
-    doing = partial(work, root=arguments.root.resolve(), folder=arguments.work.resolve())
-    sys.exit(not run(waiting, doing, RESULTS, arguments.jobs))
+    train(recipe_of(job, root), own)
+    return scored_run(job, own, whole, window)
 
 
 if __name__ == "__main__":
-    main()
+    names = {data: (*settings, *FORESTS) for data, settings in SETTINGS.items()}
+    command_line(__doc__, RESULTS, names, work)

@@ -1,16 +1,28 @@
-"""What the experiments on windows share: pixels of a split that are scored, and forests on the same labels."""
+"""What the experiments on windows share: scored pixels, forests on the same labels, tables, a command line."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import Rows
+from common import Results, Rows, apart, run
 from numpy.typing import NDArray
 
 FIGURES = ("overall_accuracy", "average_accuracy", "kappa")
+COLUMNS = ("data", "setting", "seed", "split", "scenario", *FIGURES)
+FORESTS = ("forest, pixels", "forest, windows")
+SCORED = 1000
+"""Pixels of a class that are scored on a split."""
+
+Job = tuple[str, str, int]
+"""Data, setting and seed."""
 
 
 @dataclass(frozen=True)
@@ -126,3 +138,111 @@ def forest_rows(trained_on: Pixels, drawn: Pixels, names: Sequence[str], seed: i
         predicted = forest.predict(features(drawn, members)).astype(np.int64)
         rows.append({"scenario": scenario.label(names), **weighted(drawn.labels, predicted, drawn.counts)})
     return rows
+
+
+def scenes(recipe: Any) -> Any:  # noqa: ANN401
+    """A recipe's scenes, to be closed."""
+    from engine.data.survey import SceneCollection
+
+    return closing(SceneCollection(recipe.data, recipe.data.root, recipe.modality_values, recipe.class_values))
+
+
+def scored_run(job: Job, folder: Path, whole: Any, window: int) -> Rows:  # noqa: ANN401
+    """A run's figures on validation and test in every scenario that it knows.
+
+    Args:
+        job: What it is.
+        folder: The run.
+        whole: The recipe with all sensors.
+        window: Side of the windows.
+    """
+    from engine.training.run import open_run
+
+    _, segmenter = open_run(folder, "last")
+    with scenes(whole) as collection:
+        return _both(
+            job, lambda split: network_rows(segmenter, pixels(collection, segmenter.modalities, split, window, SCORED))
+        )
+
+
+def scored_forests(job: Job, whole: Any, window: int) -> Rows:  # noqa: ANN401
+    """Figures of forests on the labels of a recipe."""
+    from engine.data.survey import survey
+
+    with scenes(whole) as collection:
+        modalities = survey(collection).modalities
+        names = [modality.name for modality in modalities]
+        learned = pixels(collection, modalities, "train", window, None)
+
+        def rows(split: str) -> Rows:
+            drawn = pixels(collection, modalities, split, window, SCORED)
+            return forest_rows(learned, drawn, names, job[2], job[1] == FORESTS[1])
+
+        return _both(job, rows)
+
+
+def _both(job: Job, rows: Callable[[str], Rows]) -> Rows:
+    known = dict(zip(("data", "setting", "seed"), job, strict=True))
+    return [{**known, "split": split, **row} for split in ("validation", "test") for row in rows(split)]
+
+
+def table(results: Results, settings: Mapping[str, Sequence[str]], figure: str) -> None:
+    """Prints a figure on the test split by setting and scenario, means over the seeds.
+
+    In brackets by how many points it is above the first setting, with 95 % intervals by Student's t over the seeds that
+    both have, each for itself.
+    """
+    found: dict[tuple[str, str], dict[str, dict[int, float]]] = {}
+    for row in results.read():
+        if row["split"] == "test":
+            scenarios = found.setdefault((row["data"], row["setting"]), {})
+            scenarios.setdefault(row["scenario"], {})[int(row["seed"])] = float(row[figure])
+    for data, names in settings.items():
+        first = found.get((data, names[0]), {})
+        print(f"\n{data}, {figure}\n\n| | seeds | " + " | ".join(first) + " |\n" + "|---" * (len(first) + 2) + "|")
+        for name in names:
+            own = found.get((data, name), {})
+            words = []
+            for scenario, reference in first.items():
+                seeds = own.get(scenario, {})
+                word = f"{np.mean(list(seeds.values())):.3f}" if seeds else ""
+                above = apart(seeds, reference) if seeds and name != names[0] else ""
+                words.append(f"{word} ({above})" if above else word)
+            count = len(next(iter(own.values()), {}))
+            print(f"| {name} | {count} | " + " | ".join(words) + " |")
+
+
+def command_line(
+    about: str | None, results: Results, settings: Mapping[str, Sequence[str]], work: Callable[[Job, Path, Path], Rows]
+) -> None:
+    """Does what is missing, or prints the table.
+
+    Args:
+        about: What ``--help`` says.
+        results: The rows there are.
+        settings: For each data set its settings, the one first that others are compared with.
+        work: Does a job, with the data and the folder of runs.
+    """
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("root", type=Path, nargs="?", metavar="DATA")
+    parser.add_argument("--work", type=Path, help="where the runs lie")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--jobs", type=int, default=4, help="trainings at a time, of one thread each")
+    parser.add_argument("--only", nargs="+", default=list(settings), choices=list(settings), metavar="DATA")
+    parser.add_argument("--table", nargs="?", const=FIGURES[0], choices=FIGURES, help="print what there is")
+    arguments = parser.parse_args()
+    if arguments.table:
+        table(results, settings, arguments.table)
+        return
+    if arguments.root is None or arguments.work is None:
+        parser.error("DATA and --work are needed")
+    there = {(row["data"], row["setting"], int(row["seed"])) for row in results.read()}
+    waiting: list[Job] = [
+        job
+        for seed in arguments.seeds
+        for data in arguments.only
+        for name in settings[data]
+        if (job := (data, name, seed)) not in there
+    ]
+    doing = partial(work, root=arguments.root.resolve(), folder=arguments.work.resolve())
+    sys.exit(not run(waiting, doing, results, arguments.jobs))
