@@ -18,11 +18,11 @@ from engine.raster.matlab import file_of, in_memory
 
 @dataclass(frozen=True)
 class SourceSpec:
-    """A raster as it is named: ``PATH[@BANDS]``, with bands by number or name; no bands means all.
+    """A raster as it is named: ``PATH[@BANDS]``, with bands by number, range or name; no bands means all.
 
     Args:
         path: File, ``/vsi`` path, URI, subdataset, or a MATLAB file's variable (``scene.mat:cube``).
-        bands: Numbers (from 1) or names, as written.
+        bands: Numbers (from 1), ranges of numbers or names, as written.
     """
 
     path: str
@@ -101,10 +101,17 @@ class RasterSource:
 
     def _indices(self) -> tuple[int, ...]:
         if self.spec.bands:
-            return tuple(self._index(band) for band in self.spec.bands)
+            return tuple(index for band in self.spec.bands for index in self._range(band))
         alpha = rasterio.enums.ColorInterp.alpha
         kinds = self.dataset.colorinterp
         return tuple(band for band in self.dataset.indexes if kinds[band - 1] != alpha or len(kinds) == 1)
+
+    def _range(self, band: str) -> list[int]:
+        """The bands that a name, a number or a range of numbers (``1-48``) stands for."""
+        first, dash, last = band.partition("-")
+        if dash and first.isdigit() and last.isdigit() and band not in self.dataset.descriptions:
+            return [self._index(str(number)) for number in range(int(first), int(last) + 1)] or [self._index(band)]
+        return [self._index(band)]
 
     def _index(self, band: str) -> int:
         descriptions = list(self.dataset.descriptions)

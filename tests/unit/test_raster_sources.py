@@ -89,3 +89,15 @@ def test_a_vrt_of_several_data_types_is_refused_unless_bands_of_one_are_chosen(
         open_source(SourceSpec(str(path)))
     with open_source(SourceSpec(str(path), ("2",))) as source:
         assert source.dtype == "float32"
+
+
+def test_ranges_of_bands_are_taken_in_their_order(write_raster: Write) -> None:
+    """A range runs from its first to its last; a name with a dash is a name."""
+    path = write_raster("x.tif", np.zeros((6, 4, 4), "uint8"), names=["a", "1-2", "c", "d", "e", "f"])
+    with open_source(SourceSpec(str(path), ("3-5", "1"))) as source:
+        assert source.band_indices == (3, 4, 5, 1)
+    with open_source(SourceSpec(str(path), ("1-2",))) as source:
+        assert source.band_indices == (2,)
+    for wrong, message in (("4-9", "no band '7'"), ("5-3", "no band '5-3'"), ("0-2", "no band '0'")):
+        with pytest.raises(BandError, match=message):
+            open_source(SourceSpec(str(path), (wrong,)))
