@@ -281,7 +281,7 @@ class Lvpcnet(WindowNetwork):
             found = [self._answer(name, own), *(self._answer(None, one) for one in shared)]
             found += [torch.zeros_like(found[0])] * (2 - len(found))
             found += [self._answer(one, self._recreated(name, one, seen, [*shared, own], 1)) for one in others]
-            return torch.stack(found)
+            return torch.stack(found).contiguous()  # both branches must have the same strides
 
         def absent(raw: Tensor) -> Tensor:
             return torch.zeros((2 + len(others), raw.shape[0], self.classes, high, wide), device=raw.device)
