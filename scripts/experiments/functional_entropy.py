@@ -98,7 +98,7 @@ BUDGETS = {
     },
     "ombria": {"mean_fusion": MEAN_FUSION, "stars": STARS, "cmx_cnn": CMX_CNN},
 }
-"""Fixed before the first result, but for the longer trainings, which came after the others had found no rare class.
+"""Fixed before the first result, but for the longer trainings, which came when the others had found no rare class.
 
 cmx_cnn has no predictions of single sensors: its prediction term is of the inputs.
 """
