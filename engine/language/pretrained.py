@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -23,6 +24,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional
 from transformers import AutoModel, AutoTokenizer, CLIPTextModelWithProjection
+from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
 from engine.data.settings import Settings
@@ -214,13 +216,26 @@ def _tokenizer(name: str, **source: object) -> Any:  # noqa: ANN401 (transformer
 def _model(name: str, kind: type, unused: tuple[str, ...] = (), **source: object) -> Any:  # noqa: ANN401
     """A model none of whose weights were drawn at random for want of others, but for those that go ``unused``."""
     load = cast(Any, kind).from_pretrained
-    model, found = _had(name, lambda: load(name, **source, dtype=torch.float32, output_loading_info=True))
+    with _without_bars():
+        model, found = _had(name, lambda: load(name, **source, dtype=torch.float32, output_loading_info=True))
     missing = sorted(key for key in found["missing_keys"] if not key.startswith(unused))
     if missing:
         raise TextEncoderError(
             f"{name}: lacks {len(missing)} weights of a {type(model).__name__}, as {missing[0]}: it is another model"
         )
     return model.eval().requires_grad_(False)
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Keeps `transformers` from drawing a bar of its own over the command's, for a second's work."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
 
 
 def _had(name: str, load: Callable[[], _T]) -> _T:
