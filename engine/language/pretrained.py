@@ -230,12 +230,12 @@ def _model(name: str, kind: type, unused: tuple[str, ...] = (), **source: object
 def _without_bars() -> Iterator[None]:
     """Keeps `transformers` from drawing a bar of its own over the command's, for a second's work."""
     shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         if shown:
-            transformers_logging.enable_progress_bar()
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _had(name: str, load: Callable[[], _T]) -> _T:
