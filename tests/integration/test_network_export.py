@@ -110,8 +110,9 @@ def test_what_sensors_share_stands_once_in_the_model(tmp_path: Path) -> None:
     assert (tmp_path / "m.onnx").stat().st_size <= 1.05 * sum(value.numel() * 4 for value in answering)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    ("name", "count"), [(name, count) for name in NETWORKS for count in ((1, 3) if "," in name else (1, 2, 3, 4))]
+)
 def test_a_network_leaves_as_a_model_for_every_scenario(name: str, count: int, tmp_path: Path) -> None:
     trained = segmenter(name, count)
     export_model(trained, facts(name, trained), tmp_path / "m.onnx")  # which compares all scenarios
