@@ -95,6 +95,21 @@ def test_a_stage_without_labels_sees_all_of_the_scene(run: Path) -> None:
     assert "pretrain/loss/cross_entropy" not in names
 
 
+def test_chips_from_anywhere_are_others_than_labelled_ones(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    """From the same start and draws of noise: the first losses tell them apart."""
+    found = []
+    for chips in ("labelled", "anywhere", "anywhere"):
+        method = {"scenarios": "complete", "objectives": ["local_diffusion"]}
+        one = stage("pretrain", chips=chips, method=method)
+        one["schedule"] |= {"epochs": 1, "samples": 12}  # type: ignore[operator]
+        recipe = make_recipe(tmp_path, [*OVERRIDES[:-1], f"stages={json.dumps([one])}"])
+        folder = tmp_path / f"run-{len(found)}"
+        Training(recipe, folder, accelerator="cpu").run()
+        found.append((folder / "metrics.csv").read_text())
+    assert found[0] != found[1]
+    assert found[1] == found[2]
+
+
 def test_a_run_that_never_learned_the_classes_is_no_model(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     stages = [stage("pretrain", chips="anywhere", method={"scenarios": "complete", "objectives": ["local_diffusion"]})]
     stages[0]["schedule"] |= {"epochs": 1}  # type: ignore[operator]
