@@ -90,8 +90,8 @@ class LvpcnetDetail(Detail):
     recreated: Mapping[tuple[str, str], Features] = field(default_factory=dict)
 
 
-class Eye(nn.Module):
-    """What comes before and behind the layers of an encoder: stem, class token, positions."""
+class Embedding(nn.Module):
+    """What comes before the layers of an encoder: stem, class token, positions."""
 
     def __init__(self, options: LvpcnetOptions, bands: int) -> None:
         super().__init__()
@@ -120,9 +120,9 @@ class Lvpcnet(WindowNetwork):
         sizes = (options.width, options.depth, options.heads, options.ratio)
         if options.decoupled:
             self.shared = Transformer(*sizes)
-            self.shared_eyes = nn.ModuleDict({name: Eye(options, count) for name, count in bands.items()})
+            self.shared_embeddings = nn.ModuleDict({name: Embedding(options, count) for name, count in bands.items()})
             self.shared_projection = _projection(options)
-        self.eyes = nn.ModuleDict({name: Eye(options, count) for name, count in bands.items()})
+        self.embeddings = nn.ModuleDict({name: Embedding(options, count) for name, count in bands.items()})
         self.specific = nn.ModuleDict({name: Transformer(*sizes) for name in bands})
         self.projections = nn.ModuleDict({name: _projection(options) for name in bands})
         self.heads = nn.ModuleDict({name: nn.Linear(options.width, classes, bias=False) for name in bands})
@@ -210,13 +210,17 @@ class Lvpcnet(WindowNetwork):
 
     def _shared(self, name: str, values: Tensor, batch: int) -> Tensor:
         """What all sensors share, in one of them: ``[B, d, h, w]`` of ``[B, C, H, W]`` (Eq. 2)."""
-        eye = cast(Eye, self.shared_eyes[name])
-        return self.over_windows(eye.stem, values, lambda windows: self.shared.first(eye.tokens(windows)), batch)
+        embedding = cast(Embedding, self.shared_embeddings[name])
+        return self.over_windows(
+            embedding.stem, values, lambda windows: self.shared.first(embedding.tokens(windows)), batch
+        )
 
     def _own(self, name: str, values: Tensor, batch: int) -> Tensor:
         """What is a sensor's own: ``[B, d, h, w]`` of ``[B, C, H, W]`` (Eq. 2)."""
-        eye, encoder = cast(Eye, self.eyes[name]), cast(Transformer, self.specific[name])
-        return self.over_windows(eye.stem, values, lambda windows: encoder.first(eye.tokens(windows)), batch)
+        embedding, encoder = cast(Embedding, self.embeddings[name]), cast(Transformer, self.specific[name])
+        return self.over_windows(
+            embedding.stem, values, lambda windows: encoder.first(embedding.tokens(windows)), batch
+        )
 
     def _recreated(self, source: str, missing: str, values: Tensor, tokens: Sequence[Tensor], batch: int) -> Tensor:
         """What would be a missing sensor's own, ``[B, d, h, w]``.
@@ -231,13 +235,13 @@ class Lvpcnet(WindowNetwork):
         if self.options.compensation == "reconstruction":
             both = torch.cat(list(tokens), dim=1).movedim(1, -1)
             return self.get_submodule(f"reconstructions.{source}.{missing}")(both).movedim(-1, 1)
-        eye, encoder = cast(Eye, self.eyes[missing]), cast(Transformer, self.specific[missing])
+        embedding, encoder = cast(Embedding, self.embeddings[missing]), cast(Transformer, self.specific[missing])
         match = self.get_submodule(f"matches.{source}.{missing}")
         prompts = self.get_parameter(f"prompts.{source}.{missing}")
         return self.over_windows(
-            nn.Sequential(match, eye.stem),
+            nn.Sequential(match, embedding.stem),
             values,
-            lambda windows: encoder.first(eye.tokens(windows), prompts),
+            lambda windows: encoder.first(embedding.tokens(windows), prompts),
             batch,
         )
 

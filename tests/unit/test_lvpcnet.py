@@ -75,9 +75,11 @@ def test_every_scenario_is_answered_by_one_head(
     heads = [*([network.shared_head] if decoupled else []), *network.heads.values()]
     weight, bias = np.concatenate([array(head.weight) for head in heads], axis=1), array(network.bias)
 
-    def seen(eye: torch.nn.Module, encoder: torch.nn.Module, window: np.ndarray, prompts: object = None) -> np.ndarray:
-        tokens = stem_by_hand(eye.stem, window) + array(eye.positions)
-        return transformer_by_hand(encoder, np.concatenate([array(eye.token)[None], tokens]), 4, prompts)[0]
+    def seen(
+        embedding: torch.nn.Module, encoder: torch.nn.Module, window: np.ndarray, prompts: object = None
+    ) -> np.ndarray:
+        tokens = stem_by_hand(embedding.stem, window) + array(embedding.positions)
+        return transformer_by_hand(encoder, np.concatenate([array(embedding.token)[None], tokens]), 4, prompts)[0]
 
     for members in ([True, True, True], [True, False, True], [False, True, False]):
         found = network(given, torch.tensor([members]))[0]
@@ -86,19 +88,19 @@ def test_every_scenario_is_answered_by_one_head(
             windows = {name: array(given[name][0, :, row - 1 : row + 2, col - 1 : col + 2]) for name in BANDS}
             slots = []
             if decoupled:
-                shared = [seen(network.shared_eyes[name], network.shared, windows[name]) for name in there]
+                shared = [seen(network.shared_embeddings[name], network.shared, windows[name]) for name in there]
                 slots.append(np.mean(shared, axis=0))
             for name in BANDS:
-                eye, encoder = network.eyes[name], network.specific[name]
+                embedding, encoder = network.embeddings[name], network.specific[name]
                 if name in there:
-                    slots.append(seen(eye, encoder, windows[name]))
+                    slots.append(seen(embedding, encoder, windows[name]))
                     continue
                 recreated = []
                 for source in there:
                     match = network.matches[source][name]
                     matched = np.einsum("oc,chw->ohw", array(match.weight)[:, :, 0, 0], windows[source])
                     matched = matched + array(match.bias)[:, None, None]
-                    recreated.append(seen(eye, encoder, matched, array(network.prompts[source][name])))
+                    recreated.append(seen(embedding, encoder, matched, array(network.prompts[source][name])))
                 slots.append(np.mean(recreated, axis=0))
             expected = weight @ np.concatenate(slots) + bias
             np.testing.assert_allclose(array(found[:, row, col]), expected, rtol=1e-4, atol=1e-4)
