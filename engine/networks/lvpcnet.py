@@ -253,7 +253,7 @@ class Lvpcnet(WindowNetwork):
     def scenario_logits(self, inputs: Inputs, availability: Tensor, normalise: Normalise) -> Tensor:
         """See :meth:`Network.scenario_logits`.
 
-        A missing sensor's encoder runs on the available ones; its stem and shared encoder on none.
+        A missing sensor's own encoder, with its stem, runs on what the available ones see; all else of it is skipped.
         """
         there = dict(zip(self.names, availability.unbind(), strict=True))
         count = availability.sum()
