@@ -56,7 +56,7 @@ class Modality:
     def fill(self) -> NDArray[np.generic]:
         """Per band, the value of an invalid pixel ``[C]``: the training mean, representable in ``dtype``.
 
-        The network normalises it to zero (to within half a unit for whole numbers).
+        Under the standard scaling the network normalises it to zero (to within half a unit for whole numbers).
         """
         means = np.array([band.mean for band in self.statistics], dtype=np.float64)
         if np.issubdtype(self.dtype, np.integer):

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from common import ROOT, Results, Rows, train
-from windows import COLUMNS, FORESTS, Job, command_line, scored_forests, scored_run
+from common import ROOT, Results
+from windows import COLUMNS, WHOLE, Job, command_line, with_one_sensor
 
 RESULTS = Results(ROOT / "docs" / "experiments" / "lds2ae.csv", COLUMNS)
 NETWORK = {"window": 7, "width": 64, "depth": 4, "decoder_depth": 2, "heads": 8}
@@ -37,8 +37,8 @@ class Setting:
     tuned: int = TUNE_STEPS
 
 
-WHOLE = {
-    "whole": Setting(),
+VARIANTS = {
+    WHOLE: Setting(),
     "windows of the scene": Setting(chips="anywhere"),
     "no cross-modal term": Setting({"cross": 0}),
     "no diffusion": Setting({"noise": False}),
@@ -47,11 +47,11 @@ WHOLE = {
 }
 SETTINGS = {
     "zion": {
-        **WHOLE,
+        **VARIANTS,
         **{f"{name} alone": Setting(alone=name) for name in ("optical", "dem")},
         **{f"{share:.0%} hidden": Setting({"mask_ratio": share}) for share in (0.5, 0.9)},
     },
-    "zion-three": {**WHOLE, **{f"{name} alone": Setting(alone=name) for name in ("rgb", "nir", "dem")}},
+    "zion-three": {**VARIANTS, **{f"{name} alone": Setting(alone=name) for name in ("rgb", "nir", "dem")}},
 }
 """Fixed before the first result."""
 
@@ -81,12 +81,7 @@ def recipe_of(job: Job, root: Path) -> Any:  # noqa: ANN401
         "stages": stages,
     }
     if setting.alone is not None:
-        recipe = read_recipe(path)
-        modality = next(item for item in recipe.modalities if item.name == setting.alone)
-        scene = recipe.data.scenes[0].model_copy(
-            update={"sources": {modality.name: recipe.data.scenes[0].sources[modality.name]}}
-        )
-        overrides |= {"modalities": [modality.model_dump(mode="json")], "data.scenes": [scene.model_dump(mode="json")]}
+        overrides |= with_one_sensor(path, setting.alone)
     return read_recipe(path, [f"{key}={json.dumps(value)}" for key, value in overrides.items()])
 
 
@@ -105,18 +100,5 @@ def _stage(name: str, method: dict[str, Any], steps: int, decay: dict[str, Any])
     return {"name": name, "method": method, "schedule": schedule}
 
 
-def work(job: Job, root: Path, folder: Path) -> Rows:
-    """Trains one setting and scores it on validation and test in every scenario."""
-    data, name, seed = job
-    window = int(NETWORK["window"])
-    whole = recipe_of((data, "whole", seed), root)
-    if name in FORESTS:
-        return scored_forests(job, whole, window)
-    own = folder / "".join(letter if letter.isalnum() else "-" for letter in "-".join(map(str, job)))
-    train(recipe_of(job, root), own)
-    return scored_run(job, own, whole, window)
-
-
 if __name__ == "__main__":
-    names = {data: (*settings, *FORESTS) for data, settings in SETTINGS.items()}
-    command_line(__doc__, RESULTS, names, work)
+    command_line(__doc__, RESULTS, SETTINGS, recipe_of, int(NETWORK["window"]))

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from common import ROOT, Results, Rows, train
-from windows import COLUMNS, FORESTS, Job, command_line, scored_forests, scored_run
+from common import ROOT, Results
+from windows import COLUMNS, WHOLE, Job, command_line, with_one_sensor
 
 RESULTS = Results(ROOT / "docs" / "experiments" / "lvpcnet.csv", COLUMNS)
 NETWORK = {"window": 7, "width": 64, "depth": 4, "heads": 8}
@@ -38,7 +38,7 @@ class Setting:
 
 
 VARIANTS = {
-    "whole": Setting(),
+    WHOLE: Setting(),
     "no prompts (vp1)": Setting({"compensation": "none"}, ()),
     "reconstruction (vp2)": Setting({"compensation": "reconstruction"}, ("reconstructions.*",)),
     "prompts alone": Setting(trainable=("prompts.*",)),
@@ -78,10 +78,7 @@ def recipe_of(job: Job, root: Path) -> Any:  # noqa: ANN401
         "stages": stages,
     }
     if setting.alone is not None:
-        modality = next(item for item in modalities if item.name == setting.alone)
-        (scene,) = read_recipe(path).data.scenes
-        scene = scene.model_copy(update={"sources": {modality.name: scene.sources[modality.name]}})
-        overrides |= {"modalities": [modality.model_dump(mode="json")], "data.scenes": [scene.model_dump(mode="json")]}
+        overrides |= with_one_sensor(path, setting.alone)
     return read_recipe(path, [f"{key}={json.dumps(value)}" for key, value in overrides.items()])
 
 
@@ -100,18 +97,5 @@ def _stage(name: str, objectives: list[Any], scenarios: str, steps: int) -> dict
     return {"name": name, "method": {"scenarios": scenarios, "objectives": objectives}, "schedule": schedule}
 
 
-def work(job: Job, root: Path, folder: Path) -> Rows:
-    """Trains one setting and scores it on validation and test in every scenario."""
-    data, name, seed = job
-    window = NETWORK["window"]
-    whole = recipe_of((data, "whole", seed), root)
-    if name in FORESTS:
-        return scored_forests(job, whole, window)
-    own = folder / "".join(letter if letter.isalnum() else "-" for letter in "-".join(map(str, job)))
-    train(recipe_of(job, root), own)
-    return scored_run(job, own, whole, window)
-
-
 if __name__ == "__main__":
-    names = {data: (*settings, *FORESTS) for data, settings in SETTINGS.items()}
-    command_line(__doc__, RESULTS, names, work)
+    command_line(__doc__, RESULTS, SETTINGS, recipe_of, int(NETWORK["window"]))

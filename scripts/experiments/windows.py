@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import Results, Rows, apart, run
+from common import Results, Rows, apart, run, train
 from numpy.typing import NDArray
 
 FIGURES = ("overall_accuracy", "average_accuracy", "kappa")
@@ -21,8 +21,14 @@ FORESTS = ("forest, pixels", "forest, windows")
 SCORED = 1000
 """Pixels of a class that are scored on a split."""
 
+WHOLE = "whole"
+"""The setting that others are compared with: the whole method."""
+
 Job = tuple[str, str, int]
 """Data, setting and seed."""
+
+RecipeOf = Callable[[Job, Path], Any]
+"""The recipe of a training, by the folder of the data."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +153,28 @@ def scenes(recipe: Any) -> Any:  # noqa: ANN401
     return closing(SceneCollection(recipe.data, recipe.data.root, recipe.modality_values, recipe.class_values))
 
 
+def done(job: Job, root: Path, folder: Path, recipe_of: RecipeOf, window: int) -> Rows:
+    """Trains one setting, or grows its forests, and scores it on validation and test in every scenario."""
+    data, name, seed = job
+    whole = recipe_of((data, WHOLE, seed), root)
+    if name in FORESTS:
+        return scored_forests(job, whole, window)
+    own = folder / "".join(letter if letter.isalnum() else "-" for letter in "-".join(map(str, job)))
+    train(recipe_of(job, root), own)
+    return scored_run(job, own, whole, window)
+
+
+def with_one_sensor(path: Path, name: str) -> dict[str, Any]:
+    """What is to be replaced in a recipe so that it has one of its sensors alone."""
+    from engine.training.recipe import read_recipe
+
+    recipe = read_recipe(path)
+    modality = next(item for item in recipe.modalities if item.name == name)
+    (scene,) = recipe.data.scenes
+    scene = scene.model_copy(update={"sources": {name: scene.sources[name]}})
+    return {"modalities": [modality.model_dump(mode="json")], "data.scenes": [scene.model_dump(mode="json")]}
+
+
 def scored_run(job: Job, folder: Path, whole: Any, window: int) -> Rows:  # noqa: ANN401
     """A run's figures on validation and test in every scenario that it knows.
 
@@ -213,16 +241,18 @@ def table(results: Results, settings: Mapping[str, Sequence[str]], figure: str) 
 
 
 def command_line(
-    about: str | None, results: Results, settings: Mapping[str, Sequence[str]], work: Callable[[Job, Path, Path], Rows]
+    about: str | None, results: Results, trainings: Mapping[str, Sequence[str]], recipe_of: RecipeOf, window: int
 ) -> None:
     """Does what is missing, or prints the table.
 
     Args:
         about: What ``--help`` says.
         results: The rows there are.
-        settings: For each data set its settings, the one first that others are compared with.
-        work: Does a job, with the data and the folder of runs.
+        trainings: For each data set its settings, the whole method first; forests come behind them.
+        recipe_of: Gives the recipe of a training.
+        window: Side of the windows.
     """
+    settings = {data: (*names, *FORESTS) for data, names in trainings.items()}
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path, nargs="?", metavar="DATA")
     parser.add_argument("--work", type=Path, help="where the runs lie")
@@ -244,5 +274,6 @@ def command_line(
         for name in settings[data]
         if (job := (data, name, seed)) not in there
     ]
-    doing = partial(work, root=arguments.root.resolve(), folder=arguments.work.resolve())
+    places = {"root": arguments.root.resolve(), "folder": arguments.work.resolve()}
+    doing = partial(done, **places, recipe_of=recipe_of, window=window)
     sys.exit(not run(waiting, doing, results, arguments.jobs))
