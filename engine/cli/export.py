@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import click
@@ -57,7 +58,8 @@ def command(
         checkpoint,
         overrides,
         lambda tile, halo, score, seam: console.print(
-            f"tile {tile}, halo {halo}: validation mIoU {score:.4f}, seams {seam:.2f}"
+            f"tile {tile}, halo {halo}: validation mIoU {score:.4f}"
+            + (f", seams {seam:.2f}" if math.isfinite(seam) else "")
         ),
     )
     click.echo(f"{output}: tile {metadata.tile}, halo {metadata.halo}, {output.stat().st_size / 1e6:.1f} MB")
