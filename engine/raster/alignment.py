@@ -151,6 +151,38 @@ def fits(found: str, wanted: str) -> bool:
     return bool(np.can_cast(found, wanted, "safe")) or rounded
 
 
+class _Bands:
+    """Some bands of a dataset, and what says where they are valid.
+
+    That is found once: rasterio goes through all bands of a file whenever one of its lists is asked for.
+    """
+
+    def __init__(self, dataset: rasterio.DatasetReader, indices: Sequence[int]) -> None:
+        self.dataset, self.indices = dataset, list(indices)
+        every, numbers = dataset.mask_flag_enums, dataset.nodatavals
+        flags = [every[band - 1] for band in indices]
+        warped = isinstance(dataset, WarpedVRT)
+        self.all_valid = all(MaskFlags.all_valid in flag for flag in flags)
+        self.alpha = self.nodata = None
+        if warped and all(MaskFlags.alpha in flag for flag in flags):
+            self.alpha = dataset.colorinterp.index(ColorInterp.alpha) + 1
+        elif warped and all(flag == [MaskFlags.nodata] for flag in flags):
+            self.nodata = np.array([numbers[band - 1] for band in indices])[:, None, None]
+
+    def read(self, area: RasterioWindow) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+        """Values and validity; what is warped is read once, since GDAL may warp again for its masks."""
+        if self.alpha is not None and not self.all_valid:
+            *values, opaque = self.dataset.read([*self.indices, self.alpha], window=area)
+            return np.stack(values), opaque > 0
+        found = self.dataset.read(self.indices, window=area)
+        if self.all_valid:
+            return found, np.ones(found.shape[1:], dtype=bool)
+        if self.nodata is not None:
+            with np.errstate(invalid="ignore"):
+                return found, ((found != self.nodata) & ~(np.isnan(self.nodata) & np.isnan(found))).all(axis=0)
+        return found, (self.dataset.read_masks(self.indices, window=area) > 0).all(axis=0)
+
+
 class _AlignedSource:
     """One source on a grid: read directly where it lies on the grid's pixels, else warped."""
 
@@ -162,6 +194,7 @@ class _AlignedSource:
             turns = _turns(self.source.grid, grid)
             self.offset = grid.offset_of(self.source.grid.moved(turns[0])) if len(turns) == 1 else None
             self.warped = [] if self.offset is not None else [self._warp(resampling, turn) for turn in turns]
+            self.bands = [_Bands(dataset, self.source.band_indices) for dataset in self.warped or [self.source.dataset]]
         except BaseException:
             self.source.close()
             raise
@@ -204,20 +237,17 @@ class _AlignedSource:
         return Block(values, valid)
 
     def _read(self, window: Window) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-        first, *others = self.warped or [self.source.dataset]
+        first, *others = self.bands
         values, valid = self._read_one(first, window)
         for other in others:
             more, there = self._read_one(other, window)
             values, valid = np.where(valid, values, more), valid | there
         return values, valid
 
-    def _read_one(
-        self, dataset: rasterio.DatasetReader, window: Window
-    ) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-        bands = list(self.source.band_indices)
+    def _read_one(self, bands: _Bands, window: Window) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
         area = RasterioWindow(window.col, window.row, window.width, window.height)
         try:
-            values, valid = self._values(dataset, bands, area)
+            values, valid = bands.read(area)
         except GdalError as error:
             raise RasterReadError(
                 f"{self.source.spec.path}: cannot be read at rows {window.row}-{window.end_row - 1}, columns "
@@ -226,28 +256,6 @@ class _AlignedSource:
         if np.issubdtype(values.dtype, np.floating):
             valid = valid & np.isfinite(values).all(axis=0)
         return values, valid
-
-    @staticmethod
-    def _values(
-        dataset: rasterio.DatasetReader, bands: list[int], area: RasterioWindow
-    ) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-        """Values and validity; what is warped is read once, since GDAL may warp again for its masks."""
-        flags = [dataset.mask_flag_enums[band - 1] for band in bands]
-        if all(MaskFlags.all_valid in flag for flag in flags):
-            values = dataset.read(bands, window=area)
-            return values, np.ones(values.shape[1:], dtype=bool)
-        if isinstance(dataset, WarpedVRT):
-            if all(MaskFlags.alpha in flag for flag in flags):
-                alpha = dataset.colorinterp.index(ColorInterp.alpha) + 1
-                *values, opaque = dataset.read([*bands, alpha], window=area)
-                return np.stack(values), opaque > 0
-            if all(flag == [MaskFlags.nodata] for flag in flags):
-                values = dataset.read(bands, window=area)
-                gone = np.array([dataset.nodatavals[band - 1] for band in bands])[:, None, None]
-                with np.errstate(invalid="ignore"):
-                    return values, ((values != gone) & ~(np.isnan(gone) & np.isnan(values))).all(axis=0)
-        values = dataset.read(bands, window=area)
-        return values, (dataset.read_masks(bands, window=area) > 0).all(axis=0)
 
     def close(self) -> None:
         for warped in self.warped:

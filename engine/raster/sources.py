@@ -126,7 +126,8 @@ class RasterSource:
         )
 
     def _dtype(self) -> str:
-        found = {str(self.dataset.dtypes[band - 1]) for band in self.band_indices}
+        kinds = self.dataset.dtypes
+        found = {str(kinds[band - 1]) for band in self.band_indices}
         if len(found) > 1:
             raise BandError(f"{self.spec}: its bands have several data types: {', '.join(sorted(found))}")
         return found.pop()
