@@ -28,6 +28,9 @@ ScenarioDraw = Callable[[np.random.Generator, np.random.Generator, Scenario], Sc
 TRIES = 50
 """How often a chip from anywhere is drawn anew where no sensor saw anything."""
 
+KEPT_BYTES = 2**28
+"""How much of the chips around few labels is kept after they were read, by each process that draws."""
+
 _Value = TypeVar("_Value", bound=np.generic)
 
 
@@ -91,6 +94,9 @@ class ChipSampler:
         counts = survey.cells.counts.astype(np.float64)
         self._cells = np.cumsum(counts / counts.sum(axis=0), axis=0)
         self._areas = _areas(collection) if anywhere else None
+        self._kept: dict[tuple[int, Window], Patch] = {}
+        bands = sum(len(modality.bands) * np.dtype(modality.dtype).itemsize for modality in self.modalities)
+        self._room = KEPT_BYTES // (bands * data.chip**2) if data.few is not None else 0
 
     def window(self, rng: np.random.Generator) -> tuple[int, Window]:
         """A scene and a chip's place in it: around a pixel of a cell that has a class drawn by its weight."""
@@ -128,8 +134,13 @@ class ChipSampler:
     def _read(self, rng: np.random.Generator) -> Patch:
         """A chip around a labelled pixel; or from anywhere, if it can be where a sensor saw anything."""
         if self._areas is None:
-            scene, window = self.window(rng)
-            return self.collection[scene].read(window, "train")
+            place = scene, window = self.window(rng)
+            if place in self._kept:
+                return self._kept[place]
+            patch = self.collection[scene].read(window, "train")
+            if len(self._kept) < self._room:
+                self._kept[place] = patch
+            return patch
         for _ in range(TRIES):
             scene, window = self._anywhere(rng, self._areas)
             patch = self.collection[scene].read(window, "train")

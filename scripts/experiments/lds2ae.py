@@ -1,15 +1,16 @@
-"""LDS2AE on Zion, 40 labels a class: does it beat its single-sensor variant, and does its cross-modal term add to it?
+"""LDS2AE, 40 labels a class: does it beat its single-sensor variant, and does its cross-modal term add to it?
 
-Two sensors (Landsat, elevation) and three (visible, near infrared, elevation), blocks apart. Each seed draws its own
-labels, the same for all settings: the whole method, what the paper's table 3 leaves out, no pre-training, pre-training
-on windows of the whole scene, other shares of hidden patches (figure 6), each sensor alone (the paper's DMAE), and
+Zion with two sensors (Landsat, elevation) and three (visible, near infrared, elevation), blocks apart, and single
+pixels of Houston 2013, polygons apart, where no patch can be hidden. Each seed draws its own labels (and polygons),
+the same for all settings: the whole method, what the paper's table 3 leaves out, no pre-training, pre-training on
+windows of the whole scene, other shares of hidden patches (figure 6), each sensor alone (the paper's DMAE), and
 random forests on the same labels, one for each scenario, on pixels and on windows. Overall and average accuracy and
 kappa come from up to so many test pixels of each class, the same for all, weighted by the classes' sizes:
 
     python scripts/experiments/lds2ae.py DATA --work FOLDER [--seeds 0 1 2 3 4] [--jobs 4] [--only zion]
     python scripts/experiments/lds2ae.py --table [overall_accuracy]
 
-DATA holds zion/.
+DATA holds zion/ and houston2013/.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from common import ROOT, Results
-from windows import COLUMNS, WHOLE, Job, command_line, with_one_sensor
+from houston2013 import write_rasters
+from windows import COLUMNS, FORESTS, WHOLE, Job, command_line, schedule, with_one_sensor
 
+HOUSTON = "houston2013"
 RESULTS = Results(ROOT / "docs" / "experiments" / "lds2ae.csv", COLUMNS)
 NETWORK = {"window": 7, "width": 64, "depth": 4, "decoder_depth": 2, "heads": 8}
-PRETRAIN_STEPS, TUNE_STEPS, BATCH = 400, 150, 140
+PRETRAIN_STEPS, TUNE_STEPS, DECAY = 400, 150, 1e-4
 
 
 @dataclass(frozen=True)
@@ -52,53 +55,58 @@ SETTINGS = {
         **{f"{share:.0%} hidden": Setting({"mask_ratio": share}) for share in (0.5, 0.9)},
     },
     "zion-three": {**VARIANTS, **{f"{name} alone": Setting(alone=name) for name in ("rgb", "nir", "dem")}},
+    HOUSTON: {
+        **{name: VARIANTS[name] for name in (WHOLE, "no cross-modal term", "no pre-training")},
+        **{f"{name} alone": Setting(alone=name) for name in ("hyperspectral", "lidar")},
+    },
 }
 """Fixed before the first result."""
 
 
-def recipe_of(job: Job, root: Path) -> Any:  # noqa: ANN401
+def start(job: Job, root: Path, work: Path) -> tuple[Path, dict[str, Any], int]:
+    """The recipe that a training begins with, what is other in all of one data set, and the windows of a step.
+
+    A step, which is an epoch, sees half as many windows as there are labels.
+    """
+    from engine.training.recipe import read_recipe
+
+    data, _, seed = job
+    path = ROOT / "recipes" / "lds2ae" / f"{data}.yaml"
+    batch = 20 * len(read_recipe(path).classes)
+    overrides = {"seed": seed, "data.few.seed": seed}
+    if data == HOUSTON:
+        if not (work / data / "labels.tif").exists():
+            write_rasters(root, work / data)
+        own = {"data.root": str(work / data), "data.split.seed": seed, "network.options": {**NETWORK, "window": 1}}
+    else:
+        window = NETWORK["window"]
+        own = {"data.root": str(root), "data.chip": window, "data.zoom": window - 2, "network.options": NETWORK}
+    return path, {**overrides, **own}, batch
+
+
+def recipe_of(job: Job, root: Path, work: Path) -> Any:  # noqa: ANN401
     """The recipe of one training."""
     from engine.training.recipe import read_recipe
 
-    data, name, seed = job
-    setting = SETTINGS[data][name]
+    setting = SETTINGS[job[0]][job[1]]
+    path, overrides, batch = start(job, root, work)
     tune = {"scenarios": "uniform", "objectives": ["cross_entropy"]}
     drop = {"name": "step", "gamma": 0.1, "step_epochs": setting.tuned - 50, "warmup": 0}
-    stages = [_stage("finetune", tune, setting.tuned, drop)]
+    stages: list[dict[str, Any]] = [
+        {"name": "finetune", "method": tune, "schedule": schedule(setting.tuned, batch, drop, DECAY)}
+    ]
     if setting.diffusion is not None:
         objective = {"name": "local_diffusion", "options": setting.diffusion}
         method = {"scenarios": "complete", "objectives": [objective]}
-        first = _stage("pretrain", method, PRETRAIN_STEPS, {"name": "cosine", "warmup": 0}) | {"chips": setting.chips}
-        stages.insert(0, first)
-    path = ROOT / "recipes" / "lds2ae" / f"{data}.yaml"
-    overrides = {
-        "seed": seed,
-        "data.root": str(root),
-        "data.few.seed": seed,
-        "data.chip": NETWORK["window"],
-        "data.zoom": NETWORK["window"] - 2,
-        "network.options": NETWORK,
-        "stages": stages,
-    }
+        cosine = {"name": "cosine", "warmup": 0}
+        steps = schedule(PRETRAIN_STEPS, batch, cosine, DECAY)
+        stages.insert(0, {"name": "pretrain", "method": method, "schedule": steps, "chips": setting.chips})
+    overrides["stages"] = stages
     if setting.alone is not None:
         overrides |= with_one_sensor(path, setting.alone)
     return read_recipe(path, [f"{key}={json.dumps(value)}" for key, value in overrides.items()])
 
 
-def _stage(name: str, method: dict[str, Any], steps: int, decay: dict[str, Any]) -> dict[str, Any]:
-    """Each step an epoch, of half as many windows as there are labels."""
-    schedule = {
-        "epochs": steps,
-        "samples": BATCH,
-        "batch": BATCH,
-        "validate_every": None,
-        "clip": None,
-        "checkpoint_every": 100,
-        "optimizer": {"name": "adam", "learning_rate": 1e-3, "weight_decay": 1e-4},
-        "decay": decay,
-    }
-    return {"name": name, "method": method, "schedule": schedule}
-
-
 if __name__ == "__main__":
-    command_line(__doc__, RESULTS, SETTINGS, recipe_of, int(NETWORK["window"]))
+    forests = {data: FORESTS[: 1 if data == HOUSTON else 2] for data in SETTINGS}
+    command_line(__doc__, RESULTS, {data: (*SETTINGS[data], *forests[data]) for data in SETTINGS}, recipe_of)

@@ -1,14 +1,15 @@
-"""LVPCnet on Zion, 40 labels a class: does it beat a sensor's own model where others are missing? Does language help?
+"""LVPCnet, 40 labels a class: does it beat a sensor's own model where others are missing? Does language help?
 
-Two sensors (Landsat, elevation) and three (visible, near infrared, elevation), blocks apart; labels, scored pixels and
-forests are those of lds2ae.py. Against the whole method: no prompts (vp1 of the paper's table 3), a reconstruction
-network in their place (vp2), prompts with frozen convolutions, no language (v1 of figure 7), nothing shared (vf), each
-sensor alone. Texts by the sentence encoder of the extra `language`:
+Zion with two sensors (Landsat, elevation) and three (visible, near infrared, elevation), and single pixels of Houston
+2013; labels and scored pixels are those of lds2ae.py, whose whole method and forests the table shows too. Against the
+whole method: no prompts (vp1 of the paper's table 3), a reconstruction network in their place (vp2), prompts with
+frozen convolutions, no language (v1 of figure 7), nothing shared (vf), each sensor alone. Texts by the sentence
+encoder of the extra `language`:
 
     python scripts/experiments/lvpcnet.py DATA --work FOLDER [--seeds 0 1 2 3 4] [--jobs 4] [--only zion]
     python scripts/experiments/lvpcnet.py --table [overall_accuracy]
 
-DATA holds zion/.
+DATA holds zion/ and houston2013/.
 """
 
 from __future__ import annotations
@@ -19,12 +20,17 @@ from pathlib import Path
 from typing import Any
 
 from common import ROOT, Results
-from windows import COLUMNS, WHOLE, Job, command_line, with_one_sensor
+from lds2ae import HOUSTON, start
+from lds2ae import RESULTS as LDS2AE
+from windows import COLUMNS, FORESTS, WHOLE, Job, command_line, schedule, with_one_sensor
 
 RESULTS = Results(ROOT / "docs" / "experiments" / "lvpcnet.csv", COLUMNS)
-NETWORK = {"window": 7, "width": 64, "depth": 4, "heads": 8}
-DECOUPLE_STEPS, COMPENSATE_STEPS, BATCH = 300, 200, 140
-SENSORS = {"optical": "optical", "rgb": "optical", "nir": "optical", "dem": "elevation"}
+DECOUPLE_STEPS, COMPENSATE_STEPS = 300, 200
+SENSORS = {
+    "zion": {"optical": "optical", "dem": "elevation"},
+    "zion-three": {"rgb": "optical", "nir": "optical", "dem": "elevation"},
+    HOUSTON: {"hyperspectral": "hyperspectral", "lidar": "elevation"},
+}
 
 
 @dataclass(frozen=True)
@@ -46,56 +52,54 @@ VARIANTS = {
     "nothing shared (vf)": Setting({"decoupled": False}),
 }
 SETTINGS = {
-    data: {**VARIANTS, **{f"{name} alone": Setting({"compensation": "none"}, (), alone=name) for name in names}}
-    for data, names in {"zion": ("optical", "dem"), "zion-three": ("rgb", "nir", "dem")}.items()
+    data: {**VARIANTS, **{f"{name} alone": Setting({"compensation": "none"}, (), alone=name) for name in sensors}}
+    for data, sensors in SENSORS.items()
 }
 """Fixed before the first result."""
 
 
-def recipe_of(job: Job, root: Path) -> Any:  # noqa: ANN401
+def recipe_of(job: Job, root: Path, work: Path) -> Any:  # noqa: ANN401
     """The recipe of one training."""
     from engine.training.recipe import read_recipe
 
-    data, name, seed = job
+    data, name, _ = job
     setting = SETTINGS[data][name]
-    path = ROOT / "recipes" / "lds2ae" / f"{data}.yaml"
-    modalities = read_recipe(path).modalities
-    names = [item.name for item in modalities] if setting.alone is None else [setting.alone]
-    language = {"legend": "zion", "encoder": "minilm", "sensors": {name: SENSORS[name] for name in names}}
+    path, overrides, batch = start(job, root, work)
+    names = [item.name for item in read_recipe(path).modalities] if setting.alone is None else [setting.alone]
+    legend = HOUSTON if data == HOUSTON else "zion"
+    kinds = {name: SENSORS[data][name] for name in names}
+    language = {"legend": legend, "encoder": "minilm", "sensors": kinds}
     first = {"name": "language_decoupling", "options": language} if setting.language else "domain_decoupling"
-    stages = [_stage("decouple", ["cross_entropy", first], "complete", DECOUPLE_STEPS)]
+    cosine = {"name": "cosine", "warmup": 0}
+    stages: list[dict[str, Any]] = [
+        {
+            "name": "decouple",
+            "method": {"scenarios": "complete", "objectives": ["cross_entropy", first]},
+            "schedule": schedule(DECOUPLE_STEPS, batch, cosine),
+        }
+    ]
     if setting.trainable:
         second = [{"name": "language_compensation", "options": language}] if setting.language else []
-        stage = _stage("compensate", ["cross_entropy", *second], "uniform", COMPENSATE_STEPS)
-        stages.append({**stage, "trainable": setting.trainable})
-    overrides = {
-        "seed": seed,
-        "data.root": str(root),
-        "data.few.seed": seed,
-        "data.chip": NETWORK["window"],
-        "data.zoom": NETWORK["window"] - 2,
-        "network": {"name": "lvpcnet", "options": {**NETWORK, **setting.network}},
-        "stages": stages,
-    }
+        stages.append(
+            {
+                "name": "compensate",
+                "method": {"scenarios": "uniform", "objectives": ["cross_entropy", *second]},
+                "schedule": schedule(COMPENSATE_STEPS, batch, cosine),
+                "trainable": setting.trainable,
+            }
+        )
+    options = {**overrides.pop("network.options"), **setting.network}
+    del options["decoder_depth"]
+    overrides |= {"network": {"name": "lvpcnet", "options": options}, "stages": stages}
     if setting.alone is not None:
         overrides |= with_one_sensor(path, setting.alone)
     return read_recipe(path, [f"{key}={json.dumps(value)}" for key, value in overrides.items()])
 
 
-def _stage(name: str, objectives: list[Any], scenarios: str, steps: int) -> dict[str, Any]:
-    """Each step an epoch, of half as many windows as there are labels."""
-    schedule = {
-        "epochs": steps,
-        "samples": BATCH,
-        "batch": BATCH,
-        "validate_every": None,
-        "clip": None,
-        "checkpoint_every": 100,
-        "optimizer": {"name": "adam", "learning_rate": 1e-3, "weight_decay": 0},
-        "decay": {"name": "cosine", "warmup": 0},
-    }
-    return {"name": name, "method": {"scenarios": scenarios, "objectives": objectives}, "schedule": schedule}
-
-
 if __name__ == "__main__":
-    command_line(__doc__, RESULTS, SETTINGS, recipe_of, int(NETWORK["window"]))
+    beside = [
+        {**row, "setting": "LDS2AE" if row["setting"] == WHOLE else row["setting"]}
+        for row in LDS2AE.read()
+        if row["setting"] in (WHOLE, *FORESTS)
+    ]
+    command_line(__doc__, RESULTS, SETTINGS, recipe_of, beside)

@@ -27,8 +27,8 @@ WHOLE = "whole"
 Job = tuple[str, str, int]
 """Data, setting and seed."""
 
-RecipeOf = Callable[[Job, Path], Any]
-"""The recipe of a training, by the folder of the data."""
+RecipeOf = Callable[[Job, Path, Path], Any]
+"""The recipe of a training, by the folder of the data and that of the runs."""
 
 
 @dataclass(frozen=True)
@@ -153,15 +153,29 @@ def scenes(recipe: Any) -> Any:  # noqa: ANN401
     return closing(SceneCollection(recipe.data, recipe.data.root, recipe.modality_values, recipe.class_values))
 
 
-def done(job: Job, root: Path, folder: Path, recipe_of: RecipeOf, window: int) -> Rows:
+def done(job: Job, root: Path, folder: Path, recipe_of: RecipeOf) -> Rows:
     """Trains one setting, or grows its forests, and scores it on validation and test in every scenario."""
     data, name, seed = job
-    whole = recipe_of((data, WHOLE, seed), root)
+    whole = recipe_of((data, WHOLE, seed), root, folder)
     if name in FORESTS:
-        return scored_forests(job, whole, window)
+        return scored_forests(job, whole)
     own = folder / "".join(letter if letter.isalnum() else "-" for letter in "-".join(map(str, job)))
-    train(recipe_of(job, root), own)
-    return scored_run(job, own, whole, window)
+    train(recipe_of(job, root, folder), own)
+    return scored_run(job, own, whole)
+
+
+def schedule(steps: int, batch: int, decay: dict[str, Any], weight_decay: float = 0) -> dict[str, Any]:
+    """A stage's schedule: each step an epoch."""
+    return {
+        "epochs": steps,
+        "samples": batch,
+        "batch": batch,
+        "validate_every": None,
+        "clip": None,
+        "checkpoint_every": 100,
+        "optimizer": {"name": "adam", "learning_rate": 1e-3, "weight_decay": weight_decay},
+        "decay": decay,
+    }
 
 
 def with_one_sensor(path: Path, name: str) -> dict[str, Any]:
@@ -175,31 +189,34 @@ def with_one_sensor(path: Path, name: str) -> dict[str, Any]:
     return {"modalities": [modality.model_dump(mode="json")], "data.scenes": [scene.model_dump(mode="json")]}
 
 
-def scored_run(job: Job, folder: Path, whole: Any, window: int) -> Rows:  # noqa: ANN401
+def scored_run(job: Job, folder: Path, whole: Any) -> Rows:  # noqa: ANN401
     """A run's figures on validation and test in every scenario that it knows.
 
     Args:
         job: What it is.
         folder: The run.
-        whole: The recipe with all sensors.
-        window: Side of the windows.
+        whole: The recipe with all sensors, whose chips are single windows.
     """
     from engine.training.run import open_run
 
     _, segmenter = open_run(folder, "last")
     with scenes(whole) as collection:
         return _both(
-            job, lambda split: network_rows(segmenter, pixels(collection, segmenter.modalities, split, window, SCORED))
+            job,
+            lambda split: network_rows(
+                segmenter, pixels(collection, segmenter.modalities, split, whole.data.chip, SCORED)
+            ),
         )
 
 
-def scored_forests(job: Job, whole: Any, window: int) -> Rows:  # noqa: ANN401
+def scored_forests(job: Job, whole: Any) -> Rows:  # noqa: ANN401
     """Figures of forests on the labels of a recipe."""
     from engine.data.survey import survey
 
     with scenes(whole) as collection:
         modalities = survey(collection).modalities
         names = [modality.name for modality in modalities]
+        window = whole.data.chip
         learned = pixels(collection, modalities, "train", window, None)
 
         def rows(split: str) -> Rows:
@@ -214,45 +231,52 @@ def _both(job: Job, rows: Callable[[str], Rows]) -> Rows:
     return [{**known, "split": split, **row} for split in ("validation", "test") for row in rows(split)]
 
 
-def table(results: Results, settings: Mapping[str, Sequence[str]], figure: str) -> None:
+def table(rows: Sequence[Mapping[str, str]], settings: Mapping[str, Sequence[str]], figure: str) -> None:
     """Prints a figure on the test split by setting and scenario, means over the seeds.
 
     In brackets by how many points it is above the first setting, with 95 % intervals by Student's t over the seeds that
     both have, each for itself.
     """
     found: dict[tuple[str, str], dict[str, dict[int, float]]] = {}
-    for row in results.read():
+    for row in rows:
         if row["split"] == "test":
             scenarios = found.setdefault((row["data"], row["setting"]), {})
             scenarios.setdefault(row["scenario"], {})[int(row["seed"])] = float(row[figure])
-    for data, names in settings.items():
-        first = found.get((data, names[0]), {})
+    for data, planned in settings.items():
+        others = [name for name in (*FORESTS, *(row["setting"] for row in rows)) if name not in planned]
+        names = [name for name in dict.fromkeys([*planned, *others]) if (data, name) in found]
+        if not names:
+            continue
+        first = found[data, names[0]]
         print(f"\n{data}, {figure}\n\n| | seeds | " + " | ".join(first) + " |\n" + "|---" * (len(first) + 2) + "|")
         for name in names:
-            own = found.get((data, name), {})
+            own = found[data, name]
             words = []
             for scenario, reference in first.items():
                 seeds = own.get(scenario, {})
                 word = f"{np.mean(list(seeds.values())):.3f}" if seeds else ""
                 above = apart(seeds, reference) if seeds and name != names[0] else ""
                 words.append(f"{word} ({above})" if above else word)
-            count = len(next(iter(own.values()), {}))
+            count = len(next(iter(own.values())))
             print(f"| {name} | {count} | " + " | ".join(words) + " |")
 
 
 def command_line(
-    about: str | None, results: Results, trainings: Mapping[str, Sequence[str]], recipe_of: RecipeOf, window: int
+    about: str | None,
+    results: Results,
+    settings: Mapping[str, Sequence[str]],
+    recipe_of: RecipeOf,
+    beside: Sequence[Mapping[str, str]] = (),
 ) -> None:
     """Does what is missing, or prints the table.
 
     Args:
         about: What ``--help`` says.
         results: The rows there are.
-        trainings: For each data set its settings, the whole method first; forests come behind them.
+        settings: For each data set its trainings and forests, the whole method first.
         recipe_of: Gives the recipe of a training.
-        window: Side of the windows.
+        beside: Rows of other results that the table shows too.
     """
-    settings = {data: (*names, *FORESTS) for data, names in trainings.items()}
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path, nargs="?", metavar="DATA")
     parser.add_argument("--work", type=Path, help="where the runs lie")
@@ -262,7 +286,7 @@ def command_line(
     parser.add_argument("--table", nargs="?", const=FIGURES[0], choices=FIGURES, help="print what there is")
     arguments = parser.parse_args()
     if arguments.table:
-        table(results, settings, arguments.table)
+        table([*results.read(), *beside], settings, arguments.table)
         return
     if arguments.root is None or arguments.work is None:
         parser.error("DATA and --work are needed")
@@ -275,5 +299,5 @@ def command_line(
         if (job := (data, name, seed)) not in there
     ]
     places = {"root": arguments.root.resolve(), "folder": arguments.work.resolve()}
-    doing = partial(done, **places, recipe_of=recipe_of, window=window)
+    doing = partial(done, **places, recipe_of=recipe_of)
     sys.exit(not run(waiting, doing, results, arguments.jobs))
