@@ -16,7 +16,7 @@ from engine.data.survey import SceneCollection, survey
 from engine.errors import SplitError
 from engine.evaluation.scenarios import evaluate
 from engine.grid import Window
-from engine.methods.scenarios import CompleteSampler
+from engine.methods.scenarios import CompleteSampler, UniformSampler
 from engine.modality import LandClass, Modality
 from engine.raster.labels import IGNORED
 
@@ -194,6 +194,23 @@ def test_each_chip_has_a_labelled_pixel_in_its_centre(collect: Collect, truth: N
     assert outside > 50
     drawn = np.flatnonzero(collection[0].labels(WHOLE, "train").ravel() != IGNORED)
     assert seen == set(drawn.tolist())
+
+
+def test_chips_are_the_same_whatever_was_drawn_before(collect: Collect) -> None:
+    """Those around few labels are kept once they are read; turning and masking leave them as they are."""
+    collection = collect()
+    found = survey(collection)
+
+    def sampler() -> ChipSampler:
+        return ChipSampler(collection, found, 0, 4, UniformSampler().draw)
+
+    one = sampler()
+    for sample in range(300):  # of 66 labels
+        chip, alone = one.draw(0, sample), sampler().draw(0, sample)
+        np.testing.assert_array_equal(chip.labels, alone.labels)
+        np.testing.assert_array_equal(chip.availability, alone.availability)
+        for name in ("a", "b"):
+            np.testing.assert_array_equal(chip.values[name], alone.values[name])
 
 
 def test_classes_are_drawn_by_their_labelled_pixels(collect: Collect) -> None:
