@@ -34,7 +34,8 @@ def command(
 ) -> None:
     """Write RUN as one self-describing ONNX model that serves every scenario.
 
-    Tile size and halo are chosen on the validation split, and ONNX Runtime's answers are compared with the
+    Tile size and halo are chosen on the validation split (a network of windows, whose tile is its own, is scored on
+    some of it), and ONNX Runtime's answers are compared with the
     network's in every scenario. With --for deepness, the source is a MODEL written before.
 
     \b
@@ -52,16 +53,18 @@ def command(
     if modality or not source.is_dir():
         raise InputError(f"{source}: expected a run folder; a model and --modality go with --for deepness")
     console = Console(stderr=True)
-    metadata = release(
-        source,
-        output,
-        checkpoint,
-        overrides,
-        lambda tile, halo, score, seam: console.print(
-            f"tile {tile}, halo {halo}: validation mIoU {score:.4f}"
-            + (f", seams {seam:.2f}" if math.isfinite(seam) else "")
-        ),
-    )
+    with console.status("reading the run") as status:
+        metadata = release(
+            source,
+            output,
+            checkpoint,
+            overrides,
+            lambda tile, halo, score, seam: console.print(
+                f"tile {tile}, halo {halo}: validation mIoU {score:.4f}"
+                + (f", seams {seam:.2f}" if math.isfinite(seam) else "")
+            ),
+            lambda what, share: status.update(f"{share:4.0%} {what}"),
+        )
     click.echo(f"{output}: tile {metadata.tile}, halo {metadata.halo}, {output.stat().st_size / 1e6:.1f} MB")
     click.echo(f"largest difference to the network in any scenario: {metadata.parity:.1e}")
     if stac:

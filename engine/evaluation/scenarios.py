@@ -85,6 +85,7 @@ def evaluate(
     halo: int,
     *,
     inner_only: bool = False,
+    most: int | None = None,
     threads: int = 1,
     only: Sequence[Scenario] | None = None,
     progress: Callable[[str, float], None] = lambda _what, _share: None,
@@ -99,6 +100,8 @@ def evaluate(
         tile: Size of a tile in pixels.
         halo: Half the overlap of neighbouring tiles in pixels.
         inner_only: Whether a tile has no answer in its halo; tiles without a labelled pixel are then left out.
+        most: Of tiles with no answer in their halo, how many of a scene are scored, always the same ones; all where
+            None.
         threads: Threads that call ``predict``.
         only: The scenarios to evaluate; all where None.
         progress: Told what is done and the share of it that is done.
@@ -117,7 +120,7 @@ def evaluate(
         if collection.specs[number].split not in (None, split) or not _has_labels(scene, split):
             continue
         plan = TilePlan(scene.grid.height, scene.grid.width, tile, halo, inner_only)
-        outside = _without_labels(scene, split, plan) if inner_only else None
+        outside = _left_out(scene, split, plan, most) if inner_only else None
         for index, scenario in enumerate(wanted):
             if scenario <= scene.present:
                 progress(
@@ -151,13 +154,18 @@ def _has_labels(scene: Scene, split: SplitName) -> bool:
     )
 
 
-def _without_labels(scene: Scene, split: SplitName, plan: TilePlan) -> Callable[[Window], NDArray[np.bool_]]:
-    """Says of a tile, all of it, whether its inside holds no labelled pixel."""
+def _left_out(
+    scene: Scene, split: SplitName, plan: TilePlan, most: int | None
+) -> Callable[[Window], NDArray[np.bool_]]:
+    """Says of a tile, all of it, whether it is left out: its inside holds no labelled pixel, or others were drawn."""
     labelled = np.zeros((plan.rows, plan.cols), dtype=bool)
     for row in range(plan.rows):
         line = plan.final(row, 0) | plan.final(row, plan.cols - 1)
         known = (scene.labels(line, split) != IGNORED).any(axis=0)
         labelled[row] = [known[col * plan.stride :][: plan.stride].any() for col in range(plan.cols)]
+    places = np.flatnonzero(labelled)
+    if most is not None and len(places) > most:
+        labelled.flat[np.random.default_rng(0).choice(places, len(places) - most, replace=False)] = False
 
     def outside(tile: Window) -> NDArray[np.bool_]:
         row, col = ((start + plan.before) // plan.stride for start in (tile.row, tile.col))

@@ -19,6 +19,9 @@ LARGEST_TILE = 512
 HALO_SHARES = (16, 8, 4)
 """Halos that are tried, as parts of the tile: 1/16, 1/8, 1/4."""
 
+SCORED_TILES = 256
+"""Tiles of a scene that a network with its own is scored on, which classifies each pixel by itself: 65 000 pixels."""
+
 GAIN = 0.001
 """A wider halo must raise the mean mIoU by more than this to be worth its overlap."""
 
@@ -52,20 +55,32 @@ def choose_tiling(
     modalities: Sequence[Modality],
     predict: Predictor,
     report: Callable[[int, int, float, float], None] = lambda _tile, _halo, _score, _seam: None,
+    progress: Callable[[str, float], None] = lambda _what, _share: None,
 ) -> Tiling:
     """The tile with the best mean mIoU over the scenarios, then the smallest halo that neither costs mIoU nor shows.
 
     Args:
         collection: The scenes with their labels.
-        network: One with tiles of its own has nothing to be chosen.
+        network: One with tiles of its own has nothing to be chosen; some of them are scored.
         modalities: With their training statistics.
         predict: Gives the probabilities of a tile of any size.
         report: Told each tile, halo, mean mIoU and seam ratio that was tried.
+        progress: Told what is done for one of them, and the share of it that is done.
     """
     tried: list[tuple[int, int, float, float]] = []
 
     def score(tile: int, halo: int, inner_only: bool = False) -> tuple[float, Evaluation]:
-        evaluation = evaluate(collection, modalities, predict, "validation", tile, halo, inner_only=inner_only)
+        evaluation = evaluate(
+            collection,
+            modalities,
+            predict,
+            "validation",
+            tile,
+            halo,
+            inner_only=inner_only,
+            most=SCORED_TILES,
+            progress=lambda what, share: progress(f"tile {tile}, halo {halo}: {what}", share),
+        )
         mean = evaluation.mean("miou")
         tried.append((tile, halo, mean, evaluation.seam_ratio))
         report(tile, halo, mean, evaluation.seam_ratio)

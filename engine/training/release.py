@@ -66,6 +66,7 @@ def release(
     kind: Kind,
     overrides: Sequence[str] = (),
     report: Callable[[int, int, float, float], None] = lambda _tile, _halo, _score, _seam: None,
+    progress: Callable[[str, float], None] = lambda _what, _share: None,
 ) -> ModelMetadata:
     """Writes the model of a run.
 
@@ -75,6 +76,7 @@ def release(
         kind: Which checkpoint.
         overrides: What to replace in the recipe, as ``--set`` does.
         report: Told each tile, halo, validation mIoU and seam ratio that is tried.
+        progress: Told what is scored for one of them, and the share of it that is done.
 
     Raises:
         RunError: If the folder is no run, has no such checkpoint, or never learned the classes.
@@ -94,6 +96,7 @@ def release(
             segmenter.modalities,
             torch_predictor(segmenter, torch.device("cpu")),
             report,
+            progress,
         )
         pixel_size, area = _pixel_size(collection, recipe), _area(collection, recipe)
     finally:
@@ -118,4 +121,5 @@ def release(
             recipe=recipe.digest,
         ),
     )
+    progress("the graph, and its answers in every scenario", 1)
     return export_model(segmenter, metadata, output)

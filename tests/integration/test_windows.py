@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,12 @@ import rasterio
 import torch
 from safetensors.torch import load_file, save_file
 
+from engine.availability import Scenario
+from engine.data.survey import SceneCollection
 from engine.errors import RecipeError, RunError
 from engine.evaluation.metrics import confusion, scores
+from engine.evaluation.predictors import torch_predictor
+from engine.evaluation.scenarios import Evaluation, evaluate
 from engine.inference.model import Model
 from engine.modality import Modality
 from engine.networks.segmenter import Segmenter
@@ -203,6 +208,35 @@ def test_a_model_of_windows_says_that_tiles_count_inside_alone(model: Path) -> N
     metadata = Model(model).metadata
     assert (metadata.tile, metadata.halo, metadata.inner_only, metadata.seam) == (20, 2, True, "crop")
     assert len(metadata.accuracy) == 7
+
+
+def test_a_model_is_scored_on_some_tiles_where_there_are_many(run: Path) -> None:
+    """Each figure of confusion is that of all tiles, or less."""
+    recipe, segmenter = open_run(run, "last")
+    collection = SceneCollection(recipe.data, recipe.data.root, segmenter.modalities, recipe.class_values)
+    network = segmenter.network
+    assert network.tile is not None
+
+    def scored(most: int | None) -> Evaluation:
+        return evaluate(
+            collection,
+            segmenter.modalities,
+            torch_predictor(segmenter, torch.device("cpu")),
+            "validation",
+            network.tile,
+            network.margin,
+            inner_only=True,
+            most=most,
+            only=[Scenario((True, False, True))],
+        )
+
+    with closing(collection):
+        every, some, again, enough = (scored(most).confusions[0] for most in (None, 2, 2, 10_000))
+    inside = network.tile - 2 * network.margin
+    assert (some <= every).all()
+    assert 0 < some.sum() <= 2 * inside**2 < every.sum()
+    np.testing.assert_array_equal(some, again)
+    np.testing.assert_array_equal(every, enough)
 
 
 def test_evaluation_maps_the_labelled_pixels(run: Path, scenes: Path, tmp_path: Path) -> None:
