@@ -24,6 +24,11 @@ SCORED = 1000
 WHOLE = "whole"
 """The setting that others are compared with: the whole method."""
 
+PRETRAINED = "pre-trained"
+"""The setting that others start from, those that end in STARTED: it tells no class and is not scored."""
+
+STARTED = "alone, pre-trained with all"
+
 Job = tuple[str, str, int]
 """Data, setting and seed."""
 
@@ -159,9 +164,14 @@ def done(job: Job, root: Path, folder: Path, recipe_of: RecipeOf) -> Rows:
     whole = recipe_of((data, WHOLE, seed), root, folder)
     if name in FORESTS:
         return scored_forests(job, whole)
-    own = folder / "".join(letter if letter.isalnum() else "-" for letter in "-".join(map(str, job)))
+    own = run_folder(folder, job)
     train(recipe_of(job, root, folder), own)
-    return scored_run(job, own, whole)
+    return [] if name == PRETRAINED else scored_run(job, own, whole)
+
+
+def run_folder(work: Path, job: Job) -> Path:
+    """Where the run of a training lies."""
+    return work / "".join(letter if letter.isalnum() else "-" for letter in "-".join(map(str, job)))
 
 
 def schedule(steps: int, batch: int, decay: dict[str, Any], weight_decay: float = 0) -> dict[str, Any]:
@@ -300,4 +310,8 @@ def command_line(
     ]
     places = {"root": arguments.root.resolve(), "folder": arguments.work.resolve()}
     doing = partial(done, **places, recipe_of=recipe_of)
-    sys.exit(not run(waiting, doing, results, arguments.jobs))
+
+    def awaited(job: Job) -> Job | None:
+        return (job[0], PRETRAINED, job[2]) if job[1].endswith(STARTED) else None
+
+    sys.exit(not run(waiting, doing, results, arguments.jobs, awaited))
