@@ -10,42 +10,64 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from engine.data.settings import Named
 from engine.errors import LegendError, OutputError
-from engine.language.descriptions import KINDS, TEMPLATE, Legend, check_legend, legend_names, load_legend
+from engine.language.descriptions import (
+    KINDS,
+    TEMPLATE,
+    Legend,
+    check_legend,
+    legend_names,
+    legend_path,
+    load_legend,
+    read_legend,
+)
 
 
 @click.command("describe")
 @click.argument("legend", required=False, metavar="NAME|FILE")
 @click.option("--list", "listed", is_flag=True, help="Name the legends that ship with the engine.")
 @click.option("--template", is_flag=True, help="Write a legend to start from.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to; of --template. [default: stdout]")
-def command(legend: str | None, listed: bool, template: bool, output: Path | None) -> None:
-    """Show what is said of a legend's classes, sensor by sensor, and check it.
+@click.option("--encoder", metavar="NAME[=MODEL]", help="Write the texts' vectors instead; MODEL: hub name or folder.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to: a copy, the template or vectors.")
+def command(legend: str | None, listed: bool, template: bool, encoder: str | None, output: Path | None) -> None:
+    """Show what is said of a legend's classes, sensor by sensor, and check it; copy it, or encode it.
 
     \b
     Examples:
       engine describe --list
       engine describe nlcd
+      engine describe nlcd -o mine.yaml
       engine describe --template -o mine.yaml
       engine describe mine.yaml
+      engine describe mine.yaml --encoder clip=FOLDER -o vectors.npz
     """
     if sum((legend is not None, listed, template)) != 1:
         raise click.UsageError("Give one of NAME|FILE, --list and --template.")
-    if output is not None and not template:
-        raise click.UsageError("-o goes with --template.")
+    if listed and output is not None:
+        raise click.UsageError("--list writes no file.")
+    if encoder is not None and (legend is None or output is None):
+        raise click.UsageError("--encoder goes with NAME|FILE and -o.")
     if listed:
         for name in legend_names():
             shipped = load_legend(name)
             click.echo(f"{name:15} {len(shipped.classes):3} classes  {shipped.title}")
     elif template:
-        write_template(output)
+        copy(TEMPLATE, output)
+    elif legend is not None and encoder is not None and output is not None:
+        write_vectors(legend, encoder, output)
+    elif legend is not None and output is not None:
+        copy(legend_path(legend), output)
     elif legend is not None:
         show(load_legend(legend), legend)
 
 
-def write_template(output: Path | None) -> None:
-    """Writes the template to a file that is not there yet, or to stdout."""
-    text = TEMPLATE.read_text(encoding="utf-8")
+def copy(source: Path, output: Path | None) -> None:
+    """Writes a legend with its comments to a file that is not there yet, or to stdout."""
+    try:
+        text = source.read_text(encoding="utf-8")
+    except OSError as error:
+        raise LegendError(f"{source}: cannot be read: {error.strerror}") from error
     if output is None:
         click.echo(text, nl=False)
         return
@@ -57,13 +79,33 @@ def write_template(output: Path | None) -> None:
     click.echo(f"{output}: edit it, then: engine describe {output}")
 
 
+def write_vectors(legend: str, encoder: str, output: Path) -> None:
+    """Writes the vectors of all texts of a legend to a file that is not there yet.
+
+    Args:
+        legend: By name or file.
+        encoder: Its name in recipes, with ``=`` and a model where it takes one.
+        output: The ``.npz`` file, which the encoder ``vectors`` reads.
+    """
+    from engine.language.registry import legend_vectors
+
+    if output.exists():
+        raise OutputError(f"{output}: cannot be written: File exists")
+    name, _, model = encoder.partition("=")
+    if model and Path(model).is_dir():
+        model = str(Path(model).resolve())
+    vectors = legend_vectors(read_legend(legend), Named(name=name, options={"model": model} if model else {}))
+    vectors.save(output)
+    click.echo(f"{output}: {len(vectors.classes)} names, {', '.join(vectors.kinds)}: {vectors.origin}")
+
+
 def show(legend: Legend, where: str) -> None:
     """Prints a legend and what its check found.
 
     Raises:
         LegendError: If that is an error.
     """
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = Console(soft_wrap=not sys.stdout.isatty())
     console.print(Text(f"{legend.name}: {legend.title}", "bold"))
     console.print(Text(f"source: {legend.source}"))
     for one in legend.classes:

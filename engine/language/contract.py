@@ -8,6 +8,24 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.data.settings import Settings
+
+
+class EncoderOptions(Settings):
+    """Options of a text encoder."""
+
+    @property
+    def title(self) -> str | None:
+        """What the encoder is, without loading it; None where only its file says."""
+        return None
+
+    def check(self) -> None:
+        """Refuses what cannot be loaded, as far as that can be seen without loading it.
+
+        Raises:
+            TextEncoderError: If so.
+        """
+
 
 class TextEncoder(ABC):
     """Vectors of texts.

