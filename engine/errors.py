@@ -10,6 +10,8 @@
     │   ├── LabelError              labels do not fit the classes              (ValueError)
     │   ├── ModalityError           a modality is unknown or none is given     (ValueError)
     │   ├── RecipeError             a key of a recipe is wrong                 (ValueError)
+    │   ├── LegendError             descriptions of classes are wrong          (ValueError)
+    │   ├── TextEncoderError        a text encoder cannot be had, or its vectors do not fit (ValueError)
     │   ├── SplitError              a split is empty or a class never occurs   (ValueError)
     │   ├── ModelError              a file is no model of this engine          (ValueError)
     │   ├── RunError                a run folder is incomplete or does not fit (ValueError)
@@ -20,6 +22,9 @@
 
 A message says what was expected, what was found, where (file, band, window, key) and what to do.
 """
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class EngineError(Exception):
@@ -96,3 +101,16 @@ class ExportError(EngineError):
 
 class Cancelled(EngineError):  # noqa: N818 (it is what happened, not a fault)
     """The caller asked to stop."""
+
+
+@contextmanager
+def prefixed(where: str) -> Iterator[None]:
+    """Says in which part of a recipe an error is.
+
+    Args:
+        where: What comes before its message.
+    """
+    try:
+        yield
+    except (RecipeError, LegendError, TextEncoderError) as error:
+        raise type(error)(f"{where}{error}") from error

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from engine.availability import Scenario
-from engine.errors import RecipeError
+from engine.errors import RecipeError, prefixed
 from engine.modality import LandClass
 from engine.networks.contract import Detail, Inputs, Network
 from engine.networks.segmenter import Segmenter
@@ -127,6 +127,15 @@ class Objective(ABC):
             RecipeError: If so.
         """
 
+    def check_files(self, network: Network, classes: Sequence[LandClass]) -> None:  # noqa: B027 (most read none)
+        """Refuses files that are missing, or do not go with network and classes.
+
+        Asked before a training, and not of a run, which keeps what it needs of them.
+
+        Raises:
+            InputError: If so.
+        """
+
     def prepare(self, segmenter: Segmenter, preparation: Preparation) -> None:  # noqa: B027 (most do nothing)
         """As :meth:`ScenarioSampler.prepare`."""
 
@@ -166,14 +175,26 @@ class Method:
         if not any(objective.sufficient for objective in self.objectives):
             raise RecipeError("method.objectives: none of them learns anything by itself; add cross_entropy")
         self.sampler.check(network)
-        for objective in self.objectives:
-            objective.check(network)
+        for number, objective in enumerate(self.objectives):
+            with prefixed(f"method.objectives.{number}: "):
+                objective.check(network)
+
+    def check_files(self, network: Network, classes: Sequence[LandClass]) -> None:
+        """Refuses files that objectives would read, as :meth:`Objective.check_files`.
+
+        Raises:
+            InputError: If they are missing or do not fit.
+        """
+        for number, objective in enumerate(self.objectives):
+            with prefixed(f"method.objectives.{number}: "):
+                objective.check_files(network, classes)
 
     def prepare(self, segmenter: Segmenter, preparation: Preparation) -> None:
         """Does what sampler and objectives must do before the first step of the stage."""
         self.sampler.prepare(segmenter, preparation)
-        for objective in self.objectives:
-            objective.prepare(segmenter, preparation)
+        for number, objective in enumerate(self.objectives):
+            with prefixed(f"method.objectives.{number}: "):
+                objective.prepare(segmenter, preparation)
 
     def loss(self, segmenter: Segmenter, inputs: Inputs, availability: Tensor, labels: Tensor) -> Loss:
         """The terms of all objectives in a step; see :class:`Step`.

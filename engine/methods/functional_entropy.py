@@ -73,10 +73,10 @@ class FunctionalEntropy(Objective):
     def check(self, network: Network) -> None:
         """See :meth:`Objective.check`: there must be two modalities, whose predictions the default form needs."""
         if len(network.names) < 2:
-            raise RecipeError("method.objectives: functional_entropy: there is one modality, and nothing to balance")
+            raise RecipeError("functional_entropy: there is one modality, and nothing to balance")
         if self.options.prediction and self.options.form == "predictions" and not network.predicts_alone:
             raise RecipeError(
-                "method.objectives: functional_entropy: the network has no prediction of a single modality; "
+                "functional_entropy: the network has no prediction of a single modality; "
                 "choose form: inputs, or prediction: 0"
             )
 

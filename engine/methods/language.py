@@ -13,7 +13,7 @@ Departures, and what the paper leaves open:
 * Vectors of a text shorter than the network's `text_width` are filled up with zeros, which changes no cosine: networks
   for two text encoders are the same.
 * Of a missing sensor that several others recreate, the terms of all are averaged.
-* For v1, the divergence is Jensen and Shannon's of softmaxes over channels, among all sensors that a sample has.
+* For v1, the divergence is Jensen and Shannon's of softmaxes over channels, at the places that every sensor has.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from engine.errors import RecipeError, RunError
+from engine.errors import RecipeError, RunError, TextEncoderError
 from engine.language.descriptions import SENSORS, SHARED
-from engine.language.registry import LanguageSettings, class_vectors
-from engine.language.vectors import ClassVectors
-from engine.methods.contract import Loss, Objective, Preparation, Step
+from engine.language.registry import LanguageSettings, check_language, class_vectors, encoder_options
+from engine.language.vectors import CLASS_VECTORS, ClassVectors
+from engine.methods.contract import Loss, Method, Objective, Preparation, Step
 from engine.methods.scenarios import NoOptions
+from engine.modality import LandClass
 from engine.networks.contract import Network
 from engine.networks.lvpcnet import Features, Lvpcnet, LvpcnetDetail
 from engine.networks.segmenter import Segmenter
@@ -39,7 +40,10 @@ from engine.raster.labels import IGNORED
 
 
 class LanguageOptions(LanguageSettings):
-    """Options of ``language_decoupling`` and ``language_compensation``; paths are relative to the working folder.
+    """Options of ``language_decoupling`` and ``language_compensation``; paths are relative to the recipe's folder.
+
+    All objectives of a recipe that align with language have the same legend, encoder and sensors: a run has one set of
+    vectors.
 
     Args:
         sensors: For each modality what kind of sensor it is: optical, hyperspectral, radar, elevation or thermal.
@@ -97,11 +101,14 @@ def _network(step: Step) -> tuple[Lvpcnet, LvpcnetDetail]:
     return network, detail
 
 
+def _values(classes: Sequence[LandClass]) -> list[tuple[int, str]]:
+    return [(item.value, item.name) for item in classes]
+
+
 class _Language(Objective):
     """What both stages share: vectors of the classes, made before the first step and kept in the run."""
 
     sufficient = False
-    kinds: tuple[str, ...] = ()
 
     def __init__(self, options: LanguageOptions) -> None:
         self.options = options
@@ -110,43 +117,69 @@ class _Language(Objective):
     def check(self, network: Network) -> None:
         """See :meth:`Objective.check`."""
         if not isinstance(network, Lvpcnet):
-            raise RecipeError("method.objectives: alignment with language needs the encoders of the network lvpcnet")
+            raise RecipeError("alignment with language needs the encoders of the network lvpcnet")
         if set(self.options.sensors) != set(network.names):
             raise RecipeError(
-                f"method.objectives: options.sensors: names {', '.join(self.options.sensors)}; expected the kind of "
-                f"each of {', '.join(network.names)}"
+                f"options.sensors: names {', '.join(self.options.sensors)}; expected the kind of each of "
+                f"{', '.join(network.names)}"
             )
         unknown = sorted(set(self.options.sensors.values()) - set(SENSORS))
         if unknown:
-            raise RecipeError(f"method.objectives: options.sensors: {unknown[0]} is none of {', '.join(SENSORS)}")
+            raise RecipeError(f"options.sensors: {unknown[0]} is none of {', '.join(SENSORS)}")
+        encoder_options(self.options.encoder)
+
+    def check_files(self, network: Network, classes: Sequence[LandClass]) -> None:
+        """See :meth:`Objective.check_files`: legend, or vectors, have all classes, and the vectors are short enough."""
+        width = check_language(self.options, _values(classes), self._kinds)
+        if width is not None:
+            self._check_width(network, width)
 
     def prepare(self, segmenter: Segmenter, preparation: Preparation) -> None:
-        """Encodes the texts, or reads what was encoded before.
+        """Encodes the texts, or reads what an objective of this or an earlier stage has encoded.
 
         Raises:
-            RunError: If vectors in the run are those of other classes.
+            LegendError: If the legend is wrong, or lacks a class or a kind.
+            TextEncoderError: If the encoder cannot be had, or has no vector for a class.
+            RecipeError: If vectors are longer than the network's projections.
+            RunError: If vectors in the run are damaged, or others than the recipe's.
         """
-        path = preparation.folder / f"{preparation.stage}-class-vectors.npz"
-        classes = [(item.value, item.name) for item in preparation.classes]
+        path = preparation.folder / CLASS_VECTORS
         if path.exists():
-            self._vectors = self._read(path, [name for _, name in classes])
+            self._vectors = self._read(path, preparation.classes)
         else:
-            kinds = sorted({*self.kinds, *self.options.sensors.values()})
-            self._vectors = class_vectors(self.options, classes, kinds)
+            self._vectors = class_vectors(self.options, _values(preparation.classes), self._kinds)
             self._vectors.save(path)
-        network = segmenter.network
-        if isinstance(network, Lvpcnet) and self._vectors.width > network.options.text_width:
-            raise RecipeError(
-                f"network.options.text_width: {network.options.text_width} is less than the {self._vectors.width} "
-                f"numbers that {self._vectors.encoder} gives"
-            )
+        self._check_width(segmenter.network, self._vectors.width)
         preparation.say(f"{preparation.stage}: texts by {self._vectors.encoder}, {self._vectors.width} numbers each")
 
-    @staticmethod
-    def _read(path: Path, names: Sequence[str]) -> ClassVectors:
-        vectors = ClassVectors.load(path)
-        if list(vectors.classes) != list(names):
-            raise RunError(f"{path}: holds vectors of {', '.join(vectors.classes)}; the recipe has {', '.join(names)}")
+    @property
+    def _kinds(self) -> list[str]:
+        """Alike for all objectives, so that the first one encodes for all."""
+        return sorted({SHARED, *self.options.sensors.values()})
+
+    def _check_width(self, network: Network, width: int) -> None:
+        if isinstance(network, Lvpcnet) and width > network.options.text_width:
+            raise RecipeError(
+                f"network.options.text_width: {network.options.text_width} is less than the {width} numbers that the "
+                f"encoder {self.options.encoder.name} gives"
+            )
+
+    def _read(self, path: Path, classes: Sequence[LandClass]) -> ClassVectors:
+        try:
+            vectors = ClassVectors.load(path)
+        except TextEncoderError as error:
+            raise RunError(f"{error}. Delete it, and the texts are encoded anew") from error
+        title = encoder_options(self.options.encoder).title
+        for what, there, here in (
+            ("classes", list(vectors.classes), [item.name for item in classes]),
+            ("the encoder", [vectors.encoder], [title or vectors.encoder]),
+            ("kinds of text", sorted(vectors.kinds), self._kinds),
+        ):
+            if there != here:
+                raise RunError(
+                    f"{path}: {what}: found {', '.join(there)}; the recipe has {', '.join(here)}. Train into another "
+                    "folder, or delete the file to have the texts encoded anew"
+                )
         return vectors
 
     def _texts(self, kind: str, network: Lvpcnet, like: Tensor) -> Tensor:
@@ -165,10 +198,36 @@ class _Language(Objective):
         return alignment(projected, classes, self._texts(kind, network, seen), self.options.temperature)
 
 
+def check_texts(methods: Sequence[Method]) -> None:
+    """Refuses stages that align with different texts: what one has learned would mean nothing to the next.
+
+    Args:
+        methods: Of all stages.
+
+    Raises:
+        RecipeError: If legends, encoders or kinds of sensors differ.
+    """
+    first: dict[str, object] = {}
+    for stage, method in enumerate(methods):
+        for number, objective in enumerate(method.objectives):
+            if not isinstance(objective, _Language):
+                continue
+            options = objective.options
+            said = {
+                "legend": options.legend,
+                "encoder": (options.encoder.name, encoder_options(options.encoder)),
+                "sensors": dict(options.sensors),
+            }
+            for key, value in said.items():
+                if first.setdefault(key, value) != value:
+                    raise RecipeError(
+                        f"stages.{stage}.method.objectives.{number}.options.{key}: differs from that of an earlier "
+                        "objective; all that align with language have the same legend, encoder and sensors"
+                    )
+
+
 class LanguageDecoupling(_Language):
     """Shared features with what a class is, each sensor's own with what that kind of sensor sees of it."""
-
-    kinds = (SHARED,)
 
     def loss(self, step: Step) -> Loss:
         """``language_shared`` (equation 3), of a network that has shared features, and ``language_specific``."""
@@ -191,9 +250,7 @@ class LanguageCompensation(_Language):
         """See :meth:`Objective.check`."""
         super().check(network)
         if isinstance(network, Lvpcnet) and network.options.compensation == "none":
-            raise RecipeError(
-                "method.objectives: language_compensation: the network recreates nothing; see compensation"
-            )
+            raise RecipeError("language_compensation: the network recreates nothing; see compensation")
 
     def loss(self, step: Step) -> Loss:
         """``language_compensation`` (equation 8)."""
@@ -233,9 +290,7 @@ class DomainDecoupling(Objective):
     def check(self, network: Network) -> None:
         """See :meth:`Objective.check`."""
         if not isinstance(network, Lvpcnet) or not network.options.decoupled or not network.options.domains:
-            raise RecipeError(
-                "method.objectives: domain_decoupling needs the network lvpcnet with domains: true, and decoupled"
-            )
+            raise RecipeError("domain_decoupling needs the network lvpcnet with domains: true, and decoupled")
 
     def loss(self, step: Step) -> Loss:
         """``divergence`` of shared features at places that all sensors have, and ``domain`` of specific ones."""

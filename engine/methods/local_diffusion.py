@@ -109,7 +109,7 @@ class LocalDiffusion(Objective):
     def check(self, network: Network) -> None:
         """See :meth:`Objective.check`."""
         if not isinstance(network, Lds2ae):
-            raise RecipeError("method.objectives: local_diffusion needs the decoders of the network lds2ae")
+            raise RecipeError("local_diffusion needs the decoders of the network lds2ae")
 
     def loss(self, step: Step) -> Loss:
         """``visible`` and ``masked``, and the same ``across`` sensors where there are two or more; all weighted."""

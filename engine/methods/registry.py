@@ -47,8 +47,8 @@ def _built(known: _Known[_Part], chosen: Named, key: str, classes: int) -> _Part
         options: Any = kind.model_validate(dict(chosen.options))
     except ValidationError as error:
         problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        raise RecipeError(f"method.{key}.options.{where}: {problem['msg']}") from error
+        where = "".join(f".{part}" for part in problem["loc"])
+        raise RecipeError(f"method.{key}.options{where}: {problem['msg'].removeprefix('Value error, ')}") from error
     weights = getattr(options, "class_weights", None)
     if weights is not None and len(weights) != classes:
         raise RecipeError(

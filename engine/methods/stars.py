@@ -117,12 +117,10 @@ class StarsObjective(Objective):
     def check(self, network: Network) -> None:
         """See :meth:`Objective.check`: the network must be ``stars``."""
         if not isinstance(network, Stars):
-            raise RecipeError("method.objectives: stars aligns the branches of the network stars; choose that network")
+            raise RecipeError("stars aligns the branches of the network stars; choose that network")
         beyond = [one for one in self.options.background if not 0 <= one < network.classes]
         if beyond:
-            raise RecipeError(
-                f"method.objectives: stars: background: {beyond[0]} is no position below {network.classes}"
-            )
+            raise RecipeError(f"stars: background: {beyond[0]} is no position below {network.classes}")
 
     def loss(self, step: Step) -> Loss:
         """``segmentation`` (equation 6), ``semantic`` and ``translation`` with their weights (equation 7)."""

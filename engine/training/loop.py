@@ -24,7 +24,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from engine.data.chips import ChipSampler, complete_chips
 from engine.data.survey import SceneCollection, Survey, survey
-from engine.errors import RecipeError, RunError
+from engine.errors import RunError, prefixed
 from engine.evaluation.predictors import torch_predictor
 from engine.evaluation.scenarios import evaluate
 from engine.evaluation.tiling import tiles_of
@@ -98,19 +98,7 @@ class MetricsFile:
 
 
 def freeze(network: nn.Module, trainable: Sequence[str]) -> list[nn.Parameter]:
-    """The parameters whose names match a pattern of ``trainable``; the others ask for no gradient any more.
-
-    Raises:
-        RecipeError: If a pattern matches none.
-    """
-    names = [name for name, _ in network.named_parameters()]
-    for pattern in trainable:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            parts = sorted({name.split(".")[0] for name in names})
-            raise RecipeError(
-                f"stages: trainable: {pattern!r} matches no parameter of the network; "
-                f"their names start with {', '.join(parts)}"
-            )
+    """The parameters whose names match a pattern of ``trainable``; the others ask for no gradient any more."""
     chosen = []
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(any(fnmatchcase(name, pattern) for pattern in trainable))
@@ -172,7 +160,6 @@ class Training:
         checkpoint = checkpoints.newest(folder / "checkpoints", "last") if resume else None
         self.segmenter = self._segmenter(checkpoint)
         for stage in self.stages:
-            freeze(self.segmenter.network, stage.settings.trainable)
             if stage.settings.lora is not None:
                 targets(self.segmenter.network, stage.settings.lora.targets or self.segmenter.network.lora_targets)
         self.wrapped = self.fabric.setup_module(self.segmenter)
@@ -324,7 +311,8 @@ class Training:
             self.say,
         )
         try:
-            method.prepare(self.segmenter, preparation)
+            with prefixed(f"stages.{self.stages.index(stage)}."):
+                method.prepare(self.segmenter, preparation)
         finally:
             collection.close()
 
@@ -353,10 +341,12 @@ class Training:
         segmenter = cast(Segmenter, self.wrapped)
         with self.fabric.autocast():  # which Fabric enters for `forward` alone
             loss = method.loss(segmenter, batch.inputs, batch.availability, batch.labels)
-        self.fabric.backward(torch.stack(list(loss.terms.values())).sum())
-        if schedule.clip is not None:
-            self.fabric.clip_gradients(self.wrapped, optimizer, max_norm=schedule.clip, error_if_nonfinite=False)
-        optimizer.step()
+        total = torch.stack(list(loss.terms.values())).sum()
+        if total.requires_grad:  # prompts alone learn nothing of samples that lack no sensor
+            self.fabric.backward(total)
+            if schedule.clip is not None:
+                self.fabric.clip_gradients(self.wrapped, optimizer, max_norm=schedule.clip, error_if_nonfinite=False)
+            optimizer.step()
         found = {**loss.terms, **loss.facts}
         numbers = torch.stack([value.detach().float() for value in found.values()]).tolist()
         values = dict(zip(found, numbers, strict=True))

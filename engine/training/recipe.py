@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,8 +16,11 @@ from torch import nn
 from engine.data.settings import Choice, DataSettings, MethodSettings, Settings
 from engine.errors import EngineError, RecipeError
 from engine.inference.model import AVAILABILITY, OUTPUTS
+from engine.language.registry import with_files
+from engine.methods.language import check_texts
 from engine.methods.registry import build_method
 from engine.modality import LandClass, Modality
+from engine.networks.contract import Network
 from engine.networks.registry import unbuilt_network
 
 SMALLEST_CHIP = 8
@@ -229,14 +233,17 @@ class Recipe(Settings):
         del content["data"]["root"]
         if self.start is not None:
             del content["start"]["run"]
+        _with_language_files(content, lambda path: Path(path).name)
         for stage in content["stages"]:
             for key in ("workers", "checkpoint_every", "keep_every"):
                 del stage["schedule"][key]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=sorted).encode()).hexdigest()
 
 
-def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Reads a recipe; ``data.root`` and ``start.run``, relative to the file that says them, become absolute.
+def read_recipe(path: Path, overrides: Sequence[str] = (), *, trained: bool = False) -> Recipe:
+    """Reads a recipe; ``data.root``, ``start.run``, legends and text encoders' files and folders become absolute.
+
+    They are relative to the folder of the file that says them.
 
     With ``base: other.yaml`` (relative to the recipe's folder) it says only what differs from another recipe: mappings
     are merged key by key, but for those of another ``name`` or ``kind``; all else is replaced, lists as a whole.
@@ -244,6 +251,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     Args:
         path: YAML file.
         overrides: ``key.path=value`` each, values in YAML; list items by number.
+        trained: Whether it is that of a run, which needs legends and text encoders no more.
 
     Raises:
         RecipeError: If the file cannot be read, a key is unknown, missing or wrong, or things do not combine.
@@ -251,17 +259,14 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     content = _content(path)
     for override in overrides:
         _override(content, override)
+    _locate(content, path.parent)
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:
         raise RecipeError(f"{path}:\n{_explained(error)}") from error
     root = (path.parent / recipe.data.root).resolve()
-    _check(recipe, path)
-    update: dict[str, Any] = {"data": recipe.data.model_copy(update={"root": root})}
-    if recipe.start is not None:
-        run = (path.parent / recipe.start.run).resolve()
-        update["start"] = recipe.start.model_copy(update={"run": run})
-    return recipe.model_copy(update=update)
+    _check(recipe, path, trained=trained)
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"root": root})})
 
 
 def write_recipe(recipe: Recipe, path: Path) -> None:
@@ -282,10 +287,7 @@ def _content(path: Path, derived: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise RecipeError(f"{path}: is not YAML: {error}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of keys; found {type(content).__name__}")
-    for part, key in (("data", "root"), ("start", "run")):
-        said = content.get(part)
-        if isinstance(said, dict) and isinstance(said.get(key), str):
-            said[key] = str((path.parent / said[key]).resolve())
+    _locate(content, path.parent)
     base = content.pop("base", None)
     if base is None:
         if isinstance(content.get("data"), dict):
@@ -294,6 +296,32 @@ def _content(path: Path, derived: tuple[Path, ...] = ()) -> dict[str, Any]:
     if not isinstance(base, str):
         raise RecipeError(f"{path}: base: the path of a recipe is wanted; found {base!r}")
     return _merged(_content(path.parent / base, (*derived, path.resolve())), content)
+
+
+def _locate(content: dict[str, Any], folder: Path) -> None:
+    """Makes paths absolute that are relative to ``folder``."""
+
+    def absolute(path: str) -> str:
+        return str((folder / path).resolve())
+
+    for part, key in (("data", "root"), ("start", "run")):
+        said = content.get(part)
+        if isinstance(said, dict) and isinstance(said.get(key), str):
+            said[key] = absolute(said[key])
+    _with_language_files(content, absolute)
+
+
+def _with_language_files(content: Mapping[str, Any], change: Callable[[str], str]) -> None:
+    """Changes the paths of legends, and of text encoders' files and folders, in a recipe that may be malformed."""
+    for stage in _mappings(content.get("stages")):
+        for method in _mappings([stage.get("method")]):
+            for objective in _mappings(method.get("objectives")):
+                for options in _mappings([objective.get("options")]):
+                    objective["options"] = with_files(options, change)
+
+
+def _mappings(items: object) -> list[dict[str, Any]]:
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
 def _merged(base: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -312,7 +340,7 @@ def _another(there: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
     return any(key in value and value[key] != there.get(key) for key in ("name", "kind"))
 
 
-def _check(recipe: Recipe, path: Path) -> None:
+def _check(recipe: Recipe, path: Path, *, trained: bool) -> None:
     try:
         recipe.class_values  # noqa: B018 (colours and values are checked as they are made)
         bands = {modality.name: len(modality.bands) for modality in recipe.modalities}
@@ -324,16 +352,36 @@ def _check(recipe: Recipe, path: Path) -> None:
         raise RecipeError(
             f"{path}: data.chip: {recipe.data.chip} pixels are too few for {recipe.network.name}: it needs {smallest}"
         )
+    methods = []
     for number, stage in enumerate(recipe.stages):
         try:
             method = build_method(stage.method, len(recipe.classes))
             method.check(network)
+            _check_trainable(network, stage.trainable)
+            if not trained:
+                method.check_files(network, recipe.class_values)
         except EngineError as error:
             raise RecipeError(f"{path}: stages.{number}.{error}") from error
+        methods.append(method)
         if stage.chips == "anywhere" and method.needs_labels:
             raise RecipeError(
                 f"{path}: stages.{number}.chips: anywhere gives chips without labels, and every objective of the stage "
                 "learns from labels alone"
+            )
+
+    try:
+        check_texts(methods)
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from error
+
+
+def _check_trainable(network: Network, trainable: Sequence[str]) -> None:
+    names = [name for name, _ in network.named_parameters()]
+    for pattern in trainable:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            parts = sorted({name.split(".")[0] for name in names})
+            raise RecipeError(
+                f"trainable: {pattern!r} matches no parameter of the network; their names start with {', '.join(parts)}"
             )
 
 

@@ -23,6 +23,7 @@ from engine.inference.model import (
     TrainingFacts,
     modality_facts,
 )
+from engine.language.vectors import CLASS_VECTORS, ClassVectors
 from engine.methods.registry import build_method
 from engine.training.checkpoints import Kind
 from engine.training.recipe import Recipe
@@ -58,6 +59,12 @@ def _area(collection: SceneCollection, recipe: Recipe) -> tuple[float, float, fl
         boxes.append(transform_bounds(grid.crs, "EPSG:4326", *grid.bounds))
     west, south, east, north = zip(*boxes, strict=True)
     return min(west), min(south), max(east), max(north)
+
+
+def _texts(run: Path) -> list[str]:
+    """What was said of the classes and by what it was encoded, where a stage aligned with language."""
+    path = run / CLASS_VECTORS
+    return [ClassVectors.load(path).origin] if path.exists() else []
 
 
 def release(
@@ -117,7 +124,7 @@ def release(
             area=area,
             licence=recipe.data.licence,
             network=recipe.network.name,
-            method="; ".join(str(stage.method) for stage in recipe.stages),
+            method="; ".join([*(str(stage.method) for stage in recipe.stages), *_texts(run)]),
             recipe=recipe.digest,
         ),
     )

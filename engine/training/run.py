@@ -86,7 +86,7 @@ def recipe_of(folder: Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     if not (folder / RECIPE).exists():
         raise RunError(f"{folder}: is no run folder: it has no {RECIPE}")
-    return read_recipe(folder / RECIPE, overrides)
+    return read_recipe(folder / RECIPE, overrides, trained=True)
 
 
 def open_run(folder: Path, kind: Kind, overrides: Sequence[str] = ()) -> tuple[Recipe, Segmenter]:

@@ -76,7 +76,7 @@ def test_two_text_encoders_differ_in_nothing_but_their_vectors(
     run: Path, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     """Another encoder's vectors, shorter ones: the same weights and draws to begin with, other losses."""
-    first = ClassVectors.load(run / "decouple-class-vectors.npz")
+    first = ClassVectors.load(run / "class-vectors.npz")
     rng = np.random.default_rng(0)
     kinds = {kind: rng.normal(size=(len(first.classes), 20)).astype(np.float32) for kind in first.kinds}
     ClassVectors(first.classes, kinds, "drawn").save(tmp_path / "drawn.npz")

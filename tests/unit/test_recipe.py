@@ -100,7 +100,7 @@ def test_a_source_of_an_unknown_modality_is_named(content: dict[str, Any], tmp_p
         (
             "stages",
             [stage(), {"name": "tune", **stage(objectives=["stars"])}],
-            "stages.1.method.objectives: stars aligns",
+            "stages.1.method.objectives.0: stars aligns",
         ),
         (
             "stages",
