@@ -199,7 +199,7 @@ def described(legend: Legend, classes: Sequence[tuple[int, str]]) -> tuple[Class
         names = ", ".join(one.name for one in legend.classes)
         raise LegendError(
             f"legend {legend.name}: no description of class {'; '.join(missing)}. It describes: {names}. Name the "
-            "classes so, or add the names in a legend of your own (engine describe --template), under also"
+            "classes so, or add the names in a copy (engine describe NAME -o FILE), under also"
         )
     found = tuple(by_name[plain_name(name)] for _, name in classes)
     for one in found:

@@ -9,10 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from engine.cli.inspect import show_model
+from engine.errors import TextEncoderError
+from engine.language.descriptions import legend_path
 from engine.language.vectors import ClassVectors
 from engine.training.checkpoints import kept, newest
-from engine.training.loop import Training
+from engine.training.loop import Report, Training
 from engine.training.recipe import Recipe
+from engine.training.release import release
 
 MakeRecipe = Callable[..., Recipe]
 SENSORS = {"optical": "optical", "sar": "radar", "dem": "elevation"}
@@ -95,3 +99,74 @@ def test_two_text_encoders_differ_in_nothing_but_their_vectors(
     ]
     assert rows[0]["decouple/loss/cross_entropy"] == rows[1]["decouple/loss/cross_entropy"]
     assert rows[0]["decouple/loss/language_shared"] != rows[1]["decouple/loss/language_shared"]
+
+
+def test_a_model_says_what_its_texts_were_encoded_by_and_needs_no_legend(
+    make_recipe: MakeRecipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a legend of one's own, which is gone by the time of the export."""
+    legend = tmp_path / "mine.yaml"
+    text = legend_path("worldcover").read_text(encoding="utf-8")
+    legend.write_text(text.replace("name: worldcover\n", "name: own\n", 1), encoding="utf-8")
+    changes = [*overrides("hashed"), *(f"stages.{n}.method.objectives.1.options.legend=mine.yaml" for n in (0, 1))]
+    Training(make_recipe(tmp_path, changes), tmp_path / "run", accelerator="cpu").run()
+    legend.unlink()
+    facts = release(tmp_path / "run", tmp_path / "m.onnx", "last").training
+    digest = ClassVectors.load(tmp_path / "run" / "class-vectors.npz").digest
+    said = f"texts of own by hashed n-grams, seed 0 (for tests), vectors {digest[:16]}"
+    assert facts.method.endswith(f"; {said}")
+    show_model(tmp_path / "m.onnx")
+    assert said in capsys.readouterr().out.replace("\n", " ")
+
+
+def dropping(make_recipe: MakeRecipe, folder: Path) -> Recipe:
+    """Batches of the second stage that lack no sensor at all among others."""
+    content = json.loads(overrides("hashed")[-1].removeprefix("stages="))
+    content[0]["schedule"] = content[1]["schedule"] | {"epochs": 1}
+    content[1]["schedule"] |= {"epochs": 1, "batch": 3, "checkpoint_every": 1, "keep_every": None}
+    content[1]["method"]["scenarios"] = "dropout"
+    scene = "data.scenes=[{name: first, labels: {path: first/labels.tif}, sources: " + json.dumps(
+        {name: f"first/{name}.tif" for name in SENSORS}
+    )
+    return make_recipe(folder, [*overrides("hashed")[:-1], f"stages={json.dumps(content)}", scene + "}]"])
+
+
+def compensated(run: Path) -> dict[int, float]:
+    rows = [line.split(",") for line in (run / "metrics.csv").read_text(encoding="utf-8").splitlines()]
+    return {int(row[0]): float(row[2]) for row in rows if row[1] == "compensate/loss/language_compensation"}
+
+
+class StoppedError(Exception):
+    """Ends a training after a step."""
+
+
+def test_batches_that_teach_prompts_nothing_pass_and_a_resume_behind_one_is_the_same(
+    make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    Training(dropping(make_recipe, tmp_path), tmp_path / "whole", accelerator="cpu").run()
+    losses = compensated(tmp_path / "whole")
+    idle = [step for step, loss in losses.items() if loss == 0]
+    assert 0 < len(idle) < len(losses)
+    for step in (idle[0], max(losses) - 1):
+        folder = tmp_path / f"stopped-{step}"
+
+        def stop(report: Report, last: int = step) -> None:
+            if report.step == last:
+                raise StoppedError
+
+        with pytest.raises(StoppedError):
+            Training(dropping(make_recipe, tmp_path), folder, accelerator="cpu", report=stop).run()
+        Training(dropping(make_recipe, tmp_path), folder, resume=True, accelerator="cpu").run()
+        weights = [
+            load_file(run / "checkpoints" / f"last-{max(losses):09d}" / "weights.safetensors")
+            for run in (tmp_path / "whole", folder)
+        ]
+        assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
+
+
+def test_an_encoder_that_fails_is_named_by_its_place_in_the_recipe(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    """A folder that is there, but holds no model."""
+    (tmp_path / "clip").mkdir()
+    recipe = make_recipe(tmp_path, overrides({"name": "clip", "options": {"model": "./clip"}}))
+    with pytest.raises(TextEncoderError, match=r"^stages\.0\.method\.objectives\.1: .*clip: cannot be loaded"):
+        Training(recipe, tmp_path / "run", accelerator="cpu").run()

@@ -22,6 +22,8 @@ from engine.language.descriptions import (
     load_legend,
     read_legend,
 )
+from engine.language.registry import LanguageSettings, class_vectors
+from engine.language.vectors import ClassVectors
 from engine.training.recipe import read_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -197,11 +199,41 @@ def test_a_key_that_is_wrong_is_named(content: dict[str, Any], tmp_path: Path) -
         load_legend(written(content, tmp_path))
 
 
+def test_the_name_of_a_legend_is_found_whatever_its_case() -> None:
+    assert load_legend("NLCD") == load_legend("nlcd")
+
+
+def test_a_key_that_stands_twice_is_refused_at_every_depth(content: dict[str, Any], tmp_path: Path) -> None:
+    """The latter would win in silence."""
+    path = written(content, tmp_path)
+    text = path.read_text(encoding="utf-8")
+    for line in ("name: my_legend\n", "  name: Water\n"):
+        path.write_text(text.replace(line, 2 * line), encoding="utf-8")
+        assert path.read_text(encoding="utf-8") != text
+        with pytest.raises(LegendError, match="key 'name' stands there twice"):
+            load_legend(path)
+
+
+def test_a_class_of_another_form_is_named_alone(content: dict[str, Any], tmp_path: Path) -> None:
+    content["classes"][1] = "forest"
+    with pytest.raises(LegendError) as caught:
+        load_legend(written(content, tmp_path))
+    assert str(caught.value).splitlines()[1:-1] == ["  classes.1: expected a mapping of keys"]
+
+
+def test_an_empty_file_is_no_legend(tmp_path: Path) -> None:
+    (tmp_path / "empty.yaml").write_text("", encoding="utf-8")
+    with pytest.raises(LegendError, match=r"empty\.yaml: is no legend:\n  expected a mapping of keys"):
+        load_legend(tmp_path / "empty.yaml")
+
+
 def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(LegendError, match="worldcover2: is neither a YAML file nor one of augsburg, berlin"):
         load_legend("worldcover2")
     with pytest.raises(LegendError, match=r"none\.yaml: no such file"):
         load_legend(tmp_path / "none.yaml")
+    with pytest.raises(LegendError, match=r"none: no such file"):
+        load_legend(tmp_path / "none")
     (tmp_path / "broken.yaml").write_text("a: [", encoding="utf-8")
     with pytest.raises(LegendError, match="is not YAML"):
         load_legend(tmp_path / "broken.yaml")
@@ -213,6 +245,12 @@ def test_describe_lists_and_shows_legends() -> None:
     shown = CliRunner().invoke(command, ["zion"]).output
     assert "5  Shrubland (also shrub, shrub/scrub)\n  shared: Shrubland: sagebrush" in shown
     assert shown.endswith("8 classes, 0 warnings, no errors\n")
+
+
+def test_describe_breaks_no_lines_where_they_are_piped() -> None:
+    text = max((one.texts["shared"] for one in read_legend("zion").classes), key=len)
+    assert len(text) > 120
+    assert f"  shared: {text}\n" in CliRunner().invoke(command, ["zion"]).output
 
 
 def test_describe_ends_with_status_2_where_texts_are_wrong(
@@ -237,6 +275,44 @@ def test_describe_writes_a_template_and_overwrites_nothing(tmp_path: Path) -> No
     assert CliRunner().invoke(command, ["--template", "-o", str(path)]).exit_code == 1
     assert path.read_text(encoding="utf-8") == "mine"
     assert CliRunner().invoke(command, ["--template"]).output == TEMPLATE.read_text(encoding="utf-8")
+
+
+def test_describe_writes_a_legend_that_ships_with_its_comments_and_overwrites_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    assert CliRunner().invoke(command, ["NLCD", "-o", str(path)]).exit_code == 0
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("# ")
+    assert load_legend(path) == load_legend("nlcd")
+    assert CliRunner().invoke(command, ["zion", "-o", str(path)]).exit_code == 1
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_describe_writes_vectors_that_a_recipe_reads(tmp_path: Path) -> None:
+    """Under all names of a class, in all kinds, with their texts."""
+    path = tmp_path / "vectors.npz"
+    assert CliRunner().invoke(command, ["zion", "--encoder", "hashed", "-o", str(path)]).exit_code == 0
+    classes = [(1, "Shrub, Scrub"), (2, "water")]
+    made, read = (
+        class_vectors(LanguageSettings.model_validate(options), classes, KINDS)
+        for options in (
+            {"legend": "zion", "encoder": "hashed"},
+            {"encoder": {"name": "vectors", "options": {"path": str(path)}}},
+        )
+    )
+    assert read.digest == made.digest
+    stored = ClassVectors.load(path)
+    water = read_legend("zion").classes[[one.name for one in read_legend("zion").classes].index("Water")]
+    assert stored.texts["radar"][stored.classes.index("Water")] == water.texts["radar"]
+    before = path.read_bytes()
+    assert CliRunner().invoke(command, ["zion", "--encoder", "hashed", "-o", str(path)]).exit_code == 1
+    assert path.read_bytes() == before
+
+
+def test_describe_takes_the_model_of_an_encoder(tmp_path: Path) -> None:
+    arguments = ["zion", "--encoder", f"clip={tmp_path / 'none'}", "-o", str(tmp_path / "vectors.npz")]
+    found = CliRunner().invoke(command, arguments).exception
+    assert str(found) == f"{tmp_path / 'none'}: no such folder"
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """Recipes: what is wrong is named by its key."""
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -220,3 +222,129 @@ def test_a_base_that_is_no_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "one.yaml").write_text("base: [none.yaml]\n", encoding="utf-8")
     with pytest.raises(RecipeError, match="base: the path of a recipe is wanted"):
         read_recipe(tmp_path / "one.yaml")
+
+
+def test_a_pattern_of_what_is_trained_matches_something(content: dict[str, Any], tmp_path: Path) -> None:
+    """In the second stage too, before the first one begins."""
+    content["stages"].append({"name": "tune", **stage(), "trainable": ["decoder.*"]})
+    message = refused(content, tmp_path)
+    assert "stages.1.trainable: 'decoder.*' matches no parameter" in message
+    assert "head" in message
+
+
+SENSORS = {"optical": "optical", "sar": "radar", "dem": "elevation"}
+WORLDCOVER = {"legend": "worldcover", "encoder": "hashed", "sensors": SENSORS}
+
+
+def with_language(content: dict[str, Any], *options: dict[str, Any]) -> dict[str, Any]:
+    """A stage without language, then one for each of the options."""
+    stages = [
+        {
+            "name": f"stage-{number}",
+            **stage(objectives=["cross_entropy", {"name": "language_decoupling", "options": one}]),
+        }
+        for number, one in enumerate(options)
+    ]
+    return content | {
+        "network": {"name": "lvpcnet", "options": {"window": 3, "width": 16, "depth": 1, "heads": 2}},
+        "stages": [stage(), *stages],
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"legend": "worldcover2"}, "worldcover2: is neither a YAML file nor one of"),
+        ({"legend": "none.yaml"}, "none.yaml: no such file"),
+        ({"legend": "nlcd"}, "legend nlcd: no description of class"),
+        ({"legend": None}, "options: legend: the encoder hashed needs one"),
+        ({"encoder": "word2vec"}, "encoder: 'word2vec' is none of clip, sentence_transformers"),
+        ({"encoder": {"name": "hashed", "options": {"seed": -1}}}, "encoder.options.seed: Input should be greater"),
+        ({"encoder": {"name": "clip", "options": {"size": "b"}}}, "encoder.options.size: Extra inputs"),
+        ({"encoder": {"name": "clip", "options": {"model": "./none"}}}, "none: no such folder"),
+        ({"encoder": {"name": "sentence_transformers"}}, "encoder.options.model: Field required"),
+        ({"encoder": {"name": "vectors", "options": {"path": "none.npz"}}}, "none.npz: no such file"),
+        ({"sensors": {**SENSORS, "sar": "sonar"}}, "options.sensors: sonar is none of optical"),
+        ({"sensors": {"optical": "optical"}}, "options.sensors: names optical; expected the kind of each of optical"),
+    ],
+)
+def test_what_is_wrong_of_language_is_found_before_the_first_stage(
+    content: dict[str, Any], tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    found = refused(with_language(content, WORLDCOVER | changes), tmp_path)
+    assert "stages.1.method.objectives.1" in found
+    assert message in found
+
+
+def test_vectors_of_too_few_classes_are_found_before_the_first_stage(content: dict[str, Any], tmp_path: Path) -> None:
+    rows = {kind: np.ones((2, 4), np.float32) for kind in ("shared", "optical", "radar", "elevation")}
+    np.savez(tmp_path / "two.npz", classes=["water", "forest"], **rows)
+    changes = {"encoder": {"name": "vectors", "options": {"path": "two.npz"}}}
+    assert "no vector for class cropland" in refused(with_language(content, WORLDCOVER | changes), tmp_path)
+
+
+@pytest.mark.parametrize(("encoder", "width"), [("hashed", 512), ("minilm", 384)])
+def test_projections_that_are_too_narrow_are_found_before_the_first_stage(
+    content: dict[str, Any], tmp_path: Path, encoder: str, width: int
+) -> None:
+    content = with_language(content, WORLDCOVER | {"encoder": encoder})
+    for text_width in (width - 1, width):
+        content["network"]["options"]["text_width"] = text_width
+        if text_width < width:
+            assert f"text_width: {text_width} is less than the {width} numbers" in refused(content, tmp_path)
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    assert read_recipe(tmp_path / "recipe.yaml").network.options["text_width"] == width
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("legend", "dynamic_world"),
+        ("encoder", {"name": "hashed", "options": {"seed": 1}}),
+        ("encoder", "minilm"),
+        ("sensors", {**SENSORS, "dem": "radar"}),
+    ],
+)
+def test_all_stages_align_with_the_same_texts(content: dict[str, Any], tmp_path: Path, key: str, value: object) -> None:
+    content["classes"] = content["classes"][:2]  # which both legends have
+    found = refused(with_language(content, WORLDCOVER, WORLDCOVER | {key: value}), tmp_path)
+    assert f"stages.2.method.objectives.1.options.{key}: differs from that of an earlier objective" in found
+
+
+def test_the_same_encoder_may_be_said_in_two_ways_and_weights_may_differ(
+    content: dict[str, Any], tmp_path: Path
+) -> None:
+    other = WORLDCOVER | {"encoder": {"name": "hashed", "options": {"seed": 0}}, "weight": 2}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(with_language(content, WORLDCOVER, other)), encoding="utf-8")
+    assert len(read_recipe(tmp_path / "recipe.yaml").stages) == 3
+
+
+def test_legends_and_encoders_are_found_from_the_folder_of_the_file_that_says_them(
+    content: dict[str, Any], tmp_path: Path
+) -> None:
+    """As data are; where they lie does not change the digest."""
+    digests = []
+    for name in ("here", "there"):
+        folder = tmp_path / name
+        (folder / "clip").mkdir(parents=True)
+        shutil.copy(ROOT / "engine" / "language" / "legends" / "worldcover.yaml", folder / "mine.yaml")
+        options = WORLDCOVER | {"legend": "mine.yaml", "encoder": {"name": "clip", "options": {"model": "./clip"}}}
+        (folder / "first.yaml").write_text(yaml.safe_dump(with_language(content, options)), encoding="utf-8")
+        (folder / "below").mkdir()
+        (folder / "below" / "second.yaml").write_text("base: ../first.yaml\ndata: {root: /data}\n", encoding="utf-8")
+        recipe = read_recipe(folder / "below" / "second.yaml")
+        said = recipe.stages[1].method.objectives[1].options
+        assert said["legend"] == str(folder / "mine.yaml")
+        assert said["encoder"]["options"]["model"] == str(folder / "clip")
+        digests.append(recipe.digest)
+    assert digests[0] == digests[1]
+    key = "stages.1.method.objectives.1.options.encoder"
+    np.savez(folder / "below" / "own.npz", classes=["a"])
+    with pytest.raises(RecipeError, match=f"{folder / 'below' / 'own.npz'}: has no vectors for"):
+        read_recipe(folder / "below" / "second.yaml", [f"{key}={{name: vectors, options: {{path: own.npz}}}}"])
+
+
+def test_a_recipe_of_a_run_needs_no_legend(content: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(with_language(content, WORLDCOVER | {"legend": "gone.yaml"})), encoding="utf-8")
+    assert len(read_recipe(path, trained=True).stages) == 2

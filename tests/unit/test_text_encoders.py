@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, distribution
@@ -29,7 +30,7 @@ from engine.data.settings import Named
 from engine.errors import LegendError, OutputError, RecipeError, TextEncoderError
 from engine.language import minilm
 from engine.language.contract import TextEncoder
-from engine.language.registry import LanguageSettings, build_encoder, class_vectors
+from engine.language.registry import LanguageSettings, build_encoder, class_vectors, encoder_options
 from engine.language.vectors import ClassVectors
 
 TEXTS = {"water": "dark and smooth water", "forest": "rough green trees. they cast shade", "sand": "bright sand"}
@@ -160,6 +161,53 @@ def test_without_internet_and_folder_the_message_says_what_to_do(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(TextEncoderError, match=r"nobody/nothing: cannot be loaded: (.|\n)*hf download nobody/nothing"):
         built(encoder, model="nobody/nothing")
+
+
+@pytest.mark.parametrize("model", ["/nowhere/clip", "./nowhere", "../a/b"])
+@pytest.mark.parametrize("encoder", ["clip", "sentence_transformers"])
+def test_a_folder_that_is_not_there_is_not_looked_for_elsewhere(encoder: str, model: str) -> None:
+    with pytest.raises(TextEncoderError) as caught:
+        built(encoder, model=model)
+    assert str(caught.value) == f"{model}: no such folder"
+
+
+def test_a_folder_that_holds_no_model_is_told_without_advice_on_the_hub(tmp_path: Path) -> None:
+    with pytest.raises(TextEncoderError, match="cannot be loaded: ") as caught:
+        built("clip", model=str(tmp_path))
+    assert "hf download" not in str(caught.value)
+
+
+def test_loading_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """No bar, and no report on weights that are not used."""
+    folder = sentence_folder(tmp_path, {"pooling_mode_cls_token": True})
+    weights = load_file(folder / "model.safetensors")
+    save_file(weights | {"more.weight": torch.ones(2)}, folder / "model.safetensors", {"format": "pt"})
+    capfd.readouterr()
+    built("sentence_transformers", model=str(folder))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "title"),
+    [
+        ("clip", {}, "clip openai/clip-vit-base-patch32"),
+        ("clip", {"model": "one/clip", "revision": "1a2b"}, "clip one/clip@1a2b"),
+        ("sentence_transformers", {"model": "/home/me/models/mini"}, "sentence_transformers mini"),
+        ("minilm", {}, "minilm 0.1.0"),
+        ("hashed", {"seed": 3}, "hashed n-grams, seed 3 (for tests)"),
+        ("vectors", {"path": "a.npz"}, None),
+    ],
+)
+def test_what_an_encoder_is_can_be_told_before_it_is_loaded(
+    name: str, options: dict[str, object], title: str | None
+) -> None:
+    """With the revision, and without the place of a folder."""
+    assert encoder_options(Named(name=name, options=options)).title == title
+
+
+def test_methods_are_known_without_loading_text_encoders() -> None:
+    asked = "import sys, engine.methods.registry; sys.exit('engine.language.pretrained' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", asked], check=False).returncode == 0
 
 
 def by_hand(folder: Path, text: str, mode: str) -> NDArray[np.float32]:
@@ -370,12 +418,45 @@ def test_vectors_of_another_kind_or_file_are_refused(tmp_path: Path) -> None:
         built("vectors", path=str(tmp_path / "bare.npz"))
 
 
+def test_vectors_made_elsewhere_are_found_whatever_case_and_punctuation(tmp_path: Path) -> None:
+    path = saved(tmp_path, vectors(classes=np.array(["Bare / sparse", "WATER", "forest"])))
+    found = built("vectors", path=path).encode("shared", {"water": "", "bare - sparse": ""})
+    np.testing.assert_array_equal(found, [[3, 4], [1, 2]])
+    path = saved(tmp_path, vectors(classes=np.array(["Water", "water!", "forest"])))
+    with pytest.raises(TextEncoderError, match="classes: Water stands there twice"):
+        built("vectors", path=path)
+
+
+def test_of_vectors_made_elsewhere_only_the_kinds_asked_for_matter(tmp_path: Path) -> None:
+    more = {"thermal": np.ones((5, 7)), "radar": np.zeros((3, 2)), "notes": np.array([{"by": "hand"}], dtype=object)}
+    settings = LanguageSettings(encoder=Named(name="vectors", options={"path": saved(tmp_path, vectors(**more))}))
+    assert class_vectors(settings, CLASSES, ["shared"]).kinds.keys() == {"shared"}
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "flipped", "object"])
+def test_a_damaged_file_of_vectors_is_refused_without_unsafe_advice(damage: str, tmp_path: Path) -> None:
+    path = tmp_path / "vectors.npz"
+    rows = np.random.default_rng(0).normal(size=(2, 500)).astype(np.float32)
+    np.savez_compressed(path, classes=["a", "b"], shared=np.array([{}]) if damage == "object" else rows)
+    content = bytearray(path.read_bytes())
+    if damage == "flipped":
+        content[len(content) // 2] ^= 0xFF
+        content[len(content) // 2 + 1 : len(content) // 2 + 200] = bytes(199)
+    path.write_bytes({"empty": b"", "cut": bytes(content[: len(content) // 2])}.get(damage, bytes(content)))
+    with pytest.raises(TextEncoderError, match=r"vectors\.npz: is no \.npz file of plain arrays") as caught:
+        ClassVectors.load(path)
+    assert "pickle" not in str(caught.value)
+
+
 def test_class_vectors_come_back_from_their_file_as_they_were(tmp_path: Path) -> None:
     settings = LanguageSettings(legend="zion", encoder=Named(name="hashed"))
     made = class_vectors(settings, CLASSES, ["shared", "optical"])
     made.save(tmp_path / "vectors.npz")
     read = ClassVectors.load(tmp_path / "vectors.npz")
     assert (read.classes, read.encoder, read.digest) == (made.classes, made.encoder, made.digest)
+    assert (read.legend, read.texts.keys()) == ("zion", {"shared", "optical"})
+    assert read.texts["shared"][0].startswith("Water: ")
+    assert read.origin == f"texts of zion by hashed n-grams, seed 0 (for tests), vectors {made.digest[:16]}"
     for kind in ("shared", "optical"):
         np.testing.assert_array_equal(read.kinds[kind], made.kinds[kind])
     again = LanguageSettings(encoder=Named(name="vectors", options={"path": str(tmp_path / "vectors.npz")}))
