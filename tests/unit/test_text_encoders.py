@@ -177,14 +177,17 @@ def test_a_folder_that_holds_no_model_is_told_without_advice_on_the_hub(tmp_path
     assert "hf download" not in str(caught.value)
 
 
-def test_loading_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_loading_says_nothing(tmp_path: Path) -> None:
     """No bar, and no report on weights that are not used."""
     folder = sentence_folder(tmp_path, {"pooling_mode_cls_token": True})
     weights = load_file(folder / "model.safetensors")
     save_file(weights | {"more.weight": torch.ones(2)}, folder / "model.safetensors", {"format": "pt"})
-    capfd.readouterr()
-    built("sentence_transformers", model=str(folder))
-    assert capfd.readouterr() == ("", "")
+    asked = (
+        "from engine.data.settings import Named; from engine.language.registry import build_encoder;"
+        f"build_encoder(Named(name='sentence_transformers', options={{'model': {str(folder)!r}}}))"
+    )
+    ended = subprocess.run([sys.executable, "-c", asked], check=True, capture_output=True, text=True)
+    assert (ended.stdout, ended.stderr) == ("", "")
 
 
 @pytest.mark.parametrize(
