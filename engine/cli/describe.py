@@ -22,6 +22,7 @@ from engine.language.descriptions import (
     load_legend,
     read_legend,
 )
+from engine.language.registry import legend_vectors
 
 
 @click.command("describe")
@@ -87,8 +88,6 @@ def write_vectors(legend: str, encoder: str, output: Path) -> None:
         encoder: Its name in recipes, with ``=`` and a model where it takes one.
         output: The ``.npz`` file, which the encoder ``vectors`` reads.
     """
-    from engine.language.registry import legend_vectors
-
     if output.exists():
         raise OutputError(f"{output}: cannot be written: File exists")
     name, _, model = encoder.partition("=")
