@@ -38,7 +38,7 @@ class MethodSettings(Settings):
 
     Args:
         scenarios: Draws the scenario that a sample is trained under: ``uniform``, ``dropout``, ``several``,
-            ``complete`` or ``latent_guided``.
+            ``incomplete``, ``complete`` or ``latent_guided``.
         objectives: What is minimised, added: ``cross_entropy``, ``stars``, ``functional_entropy``.
     """
 

@@ -15,7 +15,15 @@ from engine.methods.functional_entropy import FunctionalEntropy, FunctionalEntro
 from engine.methods.language import DomainDecoupling, LanguageCompensation, LanguageDecoupling, LanguageOptions
 from engine.methods.latent_guided import LatentGuidedOptions, LatentGuidedSampler
 from engine.methods.local_diffusion import LocalDiffusion, LocalDiffusionOptions
-from engine.methods.scenarios import CompleteSampler, DropoutSampler, NoOptions, SeveralSampler, UniformSampler
+from engine.methods.scenarios import (
+    CompleteOptions,
+    CompleteSampler,
+    DropoutSampler,
+    IncompleteSampler,
+    NoOptions,
+    SeveralSampler,
+    UniformSampler,
+)
 from engine.methods.stars import StarsObjective, StarsObjectiveOptions
 
 _Part = TypeVar("_Part", ScenarioSampler, Objective)
@@ -25,7 +33,8 @@ _SAMPLERS: _Known[ScenarioSampler] = {
     "uniform": (NoOptions, lambda _options: UniformSampler()),
     "dropout": (NoOptions, lambda _options: DropoutSampler()),
     "several": (NoOptions, lambda _options: SeveralSampler()),
-    "complete": (NoOptions, lambda _options: CompleteSampler()),
+    "incomplete": (NoOptions, lambda _options: IncompleteSampler()),
+    "complete": (CompleteOptions, lambda options: CompleteSampler(options.strict)),
     "latent_guided": (LatentGuidedOptions, LatentGuidedSampler),
 }
 _OBJECTIVES: _Known[Objective] = {

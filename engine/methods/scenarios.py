@@ -60,9 +60,33 @@ class SeveralSampler(ScenarioSampler):
         return _subset([member for place, member in enumerate(members) if chosen >> place & 1], present)
 
 
+class IncompleteSampler(ScenarioSampler):
+    """Every scenario that lacks a modality is as likely as any other, of what a sample has."""
+
+    def draw(self, own: np.random.Generator, _together: np.random.Generator, present: Scenario) -> Scenario:
+        """See :meth:`ScenarioSampler.draw`; what there is where the data have one modality alone."""
+        members = present.indices
+        all_there = len(members) == len(present.members) and len(members) > 1
+        chosen = int(own.integers(1, (1 << len(members)) - all_there))  # the last number stands for all of them
+        return _subset([member for place, member in enumerate(members) if chosen >> place & 1], present)
+
+
+class CompleteOptions(Settings):
+    """Options of ``complete``.
+
+    Args:
+        strict: Whether a pixel that lacks a modality takes no loss; else a sample is seen with what it has.
+    """
+
+    strict: bool = False
+
+
 class CompleteSampler(ScenarioSampler):
-    """Every sample is seen with all that it has."""
+    """Every sample is seen with all that it has, or with all that there are."""
+
+    def __init__(self, strict: bool = False) -> None:
+        self.strict = strict
 
     def draw(self, _own: np.random.Generator, _together: np.random.Generator, present: Scenario) -> Scenario:
-        """``present`` itself."""
-        return present
+        """``present`` itself, or all modalities: those that a sample lacks hold training means then."""
+        return Scenario((True,) * len(present.members)) if self.strict else present

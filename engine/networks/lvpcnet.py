@@ -18,8 +18,17 @@ Departures, and what the paper leaves open (no public code; sizes are those of L
   2^M - 1 scenarios; what several available sensors recreate of a missing one is averaged.
 * The convolution of Eq. 5 is trained with the prompts, though the paper says that prompts alone are: a random one that
   stays as it is would hand over noise. It is counted apart (`matches.*`), and a recipe can leave it out of `trainable`.
+* What it hands over goes through the missing sensor's stem by that stem's running statistics, in training too, and does
+  not change them: they are those of the sensor itself.
+* The paper's "extra learnable classification token" of the prompted encoder is the missing sensor's own, frozen.
+* The first stage sees complete samples (`complete`, `strict: true`), the second one incomplete ones (`incomplete`): it
+  has nothing to learn of others.
 * Prompts stand behind the class token; what a layer makes of them is dropped, and the next layer gets its own.
 * Alignment is of two-layer projections to the width of the text's vectors; the classifier reads the features.
+
+What it costs: a sensor that is there takes its own encoder and the shared one, and one run of each missing sensor's
+own. With two sensors that is three runs of an encoder for one and four for both; with three 4, 6 and 6. In a model,
+prompted encoders run only where they are needed; the shared one and a sensor's own are skipped with their sensor.
 
 Variants of the paper's ablations: `compensation: none` (vp1), `reconstruction` (vp2: a perceptron from the available
 sensor's two features, of about as many parameters as the paper's), `decoupled: false` (vf: an encoder for each sensor,
@@ -239,7 +248,7 @@ class Lvpcnet(WindowNetwork):
         match = self.get_submodule(f"matches.{source}.{missing}")
         prompts = self.get_parameter(f"prompts.{source}.{missing}")
         return self.over_windows(
-            nn.Sequential(match, embedding.stem),
+            lambda seen: embedding.stem.of_others(match(seen)),
             values,
             lambda windows: encoder.first(embedding.tokens(windows), prompts),
             batch,

@@ -45,8 +45,12 @@ class _Norm(nn.BatchNorm2d):
 
     def forward(self, values: Tensor) -> Tensor:
         if self.training and values.numel() == values.shape[1]:
-            return F.batch_norm(values, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+            return self.settled(values)
         return super().forward(values)
+
+    def settled(self, values: Tensor) -> Tensor:
+        """By the running statistics, which stay as they are, in training too."""
+        return F.batch_norm(values, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
 
 
 class Stem(nn.Module):
@@ -69,6 +73,12 @@ class Stem(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """``[B, C, H, W]`` to ``[B, d, H - p + 1, W - p + 1]``: the token of the patch that begins at each pixel."""
         return self.patch(self.bands(values))
+
+    def of_others(self, values: Tensor) -> Tensor:
+        """As :meth:`forward`, of values that are not the sensor's own: they change no running statistics."""
+        for layer in self.bands:
+            values = layer.settled(values) if isinstance(layer, _Norm) else layer(values)
+        return self.patch(values)
 
 
 class Attention(nn.Module):
@@ -205,7 +215,9 @@ class WindowNetwork(Network):
         """How many windows are classified along a side of ``size`` pixels."""
         return -(-max(1, size - self.sizes.window + 1) // self.sizes.stride)
 
-    def over_windows(self, stem: nn.Module, values: Tensor, work: Callable[[Tensor], Tensor], batch: int) -> Tensor:
+    def over_windows(
+        self, stem: Callable[[Tensor], Tensor], values: Tensor, work: Callable[[Tensor], Tensor], batch: int
+    ) -> Tensor:
         """What is found of every window, ``[B, d, h, w]``.
 
         Args:

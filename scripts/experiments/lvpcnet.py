@@ -26,6 +26,7 @@ from windows import COLUMNS, FORESTS, WHOLE, Job, command_line, schedule, with_o
 
 RESULTS = Results(ROOT / "docs" / "experiments" / "lvpcnet.csv", COLUMNS)
 DECOUPLE_STEPS, COMPENSATE_STEPS = 300, 200
+COMPLETE = {"name": "complete", "options": {"strict": True}}
 SENSORS = {
     "zion": {"optical": "optical", "dem": "elevation"},
     "zion-three": {"rgb": "optical", "nir": "optical", "dem": "elevation"},
@@ -74,7 +75,7 @@ def recipe_of(job: Job, root: Path, work: Path) -> Any:  # noqa: ANN401
     stages: list[dict[str, Any]] = [
         {
             "name": "decouple",
-            "method": {"scenarios": "complete", "objectives": ["cross_entropy", first]},
+            "method": {"scenarios": COMPLETE, "objectives": ["cross_entropy", first]},
             "schedule": schedule(DECOUPLE_STEPS, batch, cosine),
         }
     ]
@@ -83,7 +84,7 @@ def recipe_of(job: Job, root: Path, work: Path) -> Any:  # noqa: ANN401
         stages.append(
             {
                 "name": "compensate",
-                "method": {"scenarios": "uniform", "objectives": ["cross_entropy", *second]},
+                "method": {"scenarios": "incomplete", "objectives": ["cross_entropy", *second]},
                 "schedule": schedule(COMPENSATE_STEPS, batch, cosine),
                 "trainable": setting.trainable,
             }

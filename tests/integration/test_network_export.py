@@ -135,6 +135,10 @@ def test_a_network_leaves_as_a_model_for_every_scenario(name: str, count: int, t
         assert not any(node.op_type == "If" for node in graph.node)
         assert {item.name for item in graph.input} == set(inputs)
         convolutions[scenario] = sum(node.op_type == "Conv" for node in graph.node)
+    if name == "lvpcnet":  # two stems of three for each sensor; one more, behind a match, for each that is missing
+        for scenario, found in convolutions.items():
+            there = len(scenario.indices)
+            assert found == 6 * there + 4 * there * (count - there)
     if count > 1 and not name.startswith("cmx"):  # whose streams exchange features from the first stage on
         alone = [found for scenario, found in convolutions.items() if len(scenario.indices) == 1]
         assert max(alone) < min(found for scenario, found in convolutions.items() if len(scenario.indices) == 2)

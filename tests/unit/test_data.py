@@ -18,8 +18,9 @@ from engine.data.splits import scene_splits, split_mask
 from engine.data.survey import SceneCollection, survey
 from engine.errors import LabelError, RecipeError, SplitError
 from engine.grid import Grid, Window
-from engine.methods.scenarios import CompleteSampler, DropoutSampler, SeveralSampler, UniformSampler
+from engine.methods.scenarios import CompleteSampler, DropoutSampler, IncompleteSampler, SeveralSampler, UniformSampler
 from engine.modality import LandClass, Modality
+from engine.raster.labels import IGNORED
 from engine.training.recipe import read_recipe
 
 Write = Callable[..., Path]
@@ -137,6 +138,34 @@ def test_several_draws_every_scenario_of_two_or_more() -> None:
     assert all(abs(count - 1000) < 120 for count in counts.values())
     for few in (Scenario((True, True)), Scenario((False, True))):
         assert SeveralSampler().draw(rng, rng, few) == few
+
+
+def test_incomplete_draws_every_scenario_that_lacks_a_sensor() -> None:
+    rng = np.random.default_rng(0)
+    for present, expected in (
+        ((True, True, True), {"100", "010", "001", "110", "101", "011"}),
+        ((True, False, True), {"100", "001", "101"}),
+        ((True,), {"1"}),
+    ):
+        drawn = [IncompleteSampler().draw(rng, rng, Scenario(present)).code for _ in range(600 * len(expected))]
+        counts = {code: drawn.count(code) for code in set(drawn)}
+        assert set(counts) == expected
+        assert all(abs(count - 600) < 100 for count in counts.values())
+
+
+def test_strictly_complete_chips_take_no_loss_where_a_sensor_is_missing(collection: SceneCollection) -> None:
+    found = survey(collection)
+    samplers = [ChipSampler(collection, found, 0, 4, CompleteSampler(strict).draw) for strict in (True, False)]
+    fewer = 0
+    for sample in range(60):
+        strict, loose = (sampler.draw(0, sample) for sampler in samplers)
+        assert strict.availability.all()
+        if loose.availability.all():
+            np.testing.assert_array_equal(strict.labels, loose.labels)
+            continue
+        fewer += 1
+        assert (strict.labels == IGNORED).all()
+    assert fewer > 0
 
 
 def test_samples_of_a_batch_draw_alike_and_apart(collection: SceneCollection) -> None:

@@ -106,6 +106,34 @@ def test_every_scenario_is_answered_by_one_head(
             np.testing.assert_allclose(array(found[:, row, col]), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_what_others_see_leaves_a_sensor_s_statistics_as_they_are() -> None:
+    """In training: the norms of elevation's stem learn of elevation alone, and take what is recreated as it is."""
+    networks = [built(), built()]
+    given = {name: torch.randn(4, count, 3, 3) for name, count in BANDS.items()}
+    availability = torch.tensor([[True, True, True]] * 3 + [[True, True, False]])
+    found = networks[0].train().detail(given, availability)
+    networks[1].train().detail({name: values[:3] for name, values in given.items()}, availability[:3])
+    norms = [[*network.embeddings["dem"].stem.named_buffers()] for network in networks]
+    assert len(norms[0]) == 6
+    for (name, one), (_, other) in zip(*norms, strict=True):
+        torch.testing.assert_close(one, other, msg=name)
+    alone = networks[0].detail({name: values[3:] for name, values in given.items()}, availability[3:])
+    for pair in (("dem", "optical"), ("dem", "sar")):
+        torch.testing.assert_close(found.recreated[pair].tokens, alone.recreated[pair].tokens)
+
+
+def test_prompts_and_positions_begin_apart() -> None:
+    """Equal prompts of a layer would stay equal; positions are sines and cosines."""
+    network = build_network("lvpcnet", OPTIONS, BANDS, 4)
+    for name, parameter in network.named_parameters():
+        if name.startswith("prompts."):
+            assert parameter.std() > 0.01
+            assert not torch.allclose(parameter[:, 0], parameter[:, 1])
+        if name.endswith(".positions"):
+            np.testing.assert_allclose(array(parameter[0]), [0, 0, 0, 0, 1, 1, 1, 1] * 2, atol=1e-6)
+            np.testing.assert_allclose(array(parameter[3]), array(parameter[1])[[*range(8, 16), *range(8)]], atol=1e-6)
+
+
 def test_a_reconstruction_reads_both_features_of_a_sensor_that_is_there() -> None:
     network = built({"compensation": "reconstruction"})
     given = {name: torch.randn(2, count, 3, 3) for name, count in BANDS.items()}
