@@ -39,7 +39,7 @@ class ClassDescription(Settings):
     """A class in words.
 
     Args:
-        values: What stands for it in label rasters of the legend.
+        values: Its makers' codes of it; label rasters may be coded otherwise, and recipes go by name.
         name: As the legend has it.
         also: Other names by which recipes call it.
         texts: By kind, one of :data:`KINDS`.
