@@ -1,6 +1,6 @@
 """What a network that classifies windows gains by computing once what neighbouring windows share.
 
-    python scripts/bench/windows.py [--network lds2ae] [--bands 4 144 224] [--turns 3]
+    python scripts/bench/windows.py [--network lds2ae|lvpcnet] [--bands 4 144 224] [--turns 3]
 
 A model's tile is classified as it is, and as so many windows by themselves, each with its own stem; seconds a tile, the
 same answers, on one thread. And how much of the time the stem takes.
@@ -31,7 +31,7 @@ def seconds(work: Callable[[], Tensor], turns: int) -> tuple[float, Tensor]:
 def main() -> None:
     """Prints a row for each number of bands."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--network", default="lds2ae", choices=["lds2ae"])
+    parser.add_argument("--network", default="lds2ae", choices=["lds2ae", "lvpcnet"])
     parser.add_argument("--bands", type=int, nargs="+", default=[4, 144, 224])
     parser.add_argument("--turns", type=int, default=3)
     arguments = parser.parse_args()

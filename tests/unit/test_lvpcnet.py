@@ -215,7 +215,7 @@ def test_features_are_aligned_with_the_texts_of_their_kind(tmp_path: Path) -> No
     objective = LanguageDecoupling(language(weight=2, temperature=0.2))
     step = step_of(prepared(objective, network, tmp_path), torch.ones(3, 3, dtype=torch.bool))
     found = objective.loss(step).terms
-    vectors = ClassVectors.load(tmp_path / "train-class-vectors.npz")
+    vectors = ClassVectors.load(tmp_path / "class-vectors.npz")
     assert vectors.classes == ("water", "forest", "barren", "developed")
     inner = step.labels[:, 1:4, 1:4]
     known, shared, own = inner >= 0, [], []
@@ -238,7 +238,7 @@ def test_what_is_recreated_is_aligned_with_the_text_of_the_missing_sensor(tmp_pa
     availability = torch.tensor([[True, False, True], [True, True, False], [True, True, True]])
     step = step_of(prepared(objective, network, tmp_path), availability)
     found = objective.loss(step).terms["language_compensation"].item()
-    vectors = ClassVectors.load(tmp_path / "train-class-vectors.npz")
+    vectors = ClassVectors.load(tmp_path / "class-vectors.npz")
     expected = {}
     for (missing, source), features in step.detail.recreated.items():
         inner = step.labels[features.samples][:, 1:4, 1:4]
@@ -253,9 +253,9 @@ def test_what_is_recreated_is_aligned_with_the_text_of_the_missing_sensor(tmp_pa
 def test_a_resume_reads_the_vectors_that_the_run_keeps(tmp_path: Path) -> None:
     network = built({"text_width": 512})
     prepared(LanguageDecoupling(language()), network, tmp_path)
-    before = (tmp_path / "train-class-vectors.npz").read_bytes()
+    before = (tmp_path / "class-vectors.npz").read_bytes()
     prepared(LanguageDecoupling(language(legend="nowhere.yaml")), network, tmp_path)  # the texts are gone
-    assert (tmp_path / "train-class-vectors.npz").read_bytes() == before
+    assert (tmp_path / "class-vectors.npz").read_bytes() == before
 
 
 def test_vectors_that_are_longer_than_the_projections_are_refused(tmp_path: Path) -> None:
