@@ -66,6 +66,7 @@ def recipe_of(job: Job, root: Path, work: Path) -> Any:  # noqa: ANN401
     data, name, _ = job
     setting = SETTINGS[data][name]
     path, overrides, batch = start(job, root, work)
+    batch //= 2  # a quarter of the labels: four runs of an encoder for two sensors, six for three, take their time
     names = [item.name for item in read_recipe(path).modalities] if setting.alone is None else [setting.alone]
     legend = HOUSTON if data == HOUSTON else "zion"
     kinds = {name: SENSORS[data][name] for name in names}
