@@ -95,7 +95,7 @@ def load_legend(path_or_name: str | Path) -> Legend:
     """
     path = legend_path(path_or_name)
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _EachKeyOnce)  # noqa: S506 (a SafeLoader)
+        content = _EachKeyOnce(path.read_text(encoding="utf-8")).get_single_data()
     except FileNotFoundError as error:
         raise LegendError(f"{path}: no such file") from error
     except OSError as error:
