@@ -216,13 +216,15 @@ def main() -> None:
         )
         speed = pixels / mapping["wall"] / 1e6
         print(
-            f"mapping {mapping['wall']:.1f} s ({mapping['cpu']:.1f} s CPU), {speed:.2f} MPix/s, "
+            f"mapping {mapping['wall']:.1f} s ({mapping['cpu']:.1f} s CPU), {speed:.3g} MPix/s, "
             f"{mapping['memory']:.0f} MB; of the bound {least / mapping['wall']:.2f}"
         )
-        plain, alike = seams(folder / f"map-{arguments.repeat}.tif", model)
-        print(
-            f"changes of class where tiles meet over all other lines {plain:.2f}, over lines that lie alike {alike:.2f}"
-        )
+        if not model.metadata.inner_only:  # whose tiles leave no seams
+            plain, alike = seams(folder / f"map-{arguments.repeat}.tif", model)
+            print(
+                f"changes of class where tiles meet over all other lines {plain:.2f}, "
+                f"over lines that lie alike {alike:.2f}"
+            )
         if not arguments.no_naive:
             slow = task("naive", arguments.repeat)
             print(
