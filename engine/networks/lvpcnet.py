@@ -20,6 +20,7 @@ Departures, and what the paper leaves open (no public code; sizes are those of L
   stays as it is would hand over noise. It is counted apart (`matches.*`), and a recipe can leave it out of `trainable`.
 * What it hands over goes through the missing sensor's stem by that stem's running statistics, in training too, and does
   not change them: they are those of the sensor itself.
+* These convolutions, and reconstructions, begin as PyTorch's layers do; all else as masked autoencoders.
 * The paper's "extra learnable classification token" of the prompted encoder is the missing sensor's own, frozen.
 * The first stage sees complete samples (`complete`, `strict: true`), the second one incomplete ones (`incomplete`): it
   has nothing to learn of others.
