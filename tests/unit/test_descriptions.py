@@ -31,14 +31,29 @@ VALUES = {  # the first value of each class, as the legends' makers have them
     "augsburg": range(1, 8),
     "berlin": range(1, 9),
     "corine": (11, 12, 13, 14, 21, 22, 23, 24, 31, 32, 33, 41, 42, 51, 52),
+    "dstl": range(1, 11),
     "dynamic_world": range(9),
+    "earthmiss": range(1, 9),
     "flood": (1, 0),
     "houston2013": range(1, 16),
+    "hunan": range(7),
     "nlcd": (11, 12, 21, 22, 23, 24, 31, 41, 42, 43, 51, 52, 71, 72, 73, 74, 81, 82, 90, 95),
+    "potsdam": range(1, 7),
     "trento": range(1, 7),
+    "whu_opt_sar": range(10, 80, 10),
     "worldcover": (10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 100),
     "zion": range(1, 9),
 }
+OF_RECIPES = {  # the legend of a recipe's data set, by what its file's name begins with
+    "crops": "dstl",
+    "forest": "hunan",
+    "houston2013": "houston2013",
+    "ombria": "flood",
+    "potsdam": "potsdam",
+    "synthetic": "worldcover",
+    "zion": "zion",
+}
+RECIPES = sorted(path.relative_to(ROOT / "recipes").as_posix() for path in (ROOT / "recipes").rglob("*.yaml"))
 
 
 @pytest.fixture
@@ -103,11 +118,52 @@ def test_the_template_is_a_legend_without_findings() -> None:
                 "Bare / sparse vegetation",
             ],
         ),
+        ("stars/potsdam.yaml", "potsdam", ["Impervious surface", "Building", "Low vegetation", "Tree", "Car"]),
+        (
+            "lds2ae/houston2013.yaml",
+            "houston2013",
+            [
+                "Healthy grass",
+                "Stressed grass",
+                "Trees",
+                "Soil",
+                "Water",
+                "Residential",
+                "Commercial",
+                "Road",
+                "Highway",
+                "Railway",
+                "Parking Lot 1",
+                "Parking Lot 2",
+                "Running Track",
+            ],
+        ),
     ],
 )
 def test_a_recipes_classes_get_the_texts_of_their_names(recipe: str, legend: str, names: list[str]) -> None:
     classes = [(one.value, one.name) for one in read_recipe(ROOT / "recipes" / recipe).classes]
     assert [one.name for one in described(read_legend(legend), classes)] == names
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_legend_of_a_recipes_data_set_describes_each_of_its_classes(recipe: str) -> None:
+    """But for what a recipe that looks for a single class calls "other"."""
+    classes = [(one.value, one.name) for one in read_recipe(ROOT / "recipes" / recipe).classes]
+    legend = read_legend(OF_RECIPES[Path(recipe).stem.partition("-")[0]])
+    wanted = [one for one in classes if one[1] != "other"]
+    assert len(described(legend, wanted)) == len(wanted) > 0
+
+
+@pytest.mark.parametrize("legend", ["dstl", "hunan", "potsdam"])
+def test_all_but_one_class_is_no_class_of_a_legend(legend: str) -> None:
+    """Texts on clutter or built-up land would mislead a recipe whose "other" is everything but trees."""
+    with pytest.raises(LegendError, match="no description of class 0 'other'"):
+        described(read_legend(legend), [(0, "other")])
+
+
+@pytest.mark.parametrize(("colour", "name"), [(0x00FF00, "Tree"), (0xFF0000, "Clutter/background")])
+def test_the_colours_of_potsdams_label_images_are_values(colour: int, name: str) -> None:
+    assert [one.name for one in read_legend("potsdam").classes if colour in one.values] == [name]
 
 
 def test_case_and_punctuation_of_a_name_do_not_matter() -> None:
