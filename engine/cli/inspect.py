@@ -59,10 +59,10 @@ def show_model(path: Path) -> None:
         classes.add_row(str(item.value), item.name, f"[on {item.color}]    [/] {item.color}")
     console.print(classes)
     accuracy = Table(title="accuracy on the validation split")
-    for column in ("scenario", "mIoU", "overall accuracy"):
+    for column in ("scenario", "mIoU", "overall accuracy", "labelled pixels"):
         accuracy.add_column(column)
     for row in metadata.accuracy:
-        accuracy.add_row(row.scenario, f"{row.miou:.3f}", f"{row.overall_accuracy:.3f}")
+        accuracy.add_row(row.scenario, f"{row.miou:.3f}", f"{row.overall_accuracy:.3f}", str(row.pixels or ""))
     console.print(accuracy)
 
 

@@ -65,12 +65,17 @@ class PixelSize(_Document):
 
 
 class ScenarioAccuracy(_Document):
-    """Accuracy in one scenario on a split of the training data."""
+    """Accuracy in one scenario on a split of the training data.
+
+    Args:
+        pixels: On how many labelled pixels; None in models of engines that did not say.
+    """
 
     scenario: str
     split: str
     miou: float
     overall_accuracy: float
+    pixels: int | None = None
 
 
 class TrainingFacts(_Document):

@@ -38,6 +38,7 @@ def _accuracy(tiling: Tiling) -> tuple[ScenarioAccuracy, ...]:
             split="validation",
             miou=score.miou,
             overall_accuracy=score.overall_accuracy,
+            pixels=score.pixels,
         )
         for scenario, score in zip(evaluation.scenarios, evaluation.scores, strict=True)
     )
