@@ -139,8 +139,6 @@ class Lvpcnet(WindowNetwork):
         if options.decoupled:  # one layer over all features, slot by slot
             self.shared_head = nn.Linear(options.width, classes, bias=False)
         self.bias = nn.Parameter(torch.zeros(classes))
-        if options.domains:
-            self.domain = nn.Linear(options.width, len(bands))
         self.apply(start_weights)
         if options.compensation == "prompts":
             self.matches = _by_pairs(bands, lambda there, missing: nn.Conv2d(bands[there], bands[missing], 1))
@@ -155,6 +153,8 @@ class Lvpcnet(WindowNetwork):
             )
         if options.compensation == "reconstruction":
             self.reconstructions = _by_pairs(bands, lambda _there, _missing: _reconstruction(options))
+        if options.domains:  # last, so that a variant begins with the same weights
+            self.domain = nn.Linear(options.width, len(bands))
 
     def detail(self, inputs: Inputs, availability: Tensor) -> LvpcnetDetail:
         """See :meth:`Network.detail`. Only what samples have is computed, and what they lack."""
@@ -172,11 +172,13 @@ class Lvpcnet(WindowNetwork):
         for source, missing in self._pairs():
             chosen = (there[source] & ~there[missing]).nonzero()[:, 0]
             if len(chosen):
-                places = torch.searchsorted(own[source].samples, chosen)
-                tokens = [found[source].tokens[places] for found in (shared, own) if source in found]
-                recreated[missing, source] = Features(
-                    chosen, self._recreated(source, missing, inputs[source][chosen], tokens, len(chosen))
-                )
+                if self.options.compensation == "prompts":
+                    tokens = self._prompted(source, missing, inputs[source][chosen], len(chosen))
+                else:
+                    places = torch.searchsorted(own[source].samples, chosen)
+                    given = [found[source].tokens[places] for found in (shared, own) if source in found]
+                    tokens = self._reconstructed(source, missing, given)
+                recreated[missing, source] = Features(chosen, tokens)
         return self._told(inputs[self.names[0]], availability, shared, own, recreated)
 
     def _told(
@@ -232,19 +234,13 @@ class Lvpcnet(WindowNetwork):
             embedding.stem, values, lambda windows: encoder.first(embedding.tokens(windows)), batch
         )
 
-    def _recreated(self, source: str, missing: str, values: Tensor, tokens: Sequence[Tensor], batch: int) -> Tensor:
-        """What would be a missing sensor's own, ``[B, d, h, w]``.
+    def _reconstructed(self, source: str, missing: str, tokens: Sequence[Tensor]) -> Tensor:
+        """A missing sensor's own ``[B, d, h, w]``, of the features of one that is there, what it shares first (vp2)."""
+        given = torch.cat(list(tokens), dim=1).movedim(1, -1)
+        return self.get_submodule(f"reconstructions.{source}.{missing}")(given).movedim(-1, 1)
 
-        Args:
-            source: A sensor that is there.
-            missing: The one that is not.
-            values: ``[B, C, H, W]`` of the former.
-            tokens: Its features, what it shares first.
-            batch: B, or 1 where it is not known.
-        """
-        if self.options.compensation == "reconstruction":
-            both = torch.cat(list(tokens), dim=1).movedim(1, -1)
-            return self.get_submodule(f"reconstructions.{source}.{missing}")(both).movedim(-1, 1)
+    def _prompted(self, source: str, missing: str, values: Tensor, batch: int) -> Tensor:
+        """A missing sensor's own ``[B, d, h, w]``, by what another sees ``[B, C, H, W]`` (Eq. 5 to 7)."""
         embedding, encoder = cast(Embedding, self.embeddings[missing]), cast(Transformer, self.specific[missing])
         match = self.get_submodule(f"matches.{source}.{missing}")
         prompts = self.get_parameter(f"prompts.{source}.{missing}")
@@ -271,22 +267,22 @@ class Lvpcnet(WindowNetwork):
         for name in self.names:
             own, shared, *recreated = self._branch(name, inputs[name], there[name], normalise).unbind()
             logits = logits + own + shared / count
-            for missing, part in zip(self._reconstructed(name), recreated, strict=True):
+            for missing, part in zip(self._others(name), recreated, strict=True):
                 logits = logits + part * ~there[missing] / count
         if self.options.compensation == "prompts":
             for source, missing in self._pairs():
                 needed = there[source] & ~there[missing]
-                logits = logits + self._prompted(source, missing, inputs[source], needed, normalise) / count
+                logits = logits + self._led(source, missing, inputs[source], needed, normalise) / count
         return self.spread(logits, inputs[self.names[0]])
 
-    def _reconstructed(self, source: str) -> list[str]:
+    def _others(self, source: str) -> list[str]:
         """The sensors whose features a perceptron reconstructs from those of another."""
         return [name for name in self.names if name != source and self.options.compensation == "reconstruction"]
 
     def _branch(self, name: str, values: Tensor, available: Tensor, normalise: Normalise) -> Tensor:
         """Logits ``[P, B, K, h, w]`` of what is a sensor's own, what is shared, and what it reconstructs of others."""
         high, wide = (self.windows_along(size) for size in values.shape[-2:])
-        others = self._reconstructed(name)
+        others = self._others(name)
 
         def present(raw: Tensor) -> Tensor:
             seen = normalise(name, raw)
@@ -294,7 +290,7 @@ class Lvpcnet(WindowNetwork):
             shared = [self._shared(name, seen, 1)] if self.options.decoupled else []
             found = [self._answer(name, own), *(self._answer(None, one) for one in shared)]
             found += [torch.zeros_like(found[0])] * (2 - len(found))
-            found += [self._answer(one, self._recreated(name, one, seen, [*shared, own], 1)) for one in others]
+            found += [self._answer(one, self._reconstructed(name, one, [*shared, own])) for one in others]
             return torch.stack(found).contiguous()  # both branches must have the same strides
 
         def absent(raw: Tensor) -> Tensor:
@@ -303,12 +299,12 @@ class Lvpcnet(WindowNetwork):
         found: Tensor = torch.cond(available, present, absent, (values,))
         return found
 
-    def _prompted(self, source: str, missing: str, values: Tensor, needed: Tensor, normalise: Normalise) -> Tensor:
+    def _led(self, source: str, missing: str, values: Tensor, needed: Tensor, normalise: Normalise) -> Tensor:
         """Logits ``[B, K, h, w]`` of what a sensor recreates of another; zeros where that is not needed."""
         high, wide = (self.windows_along(size) for size in values.shape[-2:])
 
         def present(raw: Tensor) -> Tensor:
-            tokens = self._recreated(source, missing, normalise(source, raw), [], 1)
+            tokens = self._prompted(source, missing, normalise(source, raw), 1)
             return self._answer(missing, tokens).contiguous()  # both branches must have the same strides
 
         def absent(raw: Tensor) -> Tensor:

@@ -36,6 +36,22 @@ NETWORKS: dict[str, dict[str, Any]] = {
         "text_width": 8,
         "compensation": "reconstruction",
     },
+    "lvpcnet, nothing shared": {
+        "window": 3,
+        "width": 16,
+        "depth": 1,
+        "heads": 2,
+        "text_width": 8,
+        "decoupled": False,
+    },
+    "lvpcnet, no prompts": {
+        "window": 3,
+        "width": 16,
+        "depth": 1,
+        "heads": 2,
+        "text_width": 8,
+        "compensation": "none",
+    },
     "lds2ae, patches": {
         "window": 9,
         "patch": 3,
@@ -135,10 +151,12 @@ def test_a_network_leaves_as_a_model_for_every_scenario(name: str, count: int, t
         assert not any(node.op_type == "If" for node in graph.node)
         assert {item.name for item in graph.input} == set(inputs)
         convolutions[scenario] = sum(node.op_type == "Conv" for node in graph.node)
-    if name == "lvpcnet":  # two stems of three for each sensor; one more, behind a match, for each that is missing
+    if name.startswith("lvpcnet"):  # stems of three for each sensor; one, behind a match, for each that is prompted
+        stems = 1 if name.endswith("nothing shared") else 2
+        prompted = 0 if name.endswith(("reconstruction", "no prompts")) else 1
         for scenario, found in convolutions.items():
             there = len(scenario.indices)
-            assert found == 6 * there + 4 * there * (count - there)
+            assert found == 3 * stems * there + 4 * prompted * there * (count - there)
     if count > 1 and not name.startswith("cmx"):  # whose streams exchange features from the first stage on
         alone = [found for scenario, found in convolutions.items() if len(scenario.indices) == 1]
         assert max(alone) < min(found for scenario, found in convolutions.items() if len(scenario.indices) == 2)

@@ -32,6 +32,22 @@ NETWORKS: dict[str, dict[str, Any]] = {
         "text_width": 8,
         "compensation": "reconstruction",
     },
+    "lvpcnet, nothing shared": {
+        "window": 3,
+        "width": 16,
+        "depth": 1,
+        "heads": 2,
+        "text_width": 8,
+        "decoupled": False,
+    },
+    "lvpcnet, no prompts": {
+        "window": 3,
+        "width": 16,
+        "depth": 1,
+        "heads": 2,
+        "text_width": 8,
+        "compensation": "none",
+    },
     "lds2ae, patches": {
         "window": 9,
         "patch": 3,
