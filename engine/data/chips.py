@@ -40,7 +40,7 @@ class Chip:
 
     Args:
         values: For each modality ``[C, h, w]`` in its data type; invalid pixels hold the band's training mean.
-        availability: ``[M]``: the scenario.
+        availability: ``[M]``: the scenario, but for members that saw no pixel of the chip.
         labels: ``[h, w]`` class indices; IGNORED (-1) where a member of the scenario is invalid, outside of the
             training split and where nothing is labelled.
     """
@@ -208,7 +208,8 @@ def masked(patch: Patch, scenario: Scenario, modalities: Sequence[Modality]) -> 
         modality.name: filled(patch.values[modality.name], patch.valid[number], modality)
         for number, modality in enumerate(modalities)
     }
-    return Chip(values, np.array(scenario.members), labels)
+    seen = np.array(scenario.members) & patch.valid.any(axis=(1, 2))
+    return Chip(values, seen if seen.any() else np.array(scenario.members), labels)
 
 
 def _inside(start: int, size: int, length: int) -> int:

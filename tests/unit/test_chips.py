@@ -80,6 +80,21 @@ def test_a_zoom_is_one_for_all_sensors_and_keeps_the_centre(folder: Path) -> Non
     assert sizes == {7, 9, 11}
 
 
+def test_a_strict_chip_takes_no_loss_without_a_sensor_and_says_which_it_lacks(folder: Path) -> None:
+    """A sensor that saw nothing of a chip is none of it: its norms learn nothing of means that stand in for it."""
+    collection = opened(folder)
+    found = survey(collection)
+    strict, loose = (ChipSampler(collection, found, 0, 1, CompleteSampler(one).draw) for one in (True, False))
+    missing, lacking = found.modalities[1].fill[0], 0
+    for sample in range(60):
+        chip, plain = strict.draw(0, sample), loose.draw(0, sample)
+        seen = chip.values["b"][0] != missing
+        assert chip.availability.tolist() == [True, bool(seen.any())]
+        np.testing.assert_array_equal(chip.labels, np.where(seen, plain.labels, IGNORED))
+        lacking += not seen.any()
+    assert 0 < lacking < 60
+
+
 def test_a_zoom_larger_than_a_chip_is_refused(folder: Path) -> None:
     with pytest.raises(ValidationError, match="larger than a chip"):
         opened(folder, zoom=13)
