@@ -26,7 +26,7 @@ def command(recipe: Path, output: Path | None, overrides: tuple[str, ...], resum
       engine train recipes/zion.yaml -o runs/zion --set data.root=/data/zion
       engine train recipes/zion.yaml -o runs/zion --resume
     """
-    settings = read_recipe(recipe, overrides)
+    settings = read_recipe(recipe, overrides, trained=resume)
     folder = output or Path("runs") / settings.name
     columns = (
         TextColumn("[bold]{task.description}"),

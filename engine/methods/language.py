@@ -68,15 +68,16 @@ def alignment(features: Tensor, labels: Tensor, texts: Tensor, temperature: floa
         texts: ``[K, D]``.
         temperature: Tau.
     """
-    seen, words = F.normalize(features.float(), dim=1), F.normalize(texts.float(), dim=1)
-    likeness = seen @ words.T / temperature  # (N, K)
-    counts = torch.bincount(labels, minlength=len(texts))
-    there = counts > 0
-    among_texts = likeness[:, there] + counts[there].log()
-    right = likeness.gather(1, labels[:, None])[:, 0]
-    to_text = right - among_texts.logsumexp(dim=1)
-    to_features = right - likeness.logsumexp(dim=0)[labels]
-    return -(to_text + to_features).mean()
+    with torch.autocast(features.device.type, enabled=False):  # near its floor, half precision leaves no gradient
+        seen, words = F.normalize(features.float(), dim=1), F.normalize(texts.float(), dim=1)
+        likeness = seen @ words.T / temperature  # (N, K)
+        counts = torch.bincount(labels, minlength=len(texts))
+        there = counts > 0
+        among_texts = likeness[:, there] + counts[there].log()
+        right = likeness.gather(1, labels[:, None])[:, 0]
+        to_text = right - among_texts.logsumexp(dim=1)
+        to_features = right - likeness.logsumexp(dim=0)[labels]
+        return -(to_text + to_features).mean()
 
 
 def labelled(features: Features, labels: Tensor, network: Lvpcnet) -> tuple[Tensor, Tensor]:
@@ -135,7 +136,7 @@ class _Language(Objective):
             self._check_width(network, width)
 
     def prepare(self, segmenter: Segmenter, preparation: Preparation) -> None:
-        """Encodes the texts, or reads what an objective of this or an earlier stage has encoded.
+        """Encodes the texts, or reads what an objective of this or an earlier stage, or of the first run, has encoded.
 
         Raises:
             LegendError: If the legend is wrong, or lacks a class or a kind.
@@ -170,10 +171,11 @@ class _Language(Objective):
         except TextEncoderError as error:
             raise RunError(f"{error}. Delete it, and the texts are encoded anew") from error
         title = encoder_options(self.options.encoder).title
+        enough = set(self._kinds) <= set(vectors.kinds)  # those of a run that it was started from may be more
         for what, there, here in (
             ("classes", list(vectors.classes), [item.name for item in classes]),
             ("the encoder", [vectors.encoder], [title or vectors.encoder]),
-            ("kinds of text", sorted(vectors.kinds), self._kinds),
+            ("kinds of text", self._kinds if enough else sorted(vectors.kinds), self._kinds),
         ):
             if there != here:
                 raise RunError(
@@ -251,6 +253,8 @@ class LanguageCompensation(_Language):
         super().check(network)
         if isinstance(network, Lvpcnet) and network.options.compensation == "none":
             raise RecipeError("language_compensation: the network recreates nothing; see compensation")
+        if len(network.names) == 1:
+            raise RecipeError("language_compensation: with one sensor there is none to recreate another from")
 
     def loss(self, step: Step) -> Loss:
         """``language_compensation`` (equation 8)."""

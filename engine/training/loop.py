@@ -28,6 +28,7 @@ from engine.errors import RunError, prefixed
 from engine.evaluation.predictors import torch_predictor
 from engine.evaluation.scenarios import evaluate
 from engine.evaluation.tiling import tiles_of
+from engine.language.vectors import CLASS_VECTORS, ClassVectors
 from engine.methods.contract import Method, Preparation
 from engine.methods.registry import build_method
 from engine.networks.segmenter import Segmenter
@@ -171,6 +172,7 @@ class Training:
         if checkpoint is not None:
             self._resume(checkpoint)
         elif recipe.start is not None:
+            self._take_texts(recipe.start.run)
             checkpoints.save(folder / "checkpoints", "last", self.segmenter, None, self.progress)
 
     def _same(self, what: str, there: object, here: object) -> None:
@@ -212,6 +214,11 @@ class Training:
         self.survey = replace(self.survey, modalities=segmenter.modalities)
         return segmenter
 
+    def _take_texts(self, run: Path) -> None:
+        """What the weights of a run were aligned with goes on with them."""
+        if (run / CLASS_VECTORS).exists():
+            ClassVectors.load(run / CLASS_VECTORS).save(self.folder / CLASS_VECTORS)
+
     def _resume(self, checkpoint: Path) -> None:
         adapted = adapt_as_at(self.segmenter.network, self.recipe, checkpoints.step_of(checkpoint))
         found = checkpoints.load(checkpoint, self.segmenter)
@@ -241,6 +248,7 @@ class Training:
         network, lora = self.segmenter.network, stage.settings.lora
         if lora is None:
             parameters = freeze(network, stage.settings.trainable)
+            self._say_sizes(stage)
         elif self.progress.step == stage.first:
             seed = int(np.random.SeedSequence((self.recipe.seed, stage.first)).generate_state(1)[0])
             parameters = adapt(network, lora.targets or network.lora_targets, lora.rank, seed)
@@ -256,6 +264,16 @@ class Training:
                 checkpoints.remove_best(self.folder)
         return cast(torch.optim.Optimizer, self.fabric.setup_optimizers(optimizer))
 
+    def _say_sizes(self, stage: Stage) -> None:
+        """How many numbers each pattern of a stage trains."""
+        sizes = dict.fromkeys(stage.settings.trainable, 0)
+        for name, parameter in self.segmenter.network.named_parameters():
+            pattern = next((one for one in sizes if fnmatchcase(name, one)), None)
+            if pattern is not None:
+                sizes[pattern] += parameter.numel()
+        said = ", ".join(f"{size:,} in {pattern}" for pattern, size in sizes.items())
+        self.say(f"{stage.settings.name}: trains {said}")
+
     def _run_stage(self, stage: Stage, metrics: MetricsFile, board: SummaryWriter) -> None:
         schedule, name = stage.settings.schedule, stage.settings.name
         method = self._method(stage)
@@ -266,9 +284,11 @@ class Training:
         anywhere = stage.settings.chips == "anywhere"
         sampler = ChipSampler(collection, self.survey, self.recipe.seed, schedule.batch, method.sampler.draw, anywhere)
         started, first, score = time.monotonic(), self.progress.step, float("nan")
+        learned = False
         try:
             for batch in batches(sampler, stage, first):
-                terms, facts = self._step(stage, method, optimizer, batch)
+                terms, facts, taught = self._step(stage, method, optimizer, batch)
+                learned |= taught
                 step = self.progress.step + 1
                 self.progress = replace(self.progress, step=step)
                 if not all(np.isfinite(value) for value in terms.values()):
@@ -289,6 +309,12 @@ class Training:
                 self.report(Report(name, step, self.steps, sum(terms.values()), speed, score))
         finally:
             collection.close()
+        if first == stage.first and not learned:
+            raise RunError(
+                f"{self.folder}: stage {name} has changed nothing: no loss depended on what it trains "
+                f"({', '.join(stage.settings.trainable)}). Prompts learn from samples that lack a sensor: "
+                "stages.N.method.scenarios: incomplete"
+            )
         if stage.settings.lora is not None:
             merge(self.segmenter.network)
 
@@ -327,8 +353,8 @@ class Training:
 
     def _step(
         self, stage: Stage, method: Method, optimizer: torch.optim.Optimizer, batch: Batch
-    ) -> tuple[dict[str, float], dict[str, float]]:
-        """One step: the loss's terms, and what is logged beside them."""
+    ) -> tuple[dict[str, float], dict[str, float], bool]:
+        """One step: the loss's terms, what is logged beside them, and whether there was anything to learn."""
         step, schedule = self.progress.step, stage.settings.schedule
         factor = rate_factor(step - stage.first, stage.steps, schedule.steps_per_epoch, schedule.decay)
         for group in optimizer.param_groups:
@@ -350,7 +376,8 @@ class Training:
         found = {**loss.terms, **loss.facts}
         numbers = torch.stack([value.detach().float() for value in found.values()]).tolist()
         values = dict(zip(found, numbers, strict=True))
-        return {name: values[name] for name in loss.terms}, {name: values[name] for name in loss.facts}
+        terms, facts = ({name: values[name] for name in part} for part in (loss.terms, loss.facts))
+        return terms, facts, total.requires_grad
 
     def _log(self, metrics: MetricsFile, board: SummaryWriter, step: int, values: dict[str, float]) -> None:
         metrics.add(step, values)

@@ -1,6 +1,9 @@
 """LVPCnet's two stages: what the first one learned stays as it is, bit by bit, while prompts learn."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from engine.cli.inspect import show_model
-from engine.errors import TextEncoderError
+from engine.errors import RunError, TextEncoderError
 from engine.language.descriptions import legend_path
 from engine.language.vectors import ClassVectors
 from engine.training.checkpoints import kept, newest
@@ -30,14 +33,17 @@ def overrides(encoder: object) -> list[str]:
         {
             "name": "decouple",
             "method": {
-                "scenarios": "complete",
+                "scenarios": {"name": "complete", "options": {"strict": True}},
                 "objectives": ["cross_entropy", {"name": "language_decoupling", "options": options}],
             },
             "schedule": schedule,
         },
         {
             "name": "compensate",
-            "method": {"objectives": ["cross_entropy", {"name": "language_compensation", "options": options}]},
+            "method": {
+                "scenarios": "incomplete",
+                "objectives": ["cross_entropy", {"name": "language_compensation", "options": options}],
+            },
             "schedule": schedule,
             "trainable": ["prompts.*", "matches.*"],
         },
@@ -122,6 +128,88 @@ def test_a_model_says_what_its_texts_were_encoded_by_and_needs_no_legend(
     assert said in capsys.readouterr().out.replace("\n", " ")
 
 
+class StoppedError(Exception):
+    """Ends a training after a step."""
+
+
+def second_stage(
+    make_recipe: MakeRecipe, folder: Path, run: Path, encoder: object, changes: dict[str, object]
+) -> Recipe:
+    """The second stage alone, from the weights of a run's first one."""
+    stage = json.loads(overrides(encoder)[-1].removeprefix("stages="))[1] | changes
+    start = json.dumps({"run": str(run), "checkpoint": "last"})
+    return make_recipe(folder, [*overrides(encoder)[:-1], f"stages={json.dumps([stage])}", f"start={start}"])
+
+
+def test_prompts_can_be_trained_without_their_convolutions(run: Path, make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    said: list[str] = []
+    recipe = second_stage(make_recipe, tmp_path, run, "hashed", {"trainable": ["prompts.*"]})
+    Training(recipe, tmp_path / "run", accelerator="cpu", say=said.append).run()
+    assert said[0] == "compensate: trains 384 in prompts.*"  # six pairs, two blocks, two prompts, 16 wide
+    first, last = (newest(one / "checkpoints", "last") for one in (run, tmp_path / "run"))
+    assert first is not None
+    assert last is not None
+    before, after = (load_file(one / "weights.safetensors") for one in (first, last))
+    changed = {key for key, value in after.items() if not torch.equal(value, before[key])}
+    assert changed == {key for key in after if key.startswith("network.prompts.")}
+
+
+def test_what_weights_were_aligned_with_goes_on_with_them(run: Path, make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    """Another encoder's vectors are refused: frozen projections never saw them."""
+    recipe = second_stage(make_recipe, tmp_path, run, "hashed", {})
+    Training(recipe, tmp_path / "run", accelerator="cpu").run()
+    first, second = (ClassVectors.load(one / "class-vectors.npz") for one in (run, tmp_path / "run"))
+    assert (first.digest, first.origin) == (second.digest, second.origin)
+    recipe = second_stage(make_recipe, tmp_path, run, {"name": "hashed", "options": {"seed": 5}}, {})
+    with pytest.raises(RunError, match=r"the encoder: found hashed n-grams, seed 0 .* the recipe has .* seed 5"):
+        Training(recipe, tmp_path / "other", accelerator="cpu").run()
+
+
+def test_prompts_that_have_nothing_to_learn_from_are_said(run: Path, make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    """No sample lacks a sensor."""
+    method = json.loads(overrides("hashed")[-1].removeprefix("stages="))[1]["method"] | {"scenarios": "complete"}
+    recipe = second_stage(make_recipe, tmp_path, run, "hashed", {"method": method})
+    scenes = tuple(scene for scene in recipe.data.scenes if scene.name == "first")
+    recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"scenes": scenes})})
+    with pytest.raises(RunError, match=r"stage compensate has changed nothing.*prompts\.\*.*scenarios: incomplete"):
+        Training(recipe, tmp_path / "run", accelerator="cpu").run()
+
+
+def command_line(*words: object) -> subprocess.CompletedProcess[str]:
+    """With as many threads as here, which a resume asks for."""
+    return subprocess.run(
+        [sys.executable, "-m", "engine.cli", *map(str, words)],
+        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_resume_needs_no_legend(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    """From the command line, whose recipe names one that is gone."""
+    legend = tmp_path / "mine.yaml"
+    legend.write_text(legend_path("worldcover").read_text(encoding="utf-8"), encoding="utf-8")
+    changes = [text.replace("worldcover", "mine.yaml") for text in overrides("hashed")]
+
+    def stop(report: Report) -> None:
+        if report.step == 8:  # in the second stage
+            raise StoppedError
+
+    recipe = make_recipe(tmp_path, changes)
+    with pytest.raises(StoppedError):
+        Training(recipe, tmp_path / "run", accelerator="cpu", report=stop).run()
+    legend.unlink()
+    arguments = [part for text in changes for part in ("--set", text)]
+    words = ["train", tmp_path / "recipe.yaml", "-o", tmp_path / "run", "--device", "cpu", *arguments]
+    done = command_line(*words)
+    assert done.returncode == 2
+    assert "mine.yaml: no such file" in done.stderr
+    done = command_line(*words, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert "12 steps" in done.stdout
+
+
 def dropping(make_recipe: MakeRecipe, folder: Path) -> Recipe:
     """Batches of the second stage that lack no sensor at all among others."""
     content = json.loads(overrides("hashed")[-1].removeprefix("stages="))
@@ -137,10 +225,6 @@ def dropping(make_recipe: MakeRecipe, folder: Path) -> Recipe:
 def compensated(run: Path) -> dict[int, float]:
     rows = [line.split(",") for line in (run / "metrics.csv").read_text(encoding="utf-8").splitlines()]
     return {int(row[0]): float(row[2]) for row in rows if row[1] == "compensate/loss/language_compensation"}
-
-
-class StoppedError(Exception):
-    """Ends a training after a step."""
 
 
 def test_batches_that_teach_prompts_nothing_pass_and_a_resume_behind_one_is_the_same(

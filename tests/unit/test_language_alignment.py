@@ -50,6 +50,20 @@ def test_it_is_the_contrast_of_all_samples_with_the_texts_of_all(labels: list[in
     assert found.item() == pytest.approx(by_loops(features, labels, texts, 0.3), rel=1e-5)
 
 
+def test_half_precision_leaves_its_gradient_as_it_is() -> None:
+    """Near its floor the loss's gradient is smaller than what sixteen bits round away."""
+    torch.manual_seed(0)
+    texts, labels = torch.randn(4, 32), torch.arange(4).repeat(16)
+    features = (texts[labels] + 0.05 * torch.randn(64, 32)).requires_grad_()
+    gradients = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            loss = alignment(features, labels, texts, 0.07)
+        gradients.append(torch.autograd.grad(loss, features)[0])
+    assert gradients[0].norm() > 0
+    assert torch.equal(*gradients)
+
+
 def test_features_move_towards_the_text_of_their_class() -> None:
     torch.manual_seed(0)
     texts, labels = torch.randn(3, 8), torch.tensor([0, 1, 2, 0, 1, 2])
@@ -243,6 +257,14 @@ def test_networks_without_such_encoders_are_refused() -> None:
             kind(options_of()).check(network)
     with pytest.raises(RecipeError, match="domain_decoupling needs the network lvpcnet"):
         DomainDecoupling(NoOptions()).check(network)
+
+
+def test_one_sensor_has_none_to_recreate() -> None:
+    network = build_network("lvpcnet", TINY, {"optical": 3}, len(CLASSES))
+    options = options_of(sensors={"optical": "optical"})
+    LanguageDecoupling(options).check(network)
+    with pytest.raises(RecipeError, match="with one sensor there is none"):
+        LanguageCompensation(options).check(network)
 
 
 def test_what_is_not_recreated_cannot_be_aligned() -> None:
