@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional
-from transformers import AutoModel, AutoTokenizer, CLIPTextModelWithProjection
+from transformers import AutoModel, AutoTokenizer, CLIPConfig, CLIPTextConfig, CLIPTextModelWithProjection
 from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
@@ -109,13 +109,28 @@ def clip(options: ClipOptions) -> PretrainedEncoder:
     options.check()
     name = options.model
     tokenizer = _tokenizer(name, revision=options.revision)
-    model = _model(name, CLIPTextModelWithProjection, revision=options.revision)
+    config = _text_config(options)
+    model = _model(name, CLIPTextModelWithProjection, revision=options.revision, config=config)
 
     def embed(tokens: _Tokens) -> Tensor:
         found: Tensor = model(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]).text_embeds
         return functional.normalize(found, dim=1)
 
     return PretrainedEncoder(options.title, tokenizer, model.config.max_position_embeddings, embed, unit=True)
+
+
+def _text_config(options: ClipOptions) -> CLIPTextConfig:
+    """That of a text tower, or the one within CLIP's, whose projection is as wide as the whole says.
+
+    LAION's folders say so there alone; within, the default stands.
+    """
+    said, _ = _had(options.model, lambda: CLIPConfig.get_config_dict(options.model, revision=options.revision))
+    if "text_config" not in said:
+        return _had(options.model, lambda: CLIPTextConfig.from_dict(said))
+    whole = _had(options.model, lambda: CLIPConfig.from_dict(said))
+    text = cast(CLIPTextConfig, whole.text_config)
+    text.projection_dim = whole.projection_dim
+    return text
 
 
 def sentence_transformers(options: SentenceOptions) -> PretrainedEncoder:
@@ -194,7 +209,15 @@ def _tokenizer(name: str, **source: object) -> Any:  # noqa: ANN401 (transformer
 def _model(name: str, kind: type, unused: tuple[str, ...] = (), **source: object) -> Any:  # noqa: ANN401
     """A model none of whose weights were drawn at random for want of others, but for those that go ``unused``."""
     load = cast(Any, kind).from_pretrained
-    model, found = _had(name, lambda: load(name, **source, dtype=torch.float32, output_loading_info=True))
+    how = {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True}
+    model, found = _had(name, lambda: load(name, **source, **how))
+    others = sorted(one for one in found["mismatched_keys"] if not one[0].startswith(unused))
+    if others:
+        key, there, wanted = others[0]
+        raise TextEncoderError(
+            f"{name}: {key}: its weights are of shape {list(there)}; expected {list(wanted)} by its config.json: the "
+            "two do not belong together"
+        )
     missing = sorted(key for key in found["missing_keys"] if not key.startswith(unused))
     if missing:
         raise TextEncoderError(

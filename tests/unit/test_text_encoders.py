@@ -21,6 +21,8 @@ from transformers import (
     BertConfig,
     BertModel,
     BertTokenizer,
+    CLIPConfig,
+    CLIPModel,
     CLIPTextConfig,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
@@ -110,6 +112,40 @@ def test_clip_gives_the_projected_state_at_the_end_of_a_text(clip: Path) -> None
     found = built("clip", model=str(clip)).encode("optical", texts)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, [clip_by_hand(clip, text) for text in texts.values()], atol=1e-6)
+
+
+@pytest.fixture
+def whole_clip(clip: Path, tmp_path: Path) -> Path:
+    """All of CLIP, as LAION saves it: only the whole says how wide the projections are."""
+    text = CLIPTextConfig.from_pretrained(clip).to_dict()
+    vision = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = CLIPConfig(text_config=text, vision_config={**vision, "image_size": 8, "patch_size": 4}, projection_dim=12)
+    CLIPModel(config).save_pretrained(tmp_path)
+    CLIPTokenizer.from_pretrained(clip).save_pretrained(tmp_path)
+    said = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    assert said["projection_dim"] == 12
+    del said["text_config"]["projection_dim"]  # 512, then
+    (tmp_path / "config.json").write_text(json.dumps(said), encoding="utf-8")
+    return tmp_path
+
+
+def test_clip_with_its_images_has_the_projection_of_the_whole(whole_clip: Path) -> None:
+    texts = {"water": "Dark water", "sand": "bright sand, no plant"}
+    found = built("clip", model=str(whole_clip)).encode("optical", texts)
+    tokens = CLIPTokenizer.from_pretrained(whole_clip)(list(texts.values()), padding=True, return_tensors="pt")
+    with torch.no_grad():
+        features = CLIPModel.from_pretrained(whole_clip).eval().get_text_features(**tokens).pooler_output
+    assert features.shape == (2, 12)
+    np.testing.assert_allclose(found, unit(features.numpy()), atol=1e-6)
+
+
+def test_weights_of_another_shape_than_the_config_says_are_refused(whole_clip: Path) -> None:
+    said = json.loads((whole_clip / "config.json").read_text(encoding="utf-8"))
+    (whole_clip / "config.json").write_text(json.dumps({**said, "projection_dim": 20}), encoding="utf-8")
+    with pytest.raises(
+        TextEncoderError, match=r"text_projection\.weight: its weights are of shape \[12, 16\]; expected \[20, 16\]"
+    ):
+        built("clip", model=str(whole_clip))
 
 
 def test_a_text_longer_than_clip_takes_is_the_mean_of_runs_of_its_sentences(clip: Path) -> None:
