@@ -23,6 +23,9 @@ CLASS_VECTORS = "class-vectors.npz"
 """The file of a run."""
 
 _CLASSES, _ENCODER, _LEGEND, _DIGEST, _TEXT = "classes", "encoder", "legend", "digest", "text_"
+_SHORTEST = 1e-12
+"""Length from which PyTorch scales a vector to 1."""
+
 Vectors = NDArray[np.float32]
 
 
@@ -32,7 +35,7 @@ class ClassVectors:
 
     Args:
         classes: K names.
-        kinds: By kind ``[K, D]``, float32, finite and nowhere all zero; one D for all.
+        kinds: By kind ``[K, D]``, each of a length that float32 holds and that is not zero; one D for all.
         encoder: What made them.
         legend: Name of the legend whose texts they are of; empty where it is not known.
         texts: By kind the K texts, for whoever reads the file; none where they are not known.
@@ -50,12 +53,10 @@ class ClassVectors:
     def __post_init__(self) -> None:
         if not self.kinds:
             raise TextEncoderError(f"{self.encoder}: no kind of text has vectors")
-        widths = {kind: _width(kind, values, self.classes) for kind, values in self.kinds.items()}
+        kept = {kind: _single(kind, values, self.classes) for kind, values in self.kinds.items()}
+        widths = {kind: values.shape[1] for kind, values in kept.items()}
         if len(set(widths.values())) > 1:
             raise TextEncoderError(f"{self.encoder}: vectors are of different lengths: {widths}")
-        kept = {kind: np.array(values, np.float32) for kind, values in self.kinds.items()}
-        for values in kept.values():
-            values.setflags(write=False)
         object.__setattr__(self, "kinds", MappingProxyType(kept))
 
     @property
@@ -145,17 +146,23 @@ def _checked(path: Path, arrays: Mapping[str, NDArray[Any]], asked: Sequence[str
     return read
 
 
-def _width(kind: str, values: NDArray[np.generic], classes: Sequence[str]) -> int:
+def _single(kind: str, values: NDArray[np.generic], classes: Sequence[str]) -> Vectors:
+    """A copy in single precision, in which networks have them, that cannot change."""
     if not np.issubdtype(values.dtype, np.floating) or values.ndim != 2 or values.shape[0] != len(classes):
         raise TextEncoderError(
             f"{kind}: found {values.dtype} of shape {values.shape}; expected [{len(classes)}, D] floating-point "
             f"numbers, a row for each of {', '.join(classes)}"
         )
-    norms = np.linalg.norm(values.astype(np.float64), axis=1)
-    wrong = [name for name, norm in zip(classes, norms, strict=True) if not np.isfinite(norm) or norm == 0]
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # what does not fit is told below
+        kept = np.array(values, np.float32)
+        norms = np.linalg.norm(kept, axis=1)
+    wrong = [name for name, norm in zip(classes, norms, strict=True) if not np.isfinite(norm) or norm < _SHORTEST]
     if wrong:
-        raise TextEncoderError(f"{kind}: the vector of {', '.join(wrong)} is zero or not finite")
-    return int(values.shape[1])
+        raise TextEncoderError(
+            f"{kind}: the vector of {', '.join(wrong)} is zero or not finite, or its length is in single precision"
+        )
+    kept.setflags(write=False)
+    return kept
 
 
 class VectorOptions(EncoderOptions):

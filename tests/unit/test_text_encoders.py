@@ -431,6 +431,12 @@ def test_vectors_made_elsewhere_come_by_name(tmp_path: Path) -> None:
         ({"radar": np.ones((3, 4), np.float32)}, "vectors are of different lengths"),
         ({"radar": np.zeros((3, 2), np.float32)}, "radar: the vector of barren, water, forest is zero or not finite"),
         ({"radar": np.array([[1, 2], [np.nan, 1], [1, 1]])}, "radar: the vector of water is zero or not finite"),
+        ({"radar": np.array([[1, 2], [1e300, 1], [1, 1]])}, "radar: the vector of water is zero or not finite, or its"),
+        ({"radar": np.array([[1, 2], [1, 1], [1e30, 1]])}, "radar: the vector of forest is zero or not finite, or its"),
+        (
+            {"radar": np.array([[1e-13, 0], [1, 1], [1, 1]])},
+            "radar: the vector of barren is zero or not finite, or its",
+        ),
         ({"radar": np.array([["a"], ["b"], ["c"]])}, r"radar: found <U1 of shape \(3, 1\)"),
         ({"classes": np.array(["water", "forest", "rock"])}, "no vector for class barren; it has water, forest, rock"),
         ({"classes": np.array(["water", "water", "barren"])}, "classes: water stands there twice"),
