@@ -47,7 +47,7 @@ class LanguageSettings(Settings):
     """What is said of the classes, and what makes vectors of it.
 
     Args:
-        legend: A legend by name, or a YAML file; ``vectors`` alone needs none.
+        legend: A legend by name, or a YAML file; ``vectors`` alone needs none, and checks classes by one that is named.
         encoder: ``clip`` as in the paper, ``sentence_transformers``, ``minilm``, ``vectors`` or, for tests, ``hashed``.
     """
 
@@ -130,7 +130,7 @@ def class_vectors(settings: LanguageSettings, classes: Sequence[tuple[int, str]]
     """
     legend = None if settings.legend is None else read_legend(settings.legend)
     texts = _texts(legend, classes, kinds)
-    return _encoded(texts, build_encoder(settings.encoder), legend, known=settings.encoder.name != "vectors")
+    return _encoded(texts, build_encoder(settings.encoder), legend)
 
 
 def check_language(settings: LanguageSettings, classes: Sequence[tuple[int, str]], kinds: Sequence[str]) -> int | None:
@@ -165,14 +165,18 @@ def legend_vectors(legend: Legend, chosen: Named) -> ClassVectors:
     names = {plain_name(name): (name, one) for one in legend.classes for name in reversed(one.names)}
     kinds = [kind for kind in KINDS if kind in legend.classes[0].texts]
     texts = {kind: {name: one.texts[kind] for name, one in names.values()} for kind in kinds}
-    return _encoded(texts, build_encoder(chosen), legend, known=True)
+    return _encoded(texts, build_encoder(chosen), legend)
 
 
-def _encoded(texts: _Texts, encoder: TextEncoder, legend: Legend | None, *, known: bool) -> ClassVectors:
-    """Vectors, with the texts where it is known that they are of them."""
+def _encoded(texts: _Texts, encoder: TextEncoder, legend: Legend | None) -> ClassVectors:
+    """Vectors, with the legend and the texts that they are of: those that their file names, if made elsewhere."""
     names = tuple(next(iter(texts.values())))
-    kept = {kind: tuple(said.values()) for kind, said in texts.items()} if known else {}
     vectors = {kind: encoder.encode(kind, said) for kind, said in texts.items()}
+    if isinstance(encoder, PrecomputedVectors):
+        kept = {kind: encoder.texts(kind, names) for kind in texts}
+        kept = {kind: said for kind, said in kept.items() if said}
+        return ClassVectors(names, vectors, encoder.name, encoder.legend, kept)
+    kept = {kind: tuple(said.values()) for kind, said in texts.items()}
     return ClassVectors(names, vectors, encoder.name, "" if legend is None else legend.name, kept)
 
 

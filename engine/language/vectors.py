@@ -6,7 +6,7 @@ import hashlib
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -41,7 +41,7 @@ class ClassVectors:
         texts: By kind the K texts, for whoever reads the file; none where they are not known.
 
     Raises:
-        TextEncoderError: If shapes or values are others.
+        TextEncoderError: If shapes, values or the count of texts are others.
     """
 
     classes: tuple[str, ...]
@@ -57,6 +57,11 @@ class ClassVectors:
         widths = {kind: values.shape[1] for kind, values in kept.items()}
         if len(set(widths.values())) > 1:
             raise TextEncoderError(f"{self.encoder}: vectors are of different lengths: {widths}")
+        for kind, texts in self.texts.items():
+            if len(texts) != len(self.classes):
+                raise TextEncoderError(
+                    f"{kind}: found {len(texts)} texts; expected one for each of {', '.join(self.classes)}, or none"
+                )
         object.__setattr__(self, "kinds", MappingProxyType(kept))
 
     @property
@@ -176,12 +181,15 @@ class VectorOptions(EncoderOptions):
 
 
 class PrecomputedVectors(TextEncoder):
-    """Looks up vectors that were made elsewhere, by any encoder; texts are not read.
+    """Looks up vectors that were made elsewhere, by any encoder; texts that it is given are not read.
 
     Classes go by name, whatever its case and punctuation. What a file holds beyond what is asked for may be anything.
 
     Args:
         options: Where they are.
+
+    Attributes:
+        legend: Name of the legend that they were made of; empty where the file does not say.
 
     Raises:
         TextEncoderError: If the file cannot be read, or names a class twice.
@@ -191,6 +199,7 @@ class PrecomputedVectors(TextEncoder):
         self._path = options.path
         self._arrays = _arrays(options.path)
         self.name = str(self._arrays.get(_ENCODER, f"vectors {options.path.name}"))
+        self.legend = str(self._arrays.get(_LEGEND, ""))
         self._rows = [str(name) for name in self._arrays[_CLASSES].ravel()]
         plain = [plain_name(name) for name in self._rows]
         twice = sorted(name for name in self._rows if plain.count(plain_name(name)) > 1)
@@ -198,14 +207,31 @@ class PrecomputedVectors(TextEncoder):
             raise TextEncoderError(f"{options.path}: classes: {twice[0]} stands there twice")
 
     def encode(self, kind: str, texts: Mapping[str, str]) -> Vectors:
+        found, rows = self._found(kind, texts)
+        return found.kinds[kind][rows]
+
+    def texts(self, kind: str, classes: Collection[str]) -> tuple[str, ...]:
+        """What the vectors of classes were made of; nothing where the file does not say.
+
+        Args:
+            kind: One of :data:`~engine.language.descriptions.KINDS`.
+            classes: Their names.
+
+        Raises:
+            TextEncoderError: If there is no vector for a class.
+        """
+        found, rows = self._found(kind, classes)
+        return tuple(found.texts[kind][row] for row in rows) if kind in found.texts else ()
+
+    def _found(self, kind: str, classes: Collection[str]) -> tuple[ClassVectors, list[int]]:
+        """What the file has of a kind, and the rows of classes."""
         there = _kinds(self._arrays)
         if kind not in there:
             raise TextEncoderError(f"{self._path}: has no vectors for {kind}; it has {', '.join(there)}")
         rows = {plain_name(name): row for row, name in enumerate(self._rows)}
-        missing = [name for name in texts if plain_name(name) not in rows]
+        missing = [name for name in classes if plain_name(name) not in rows]
         if missing:
             raise TextEncoderError(
                 f"{self._path}: no vector for class {', '.join(missing)}; it has {', '.join(self._rows)}"
             )
-        found = _checked(self._path, self._arrays, [kind]).kinds[kind]
-        return found[[rows[plain_name(name)] for name in texts]]
+        return _checked(self._path, self._arrays, [kind]), [rows[plain_name(name)] for name in classes]

@@ -32,7 +32,8 @@ from engine.data.settings import Named
 from engine.errors import LegendError, OutputError, RecipeError, TextEncoderError
 from engine.language import minilm
 from engine.language.contract import TextEncoder
-from engine.language.registry import LanguageSettings, build_encoder, class_vectors, encoder_options
+from engine.language.descriptions import read_legend
+from engine.language.registry import LanguageSettings, build_encoder, class_vectors, encoder_options, legend_vectors
 from engine.language.vectors import ClassVectors
 
 TEXTS = {"water": "dark and smooth water", "forest": "rough green trees. they cast shade", "sand": "bright sand"}
@@ -506,6 +507,40 @@ def test_class_vectors_come_back_from_their_file_as_they_were(tmp_path: Path) ->
         np.testing.assert_array_equal(read.kinds[kind], made.kinds[kind])
     again = LanguageSettings(encoder=Named(name="vectors", options={"path": str(tmp_path / "vectors.npz")}))
     assert class_vectors(again, CLASSES, ["shared", "optical"]).digest == made.digest
+
+
+@pytest.mark.parametrize("legend", [None, "worldcover"])
+def test_vectors_of_a_file_keep_its_legend_and_texts_whatever_the_recipe_names(
+    legend: str | None, tmp_path: Path
+) -> None:
+    classes = [(80, "permanent water bodies"), (10, "tree cover")]
+    zion = read_legend("zion").model_copy(update={"name": "mine"})
+    first, second = zion.classes[:2]
+    named = (
+        first.model_copy(update={"name": "Tree cover", "also": ()}),
+        second.model_copy(update={"name": "Permanent water bodies", "also": ()}),
+    )
+    made = legend_vectors(zion.model_copy(update={"classes": named}), Named(name="hashed"))
+    made.save(tmp_path / "mine.npz")
+    vectors = Named(name="vectors", options={"path": str(tmp_path / "mine.npz")})
+    found = class_vectors(LanguageSettings(legend=legend, encoder=vectors), classes, ["shared", "radar"])
+    assert found.legend == "mine"
+    assert found.texts == {kind: (second.texts[kind], first.texts[kind]) for kind in ("shared", "radar")}
+    assert found.origin == f"texts of mine by hashed n-grams, seed 0 (for tests), vectors {found.digest[:16]}"
+
+
+@pytest.mark.parametrize("legend", [None, "zion"])
+def test_of_vectors_whose_file_names_no_texts_nothing_is_claimed(legend: str | None, tmp_path: Path) -> None:
+    made = Named(name="vectors", options={"path": saved(tmp_path, vectors())})
+    found = class_vectors(LanguageSettings(legend=legend, encoder=made), CLASSES, ["shared", "radar"])
+    assert (found.legend, found.texts) == ("", {})
+    assert found.origin == f"texts by vectors mine.npz, vectors {found.digest[:16]}"
+
+
+def test_a_file_with_too_few_texts_is_refused(tmp_path: Path) -> None:
+    made = Named(name="vectors", options={"path": saved(tmp_path, vectors(text_radar=np.array(["a", "b"])))})
+    with pytest.raises(TextEncoderError, match="radar: found 2 texts; expected one for each of barren, water, forest"):
+        class_vectors(LanguageSettings(encoder=made), CLASSES, ["shared", "radar"])
 
 
 def test_vectors_that_were_changed_after_they_were_saved_are_refused(tmp_path: Path) -> None:
