@@ -134,16 +134,21 @@ def is_name(path_or_name: str) -> bool:
 
 
 class _EachKeyOnce(yaml.SafeLoader):
-    """Refuses a key that stands twice in a mapping; otherwise the latter would win in silence."""
+    """Refuses a key that is written twice in a mapping; otherwise the latter would win in silence.
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    What a mapping merges (``<<: *other``) is no key of it: its own come before those.
+    """
+
+    def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
         seen: list[object] = []
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
+            merges = key_node.tag == "tag:yaml.org,2002:merge"
+            key = key_node.value if merges else self.construct_object(key_node, deep=True)
             if key in seen:
                 raise ConstructorError(None, None, f"key {key!r} stands there twice", key_node.start_mark)
             seen.append(key)
-        return super().construct_mapping(node, deep)
+        return node
 
 
 def _problems(error: ValidationError) -> Iterator[str]:

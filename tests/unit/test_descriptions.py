@@ -270,6 +270,43 @@ def test_a_key_that_stands_twice_is_refused_at_every_depth(content: dict[str, An
             load_legend(path)
 
 
+MERGED = """
+name: mine
+title: t
+source: s
+classes:
+  - values: [1]
+    name: Water
+    texts: &water {shared: the open surface of lakes, radar: dark}
+  - values: [2]
+    name: Wetland
+    texts: &wetland {<<: *water, shared: plants that stand in water}
+  - values: [3]
+    name: Bog
+    texts: {radar: bright, <<: *wetland}
+"""
+
+
+def test_what_a_mapping_merges_yields_to_its_own_keys(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(MERGED, encoding="utf-8")
+    assert [dict(one.texts) for one in load_legend(path).classes] == [
+        {"shared": "the open surface of lakes", "radar": "dark"},
+        {"shared": "plants that stand in water", "radar": "dark"},
+        {"shared": "plants that stand in water", "radar": "bright"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("again", "key"), [("radar: bright, radar: dim, <<: *wetland", "radar"), ("<<: *water, <<: *wetland", "<<")]
+)
+def test_a_key_that_stands_twice_beside_a_merge_is_refused(again: str, key: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(MERGED.replace("radar: bright, <<: *wetland", again), encoding="utf-8")
+    with pytest.raises(LegendError, match=f"key '{key}' stands there twice"):
+        load_legend(path)
+
+
 def test_a_class_of_another_form_is_named_alone(content: dict[str, Any], tmp_path: Path) -> None:
     content["classes"][1] = "forest"
     with pytest.raises(LegendError) as caught:
