@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from engine.errors import TextEncoderError
 from engine.language.contract import EncoderOptions, TextEncoder
 
 _BUCKETS = 4096
@@ -49,6 +50,9 @@ class HashedEncoder(TextEncoder):
             for gram in _grams(text):
                 bucket, sign = _hashed(gram)
                 row[bucket] += sign
+        empty = [name for name, row in zip(texts, counts, strict=True) if not row.any()]
+        if empty:
+            raise TextEncoderError(f"{kind} of {', '.join(empty)}: the text has no letter or digit; describe the class")
         vectors = np.sign(counts) * np.log1p(np.abs(counts)) @ self._projection
         return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 

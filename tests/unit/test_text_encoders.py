@@ -405,6 +405,11 @@ def test_hashed_vectors_are_fixed_by_text_and_seed_and_know_shared_words() -> No
     assert not np.allclose(found, built("hashed", seed=1).encode("optical", {**TEXTS, "sea": "dark and smooth sea"}))
 
 
+def test_a_text_without_letters_has_no_hashed_vector() -> None:
+    with pytest.raises(TextEncoderError, match=r"radar of sand: the text has no letter or digit"):
+        built("hashed").encode("radar", {"water": "dark", "sand": "- ... !"})
+
+
 def vectors(**changes: object) -> dict[str, Any]:
     rows = np.arange(6, dtype=np.float32).reshape(3, 2) + 1
     return {"classes": np.array(["barren", "water", "forest"]), "shared": rows, "radar": -rows, **changes}
