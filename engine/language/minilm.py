@@ -9,7 +9,7 @@ read when it is that of the version named here, and none of its code runs.
 from __future__ import annotations
 
 import hashlib
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 from engine.errors import TextEncoderError
@@ -41,6 +41,10 @@ class MinilmOptions(EncoderOptions):
         """See :attr:`EncoderOptions.title`."""
         return f"minilm {VERSION}"
 
+    def check(self) -> None:
+        """See :meth:`EncoderOptions.check`: the package must be there, and of the version that is known."""
+        _package()
+
 
 def minilm(options: MinilmOptions) -> TextEncoder:
     """The encoder.
@@ -50,17 +54,21 @@ def minilm(options: MinilmOptions) -> TextEncoder:
     """
     from engine.language.pretrained import sentence_transformers  # only here: transformers takes seconds to import
 
+    folder = Path(str(_package().locate_file(_FOLDER)))
+    check_files(folder)
+    encoder = sentence_transformers(SentenceOptions(model=str(folder)))
+    encoder.name = options.title
+    return encoder
+
+
+def _package() -> Distribution:
     try:
         found = distribution(PACKAGE)
     except PackageNotFoundError as error:
         raise TextEncoderError(f"the encoder minilm needs the package {PACKAGE}: {_HOW}") from error
     if found.version != VERSION:
         raise TextEncoderError(f"{PACKAGE}: found version {found.version}, expected {VERSION}: {_HOW}")
-    folder = Path(str(found.locate_file(_FOLDER)))
-    check_files(folder)
-    encoder = sentence_transformers(SentenceOptions(model=str(folder)))
-    encoder.name = options.title
-    return encoder
+    return found
 
 
 def check_files(folder: Path) -> None:

