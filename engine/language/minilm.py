@@ -26,6 +26,7 @@ acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b tokenizer_confi
 303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3 special_tokens_map.json
 953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41 config.json
 84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf modules.json
+061ca9d39661d6c6d6de5ba27f79a1cd5770ea247f8d46412a68a498dc5ac9f3 config_sentence_transformers.json
 fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7 sentence_bert_config.json
 4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23 1_Pooling/config.json
 """
@@ -52,7 +53,7 @@ def minilm(options: MinilmOptions) -> TextEncoder:
     Raises:
         TextEncoderError: If the package is missing, of another version, or holds other files.
     """
-    from engine.language.pretrained import sentence_transformers  # only here: transformers takes seconds to import
+    from engine.language.sentences import sentence_transformers  # only here: transformers takes seconds to import
 
     folder = Path(str(_package().locate_file(_FOLDER)))
     check_files(folder)

@@ -27,7 +27,7 @@ def _clip(options: ClipOptions) -> TextEncoder:
 
 
 def _sentence_transformers(options: SentenceOptions) -> TextEncoder:
-    from engine.language.pretrained import sentence_transformers
+    from engine.language.sentences import sentence_transformers
 
     return sentence_transformers(options)
 

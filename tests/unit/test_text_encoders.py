@@ -18,9 +18,6 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from transformers import (
-    BertConfig,
-    BertModel,
-    BertTokenizer,
     CLIPConfig,
     CLIPModel,
     CLIPTextConfig,
@@ -69,32 +66,6 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pad_token_id=len(tokens) - 1,
     )
     CLIPTextModelWithProjection(config).save_pretrained(folder)
-    return folder
-
-
-def sentence_folder(folder: Path, pooling: dict[str, object], *, norm: bool = True, layer: str = "") -> Path:
-    """A tiny BERT, as sentence-transformers saves one."""
-    inner = folder / layer
-    inner.mkdir(exist_ok=True)
-    words = sorted({word for text in TEXTS.values() for word in text.replace(".", " .").split()})
-    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
-    BertTokenizer(vocab={token: number for number, token in enumerate(tokens)}).save_pretrained(inner)
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(tokens),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=32,
-    )
-    BertModel(config).save_pretrained(inner)
-    parts = [("Transformer", layer), ("Pooling", "1_Pooling"), *([("Normalize", "2_Normalize")] if norm else [])]
-    modules = [{"idx": i, "path": path, "type": f"library.models.{part}"} for i, (part, path) in enumerate(parts)]
-    (folder / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
-    (folder / "1_Pooling").mkdir(exist_ok=True)
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling), encoding="utf-8")
-    (inner / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 8}), encoding="utf-8")
     return folder
 
 
@@ -182,21 +153,6 @@ def test_a_folder_with_too_few_weights_is_refused(clip: Path, tmp_path: Path) ->
         built("clip", model=str(tmp_path))
 
 
-def test_a_sentence_encoder_may_lack_the_layer_that_is_not_used_and_no_other(tmp_path: Path) -> None:
-    folder = sentence_folder(tmp_path, {"pooling_mode_cls_token": True})
-    weights = {key: one for key, one in load_file(folder / "model.safetensors").items() if "pooler" not in key}
-    save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    np.testing.assert_allclose(
-        built("sentence_transformers", model=str(folder)).encode("optical", {"sand": "bright sand"}),
-        [unit(by_hand(folder, "bright sand", "cls"))],
-        atol=1e-6,
-    )
-    del weights["encoder.layer.0.output.dense.bias"]
-    save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(TextEncoderError, match=r"lacks 1 weights of a BertModel, as encoder\.layer\.0\.output"):
-        built("sentence_transformers", model=str(folder))
-
-
 @pytest.mark.parametrize("encoder", ["clip", "sentence_transformers"])
 def test_without_internet_and_folder_the_message_says_what_to_do(
     encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -221,19 +177,6 @@ def test_a_folder_that_holds_no_model_is_told_without_advice_on_the_hub(tmp_path
     assert "hf download" not in str(caught.value)
 
 
-def test_loading_says_nothing(tmp_path: Path) -> None:
-    """No bar, and no report on weights that are not used."""
-    folder = sentence_folder(tmp_path, {"pooling_mode_cls_token": True})
-    weights = load_file(folder / "model.safetensors")
-    save_file(weights | {"more.weight": torch.ones(2)}, folder / "model.safetensors", {"format": "pt"})
-    asked = (
-        "from engine.data.settings import Named; from engine.language.registry import build_encoder;"
-        f"build_encoder(Named(name='sentence_transformers', options={{'model': {str(folder)!r}}}))"
-    )
-    ended = subprocess.run([sys.executable, "-c", asked], check=True, capture_output=True, text=True)
-    assert (ended.stdout, ended.stderr) == ("", "")
-
-
 @pytest.mark.parametrize(
     ("name", "options", "title"),
     [
@@ -255,68 +198,6 @@ def test_what_an_encoder_is_can_be_told_before_it_is_loaded(
 def test_methods_are_known_without_loading_text_encoders() -> None:
     asked = "import sys, engine.methods.registry; sys.exit('engine.language.pretrained' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", asked], check=False).returncode == 0
-
-
-def by_hand(folder: Path, text: str, mode: str) -> NDArray[np.float32]:
-    """One text at a time through the bare transformer, pooled with NumPy."""
-    ids = BertTokenizer.from_pretrained(folder)(text)["input_ids"]
-    with torch.no_grad():
-        states = BertModel.from_pretrained(folder).eval()(torch.tensor([ids])).last_hidden_state[0].numpy()
-    return {"mean": states.mean(axis=0), "cls": states[0], "max": states.max(axis=0)}[mode]
-
-
-SHORT = {"water": "dark and smooth water", "sand": "bright sand"}
-
-
-@pytest.mark.parametrize(
-    ("mode", "config"),
-    [
-        ("mean", {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False, "word_embedding_dimension": 16}),
-        ("cls", {"pooling_mode_cls_token": True}),
-        ("max", {"pooling_mode_max_tokens": True}),
-        ("max", {"pooling_mode": "max", "embedding_dimension": 16}),
-    ],
-)
-@pytest.mark.parametrize("norm", [True, False])
-def test_a_sentence_encoder_pools_as_its_folder_says(
-    mode: str, config: dict[str, object], norm: bool, tmp_path: Path
-) -> None:
-    folder = sentence_folder(tmp_path, config, norm=norm)
-    found = built("sentence_transformers", model=str(folder)).encode("optical", SHORT)
-    expected = np.array([by_hand(folder, text, mode) for text in SHORT.values()])
-    np.testing.assert_allclose(found, unit(expected) if norm else expected, atol=1e-6)
-
-
-def test_a_sentence_encoder_takes_long_texts_in_parts(tmp_path: Path) -> None:
-    folder = sentence_folder(tmp_path, {"pooling_mode_mean_tokens": True})
-    found = built("sentence_transformers", model=str(folder)).encode("optical", TEXTS)  # the second has 9 tokens, not 8
-    parts = [unit(by_hand(folder, text, "mean")) for text in ("rough green trees.", "they cast shade")]
-    np.testing.assert_allclose(found[1], unit(np.mean(parts, axis=0)), atol=1e-6)
-
-
-def test_a_transformer_in_a_folder_of_its_own_is_found(tmp_path: Path) -> None:
-    folder = sentence_folder(tmp_path, {"pooling_mode_cls_token": True}, layer="0_Transformer")
-    found = built("sentence_transformers", model=str(folder)).encode("optical", SHORT)
-    expected = [unit(by_hand(folder / "0_Transformer", text, "cls")) for text in SHORT.values()]
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    "config", [{"pooling_mode": "lasttoken"}, {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}, {}]
-)
-def test_other_poolings_are_refused(config: dict[str, object], tmp_path: Path) -> None:
-    folder = sentence_folder(tmp_path, config)
-    with pytest.raises(TextEncoderError, match="known is one of cls, mean, max"):
-        built("sentence_transformers", model=str(folder))
-
-
-def test_other_parts_of_a_sentence_encoder_are_refused(tmp_path: Path) -> None:
-    folder = sentence_folder(tmp_path, {"pooling_mode_cls_token": True})
-    modules: list[dict[str, Any]] = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
-    modules.append({"idx": 3, "path": "3_Dense", "type": "library.models.Dense"})
-    (folder / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
-    with pytest.raises(TextEncoderError, match="has Transformer, Pooling, Normalize, Dense"):
-        built("sentence_transformers", model=str(folder))
 
 
 def minilm_missing() -> bool:
