@@ -103,6 +103,15 @@ class Cancelled(EngineError):  # noqa: N818 (it is what happened, not a fault)
     """The caller asked to stop."""
 
 
+def how_to_install(extra: str) -> str:
+    """What to do for a library that is missing; the engine is on no index of packages.
+
+    Args:
+        extra: That brings it.
+    """
+    return f'pip install ".[{extra}]" in the project\'s folder'
+
+
 @contextmanager
 def prefixed(where: str) -> Iterator[None]:
     """Says in which part of a recipe an error is.

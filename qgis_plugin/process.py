@@ -6,6 +6,8 @@ from collections import deque
 
 from qgis.PyQt.QtCore import QCoreApplication, QProcess, QProcessEnvironment
 
+from .interpreter import SOURCE
+
 PROTOCOL = 1
 """The version of the conversation that this plugin speaks; the engine's must be the same."""
 
@@ -142,9 +144,10 @@ class _Conversation:
                 _tr(
                     "The engine of {interpreter} (version {version}) and this plugin do not speak the same protocol "
                     "({theirs} and {ours}). Update both to the same release: {interpreter} -m pip install --upgrade "
-                    "robust-landcover"
+                    "'{source}'"
                 ).format(
                     interpreter=self.interpreter,
+                    source=SOURCE,
                     version=event.get("engine"),
                     theirs=event.get("protocol"),
                     ours=PROTOCOL,
@@ -168,14 +171,13 @@ class _Conversation:
             ).format(said)
         if "No module named" in said and "engine" in said.rsplit("No module named", 1)[1]:
             return _tr(
-                "{interpreter} does not have the engine. Install it with\n"
-                "{interpreter} -m pip install 'robust-landcover[cpu]'"
-            ).format(interpreter=self.interpreter)
+                "{interpreter} does not have the engine. Install it with\n{interpreter} -m pip install '{source}[cpu]'"
+            ).format(interpreter=self.interpreter, source=SOURCE)
         if "No such command" in said:
             return _tr(
                 "The engine of {interpreter} is too old for this plugin. Update it with\n"
-                "{interpreter} -m pip install --upgrade robust-landcover"
-            ).format(interpreter=self.interpreter)
+                "{interpreter} -m pip install --upgrade '{source}'"
+            ).format(interpreter=self.interpreter, source=SOURCE)
         return _tr("The engine of {} ended without an answer (exit status {}):\n{}").format(
             self.interpreter, self.process.exitCode(), said
         )

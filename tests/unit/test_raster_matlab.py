@@ -208,7 +208,9 @@ def test_a_missing_library_is_named_with_its_extra(
     (save_5 if library == "scipy.io" else save_7_3)(path, {"cube": CUBE})
     monkeypatch.setitem(sys.modules, library, None)
     name = library.partition(".")[0]
-    assert refusal(str(path)) == f"{path}: {name} is needed to read it: pip install 'robust-landcover[matlab]'"
+    assert (
+        refusal(str(path)) == f'{path}: {name} is needed to read it: pip install ".[matlab]" in the project\'s folder'
+    )
 
 
 @pytest.mark.parametrize(
