@@ -452,15 +452,15 @@ def script(path: Path, text: str) -> str:
     [
         (
             '#!/bin/sh\nexec /usr/bin/python3 "$@"\n',
-            r"does not have the engine(.|\n)*install '.*/robust_landcover/engine_source\[cpu\]'",
+            r'does not have the engine(.|\n)*install ".*/robust_landcover/engine_source\[cpu\]"',
         ),
         (
             "#!/bin/sh\necho 'Error: No such command '\"'job'.\" >&2\nexit 2\n",
-            r"is too old for this plugin(.|\n)*--upgrade '.*/robust_landcover/engine_source'",
+            r'is too old for this plugin(.|\n)*--upgrade ".*/robust_landcover/engine_source"',
         ),
         (
             '#!/bin/sh\necho \'{"event": "hello", "protocol": 0, "engine": "0.0.1", "providers": []}\'\nsleep 5\n',
-            r"do not speak the same protocol \(0 and 1\)(.|\n)*--upgrade '.*/robust_landcover/engine_source'",
+            r'do not speak the same protocol \(0 and 1\)(.|\n)*--upgrade ".*/robust_landcover/engine_source"',
         ),
         (
             "#!/bin/sh\necho 'cannot open shared object file' >&2\nexit 127\n",
