@@ -20,7 +20,6 @@ from engine.errors import LabelError, RecipeError, SplitError
 from engine.grid import Grid, Window
 from engine.methods.scenarios import CompleteSampler, DropoutSampler, IncompleteSampler, SeveralSampler, UniformSampler
 from engine.modality import LandClass, Modality
-from engine.raster.labels import IGNORED
 from engine.training.recipe import read_recipe
 
 Write = Callable[..., Path]
@@ -151,21 +150,6 @@ def test_incomplete_draws_every_scenario_that_lacks_a_sensor() -> None:
         counts = {code: drawn.count(code) for code in set(drawn)}
         assert set(counts) == expected
         assert all(abs(count - 600) < 100 for count in counts.values())
-
-
-def test_strictly_complete_chips_take_no_loss_where_a_sensor_is_missing(collection: SceneCollection) -> None:
-    found = survey(collection)
-    samplers = [ChipSampler(collection, found, 0, 4, CompleteSampler(strict).draw) for strict in (True, False)]
-    fewer = 0
-    for sample in range(60):
-        strict, loose = (sampler.draw(0, sample) for sampler in samplers)
-        assert strict.availability.all()
-        if loose.availability.all():
-            np.testing.assert_array_equal(strict.labels, loose.labels)
-            continue
-        fewer += 1
-        assert (strict.labels == IGNORED).all()
-    assert fewer > 0
 
 
 def test_samples_of_a_batch_draw_alike_and_apart(collection: SceneCollection) -> None:
