@@ -13,7 +13,14 @@ KEY = "ROBUST_LANDCOVER_PYTHON"
 SOURCE = os.path.join(os.path.dirname(__file__), "engine_source")
 """The engine's source, which travels with the plugin."""
 
-INSTALL = f"python3 -m venv ~/.robust-landcover && ~/.robust-landcover/bin/pip install '{SOURCE}[cpu]'"
+_WINDOWS = sys.platform == "win32"
+
+INSTALL = (
+    r'py -m venv "%USERPROFILE%\.robust-landcover" && "%USERPROFILE%\.robust-landcover\Scripts\pip" install'
+    if _WINDOWS
+    else "python3 -m venv ~/.robust-landcover && ~/.robust-landcover/bin/pip install"
+) + f' "{SOURCE}[cpu]"'
+"""For the terminal; the Command Prompt on Windows."""
 
 
 class EngineNotFoundError(Exception):
@@ -53,13 +60,12 @@ def likely_places():
         os.path.join(QgsApplication.qgisSettingsDirPath(), "robust_landcover", "engine"),
         os.path.join(os.path.expanduser("~"), ".robust-landcover"),
     ]
-    windows = sys.platform == "win32"
     places = [
-        os.path.join(folder, *(("Scripts", "python.exe") if windows else ("bin", "python"))) for folder in folders
+        os.path.join(folder, *(("Scripts", "python.exe") if _WINDOWS else ("bin", "python"))) for folder in folders
     ]
     command = shutil.which("engine")
     if command:
-        places.append(os.path.join(os.path.dirname(command), "python.exe" if windows else "python"))
+        places.append(os.path.join(os.path.dirname(command), "python.exe" if _WINDOWS else "python"))
     return places
 
 

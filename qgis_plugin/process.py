@@ -143,8 +143,8 @@ class _Conversation:
             raise EngineError(
                 _tr(
                     "The engine of {interpreter} (version {version}) and this plugin do not speak the same protocol "
-                    "({theirs} and {ours}). Update both to the same release: {interpreter} -m pip install --upgrade "
-                    '"{source}"'
+                    "({theirs} and {ours}). Update both to the same release: "
+                    '"{interpreter}" -m pip install --upgrade "{source}"'
                 ).format(
                     interpreter=self.interpreter,
                     source=SOURCE,
@@ -171,12 +171,13 @@ class _Conversation:
             ).format(said)
         if "No module named" in said and "engine" in said.rsplit("No module named", 1)[1]:
             return _tr(
-                '{interpreter} does not have the engine. Install it with\n{interpreter} -m pip install "{source}[cpu]"'
+                "{interpreter} does not have the engine. Install it with\n"
+                '"{interpreter}" -m pip install "{source}[cpu]"'
             ).format(interpreter=self.interpreter, source=SOURCE)
         if "No such command" in said:
             return _tr(
                 "The engine of {interpreter} is too old for this plugin. Update it with\n"
-                '{interpreter} -m pip install --upgrade "{source}"'
+                '"{interpreter}" -m pip install --upgrade "{source}"'
             ).format(interpreter=self.interpreter, source=SOURCE)
         return _tr("The engine of {} ended without an answer (exit status {}):\n{}").format(
             self.interpreter, self.process.exitCode(), said

@@ -62,7 +62,12 @@ def show_model(path: Path) -> None:
     for column in ("scenario", "mIoU", "overall accuracy", "labelled pixels"):
         accuracy.add_column(column)
     for row in metadata.accuracy:
-        accuracy.add_row(row.scenario, f"{row.miou:.3f}", f"{row.overall_accuracy:.3f}", str(row.pixels or ""))
+        accuracy.add_row(
+            row.scenario,
+            f"{row.miou:.3f}",
+            f"{row.overall_accuracy:.3f}",
+            "" if row.pixels is None else f"{row.pixels:,}",
+        )
     console.print(accuracy)
 
 

@@ -40,7 +40,8 @@ class Chip:
 
     Args:
         values: For each modality ``[C, h, w]`` in its data type; invalid pixels hold the band's training mean.
-        availability: ``[M]``: the scenario, but for members that saw no pixel of the chip.
+        availability: ``[M]``: the scenario, but for members that saw no pixel of the chip (with all of them where none
+            saw any).
         labels: ``[h, w]`` class indices; IGNORED (-1) where a member of the scenario is invalid, outside of the
             training split and where nothing is labelled.
     """

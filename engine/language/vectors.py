@@ -164,7 +164,8 @@ def _single(kind: str, values: NDArray[np.generic], classes: Sequence[str]) -> V
     wrong = [name for name, norm in zip(classes, norms, strict=True) if not np.isfinite(norm) or norm < _SHORTEST]
     if wrong:
         raise TextEncoderError(
-            f"{kind}: the vector of {', '.join(wrong)} is zero or not finite, or its length is in single precision"
+            f"{kind}: the vector of {', '.join(wrong)} is not finite, or its length below {_SHORTEST} or beyond single "
+            "precision: scale it"
         )
     kept.setflags(write=False)
     return kept

@@ -179,8 +179,9 @@ class _Language(Objective):
         ):
             if there != here:
                 raise RunError(
-                    f"{path}: {what}: found {', '.join(there)}; the recipe has {', '.join(here)}. Train into another "
-                    "folder, or delete the file to have the texts encoded anew"
+                    f"{path}: {what}: found {', '.join(there)}; the recipe has {', '.join(here)}. The weights "
+                    "of this run, or of the one that it started from, were aligned with these: take the same, or train "
+                    "anew, without start, into another folder"
                 )
         return vectors
 

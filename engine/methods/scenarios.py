@@ -88,5 +88,5 @@ class CompleteSampler(ScenarioSampler):
         self.strict = strict
 
     def draw(self, _own: np.random.Generator, _together: np.random.Generator, present: Scenario) -> Scenario:
-        """``present`` itself, or all modalities: those that a sample lacks hold training means then."""
+        """``present`` itself, or all modalities: a chip takes no loss then where it lacks one."""
         return Scenario((True,) * len(present.members)) if self.strict else present

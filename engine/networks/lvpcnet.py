@@ -20,10 +20,10 @@ Departures, and what the paper leaves open (no public code; sizes are those of L
   stays as it is would hand over noise. It is counted apart (`matches.*`), and a recipe can leave it out of `trainable`.
 * What it hands over goes through the missing sensor's stem by that stem's running statistics, in training too, and does
   not change them: they are those of the sensor itself.
-* These convolutions, and reconstructions, begin as PyTorch's layers do; all else as masked autoencoders.
+* These convolutions, reconstructions and v1's layer begin as PyTorch's layers do; all else as masked autoencoders.
 * The paper's "extra learnable classification token" of the prompted encoder is the missing sensor's own, frozen.
-* The first stage sees complete samples (`complete`, `strict: true`), the second one incomplete ones (`incomplete`): it
-  has nothing to learn of others.
+* The first stage learns from complete samples (`complete`, `strict: true`), the second one from incomplete ones
+  (`incomplete`): it has nothing to learn of others.
 * Prompts stand behind the class token; what a layer makes of them is dropped, and the next layer gets its own.
 * Alignment is of two-layer projections to the width of the text's vectors; the classifier reads the features.
 

@@ -33,6 +33,7 @@ class Progress:
         digest: Hash of the recipe.
         threads: Threads that torch computes with: with others, sums round differently.
         torch: Version of torch.
+        learned: Whether a step of this stage has changed anything.
     """
 
     step: int
@@ -41,6 +42,7 @@ class Progress:
     digest: str
     threads: int
     torch: str
+    learned: bool = True  # in checkpoints that do not say
 
 
 def _sync(path: Path) -> None:

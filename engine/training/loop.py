@@ -172,7 +172,8 @@ class Training:
         if checkpoint is not None:
             self._resume(checkpoint)
         elif recipe.start is not None:
-            self._take_texts(recipe.start.run)
+            if not recipe.start.modalities:  # of other sensors, which learn what is said of them
+                self._take_texts(recipe.start.run)
             checkpoints.save(folder / "checkpoints", "last", self.segmenter, None, self.progress)
 
     def _same(self, what: str, there: object, here: object) -> None:
@@ -248,30 +249,32 @@ class Training:
         network, lora = self.segmenter.network, stage.settings.lora
         if lora is None:
             parameters = freeze(network, stage.settings.trainable)
-            self._say_sizes(stage)
         elif self.progress.step == stage.first:
             seed = int(np.random.SeedSequence((self.recipe.seed, stage.first)).generate_state(1)[0])
             parameters = adapt(network, lora.targets or network.lora_targets, lora.rank, seed)
             network.to(self.fabric.device)
         else:  # the resume has put them there
             parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        self._say_sizes(stage, parameters)
         optimizer = build_optimizer(parameters, stage.settings.schedule.optimizer)
         if self.progress.step > stage.first and self._checkpoint is not None:
             checkpoints.load_optimizer(self._checkpoint, optimizer)
         if self.progress.step == stage.first:
-            self.progress = replace(self.progress, best_score=-1.0, best_step=0)
+            self.progress = replace(self.progress, best_score=-1.0, best_step=0, learned=False)
             if stage.settings.schedule.validate_every is None:
                 checkpoints.remove_best(self.folder)
         return cast(torch.optim.Optimizer, self.fabric.setup_optimizers(optimizer))
 
-    def _say_sizes(self, stage: Stage) -> None:
-        """How many numbers each pattern of a stage trains."""
-        sizes = dict.fromkeys(stage.settings.trainable, 0)
-        for name, parameter in self.segmenter.network.named_parameters():
-            pattern = next((one for one in sizes if fnmatchcase(name, one)), None)
-            if pattern is not None:
-                sizes[pattern] += parameter.numel()
-        said = ", ".join(f"{size:,} in {pattern}" for pattern, size in sizes.items())
+    def _say_sizes(self, stage: Stage, parameters: Sequence[nn.Parameter]) -> None:
+        """How many numbers a stage trains, by the pattern that names them first."""
+        if stage.settings.lora is not None:
+            sizes = {"low-rank matrices": sum(parameter.numel() for parameter in parameters)}
+        else:
+            sizes = dict.fromkeys(stage.settings.trainable, 0)
+            for name, parameter in self.segmenter.network.named_parameters():
+                if parameter.requires_grad:
+                    sizes[next(pattern for pattern in sizes if fnmatchcase(name, pattern))] += parameter.numel()
+        said = ", ".join(f"{size:,} in {what}" for what, size in sizes.items() if size)
         self.say(f"{stage.settings.name}: trains {said}")
 
     def _run_stage(self, stage: Stage, metrics: MetricsFile, board: SummaryWriter) -> None:
@@ -284,13 +287,11 @@ class Training:
         anywhere = stage.settings.chips == "anywhere"
         sampler = ChipSampler(collection, self.survey, self.recipe.seed, schedule.batch, method.sampler.draw, anywhere)
         started, first, score = time.monotonic(), self.progress.step, float("nan")
-        learned = False
         try:
             for batch in batches(sampler, stage, first):
                 terms, facts, taught = self._step(stage, method, optimizer, batch)
-                learned |= taught
                 step = self.progress.step + 1
-                self.progress = replace(self.progress, step=step)
+                self.progress = replace(self.progress, step=step, learned=self.progress.learned or taught)
                 if not all(np.isfinite(value) for value in terms.values()):
                     raise RunError(
                         f"{self.folder}: the loss at step {step} (stage {name}) is not finite: {terms}; lower "
@@ -298,6 +299,12 @@ class Training:
                     )
                 self._log(metrics, board, step, {f"{name}/loss/{term}": value for term, value in terms.items()})
                 self._log(metrics, board, step, {f"{name}/{fact}": value for fact, value in facts.items()})
+                if step == stage.end and not self.progress.learned:
+                    raise RunError(
+                        f"{self.folder}: stage {name} has changed nothing: no loss depended on what it trains "
+                        f"({', '.join(stage.settings.trainable)}). Prompts, for one, learn from samples that lack a "
+                        "sensor: scenarios: incomplete"
+                    )
                 epoch, place = divmod(step - stage.first, schedule.steps_per_epoch)
                 every = schedule.validate_every
                 if place == 0 and every is not None and (epoch % every == 0 or step == stage.end):
@@ -309,12 +316,6 @@ class Training:
                 self.report(Report(name, step, self.steps, sum(terms.values()), speed, score))
         finally:
             collection.close()
-        if first == stage.first and not learned:
-            raise RunError(
-                f"{self.folder}: stage {name} has changed nothing: no loss depended on what it trains "
-                f"({', '.join(stage.settings.trainable)}). Prompts learn from samples that lack a sensor: "
-                "stages.N.method.scenarios: incomplete"
-            )
         if stage.settings.lora is not None:
             merge(self.segmenter.network)
 

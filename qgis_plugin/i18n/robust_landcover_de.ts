@@ -70,8 +70,8 @@ oder nennen Sie, wo sie installiert ist, ihren Python-Interpreter unter Einstell
       <translation>{} hat nicht innerhalb von {} Sekunden geantwortet; ist es ein Python-Interpreter mit der Engine?</translation>
     </message>
     <message>
-      <source>The engine of {interpreter} (version {version}) and this plugin do not speak the same protocol ({theirs} and {ours}). Update both to the same release: {interpreter} -m pip install --upgrade "{source}"</source>
-      <translation>Die Engine von {interpreter} (Version {version}) und diese Erweiterung sprechen nicht dasselbe Protokoll ({theirs} und {ours}). Bringen Sie beide auf denselben Stand: {interpreter} -m pip install --upgrade "{source}"</translation>
+      <source>The engine of {interpreter} (version {version}) and this plugin do not speak the same protocol ({theirs} and {ours}). Update both to the same release: "{interpreter}" -m pip install --upgrade "{source}"</source>
+      <translation>Die Engine von {interpreter} (Version {version}) und diese Erweiterung sprechen nicht dasselbe Protokoll ({theirs} und {ours}). Bringen Sie beide auf denselben Stand: "{interpreter}" -m pip install --upgrade "{source}"</translation>
     </message>
     <message>
       <source>The engine's process was killed or crashed; the computer may have run out of memory. No map was written. {}</source>
@@ -79,15 +79,15 @@ oder nennen Sie, wo sie installiert ist, ihren Python-Interpreter unter Einstell
     </message>
     <message>
       <source>{interpreter} does not have the engine. Install it with
-{interpreter} -m pip install "{source}[cpu]"</source>
+"{interpreter}" -m pip install "{source}[cpu]"</source>
       <translation>{interpreter} hat die Engine nicht. Installieren Sie sie mit
-{interpreter} -m pip install "{source}[cpu]"</translation>
+"{interpreter}" -m pip install "{source}[cpu]"</translation>
     </message>
     <message>
       <source>The engine of {interpreter} is too old for this plugin. Update it with
-{interpreter} -m pip install --upgrade "{source}"</source>
+"{interpreter}" -m pip install --upgrade "{source}"</source>
       <translation>Die Engine von {interpreter} ist zu alt für diese Erweiterung. Aktualisieren Sie sie mit
-{interpreter} -m pip install --upgrade "{source}"</translation>
+"{interpreter}" -m pip install --upgrade "{source}"</translation>
     </message>
     <message>
       <source>The engine of {} ended without an answer (exit status {}):

@@ -171,8 +171,9 @@ def test_prompts_that_have_nothing_to_learn_from_are_said(run: Path, make_recipe
     recipe = second_stage(make_recipe, tmp_path, run, "hashed", {"method": method})
     scenes = tuple(scene for scene in recipe.data.scenes if scene.name == "first")
     recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"scenes": scenes})})
-    with pytest.raises(RunError, match=r"stage compensate has changed nothing.*prompts\.\*.*scenarios: incomplete"):
-        Training(recipe, tmp_path / "run", accelerator="cpu").run()
+    for resume in (False, True):
+        with pytest.raises(RunError, match=r"stage compensate has changed nothing.*prompts\.\*.*scenarios: incomplete"):
+            Training(recipe, tmp_path / "run", accelerator="cpu", resume=resume).run()
 
 
 def command_line(*words: object) -> subprocess.CompletedProcess[str]:

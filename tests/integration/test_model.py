@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import rasterio
 
 from engine.availability import Scenario, scenarios
 from engine.errors import ModelError
@@ -33,6 +34,15 @@ def test_the_file_describes_itself(model_path: Path) -> None:
     assert metadata.parity is not None
     assert metadata.parity < 1e-4
     assert metadata.pixel_size.x == 10
+
+
+def test_accuracies_name_the_pixels_that_they_are_of(model_path: Path, scenes: Path) -> None:
+    """The labelled ones of the validation blocks, where the first scene has every sensor."""
+    with rasterio.open(scenes / "first" / "labels.tif") as dataset:
+        labels = dataset.read(1)
+    rows, cols = np.mgrid[: labels.shape[0], : labels.shape[1]] // 32
+    count = ((labels > 0) & ((rows + 2 * cols) % 5 == 1)).sum()
+    assert {item.pixels for item in Model(model_path).metadata.accuracy} == {count}
 
 
 def test_the_file_names_no_path_of_the_training_machine(model_path: Path, scenes: Path) -> None:

@@ -426,7 +426,7 @@ def test_without_an_engine_the_toolbox_says_what_to_do(qgis, monkeypatch, tmp_pa
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     able, message = algorithm.canExecute()
     assert not able
-    assert "robust_landcover/engine_source[cpu]'" in message, "the engine's source comes with the plugin"
+    assert 'robust_landcover/engine_source[cpu]"' in message, "the engine's source comes with the plugin"
 
 
 def test_the_setting_comes_before_the_environment(qgis, engine, monkeypatch, tmp_path):

@@ -235,7 +235,7 @@ def test_vectors_of_a_run_that_are_others_than_the_recipe_s_are_refused(
     changes: dict[str, object], classes: tuple[LandClass, ...], message: str, tmp_path: Path
 ) -> None:
     prepared(LanguageDecoupling(options_of()), segmenter(), tmp_path)
-    with pytest.raises(RunError, match=rf"class-vectors\.npz: {message}.*delete the file to have"):
+    with pytest.raises(RunError, match=rf"class-vectors\.npz: {message}.*take the same, or train anew"):
         prepared(LanguageDecoupling(options_of(**changes)), segmenter(), tmp_path, classes)
 
 
