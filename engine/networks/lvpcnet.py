@@ -267,22 +267,22 @@ class Lvpcnet(WindowNetwork):
         for name in self.names:
             own, shared, *recreated = self._branch(name, inputs[name], there[name], normalise).unbind()
             logits = logits + own + shared / count
-            for missing, part in zip(self._others(name), recreated, strict=True):
+            for missing, part in zip(self._reconstructed_by(name), recreated, strict=True):
                 logits = logits + part * ~there[missing] / count
         if self.options.compensation == "prompts":
             for source, missing in self._pairs():
                 needed = there[source] & ~there[missing]
-                logits = logits + self._led(source, missing, inputs[source], needed, normalise) / count
+                logits = logits + self._prompted_logits(source, missing, inputs[source], needed, normalise) / count
         return self.spread(logits, inputs[self.names[0]])
 
-    def _others(self, source: str) -> list[str]:
+    def _reconstructed_by(self, source: str) -> list[str]:
         """The sensors whose features a perceptron reconstructs from those of another."""
         return [name for name in self.names if name != source and self.options.compensation == "reconstruction"]
 
     def _branch(self, name: str, values: Tensor, available: Tensor, normalise: Normalise) -> Tensor:
         """Logits ``[P, B, K, h, w]`` of what is a sensor's own, what is shared, and what it reconstructs of others."""
         high, wide = (self.windows_along(size) for size in values.shape[-2:])
-        others = self._others(name)
+        others = self._reconstructed_by(name)
 
         def present(raw: Tensor) -> Tensor:
             seen = normalise(name, raw)
@@ -299,7 +299,9 @@ class Lvpcnet(WindowNetwork):
         found: Tensor = torch.cond(available, present, absent, (values,))
         return found
 
-    def _led(self, source: str, missing: str, values: Tensor, needed: Tensor, normalise: Normalise) -> Tensor:
+    def _prompted_logits(
+        self, source: str, missing: str, values: Tensor, needed: Tensor, normalise: Normalise
+    ) -> Tensor:
         """Logits ``[B, K, h, w]`` of what a sensor recreates of another; zeros where that is not needed."""
         high, wide = (self.windows_along(size) for size in values.shape[-2:])
 

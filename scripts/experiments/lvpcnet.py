@@ -67,7 +67,7 @@ SETTINGS = {
 }
 """Fixed before the first result, but for those that learned longer.
 
-They were added when three seeds were there: the prompts had not learned their own labels.
+They were added when four seeds were there and test figures had been seen: prompts had not learned their own labels.
 """
 
 

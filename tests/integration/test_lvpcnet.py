@@ -165,6 +165,15 @@ def test_what_weights_were_aligned_with_goes_on_with_them(run: Path, make_recipe
         Training(recipe, tmp_path / "other", accelerator="cpu").run()
 
 
+def test_weights_of_other_sensors_bring_no_texts(run: Path, make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    """Whose features learn what is said of the new ones."""
+    recipe = second_stage(make_recipe, tmp_path, run, {"name": "hashed", "options": {"seed": 5}}, {})
+    assert recipe.start is not None
+    start = recipe.start.model_copy(update={"modalities": {"optical": "optical", "sar": "dem"}})
+    Training(recipe.model_copy(update={"start": start}), tmp_path / "run", accelerator="cpu").run()
+    assert "seed 5" in ClassVectors.load(tmp_path / "run" / "class-vectors.npz").origin
+
+
 def test_prompts_that_have_nothing_to_learn_from_are_said(run: Path, make_recipe: MakeRecipe, tmp_path: Path) -> None:
     """No sample lacks a sensor."""
     method = json.loads(overrides("hashed")[-1].removeprefix("stages="))[1]["method"] | {"scenarios": "complete"}
