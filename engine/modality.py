@@ -14,6 +14,16 @@ DTYPES = ("uint8", "int16", "uint16", "int32", "float32")
 """Data types in which a model takes its inputs. A host casts others to the smallest of these that loses nothing."""
 
 
+IGNORED = -1
+"""Class index of a pixel that is not learned and not scored."""
+
+LinearScale = tuple[float, float]
+"""Scale and offset of a band: physical value = number * scale + offset."""
+
+PHYSICAL: LinearScale = (1.0, 0.0)
+"""Of numbers that are physical values, and of those of which nobody says what they are."""
+
+
 @dataclass(frozen=True)
 class BandStatistics:
     """What the valid training pixels of a band look like, in the sensor's own units."""
@@ -34,6 +44,8 @@ class Modality:
         dtype: Data type of the values, one of :data:`DTYPES`.
         unit: Unit of the values in words, as in ``m`` or ``digital numbers``.
         statistics: For each band, from training pixels; empty until they are known.
+        scales: For each band, what the numbers that the network takes mean; None where that is not known, as in models
+            that did not say, so that numbers are taken as they are stored.
     """
 
     name: str
@@ -41,6 +53,7 @@ class Modality:
     dtype: str = "float32"
     unit: str = ""
     statistics: tuple[BandStatistics, ...] = ()
+    scales: tuple[LinearScale, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.bands:
@@ -51,6 +64,8 @@ class Modality:
             raise BandError(
                 f"modality {self.name} has {len(self.bands)} bands, but statistics of {len(self.statistics)}"
             )
+        if self.scales is not None and len(self.scales) != len(self.bands):
+            raise BandError(f"modality {self.name} has {len(self.bands)} bands, but scales of {len(self.scales)}")
 
     @property
     def fill(self) -> NDArray[np.generic]:

@@ -77,9 +77,11 @@ def show_raster(text: str) -> None:
         grid = source.grid
         click.echo(f"{source.spec}: {grid.width} x {grid.height} pixels of {grid.pixel_size}, {source.dtype}")
         click.echo(f"{grid.crs.to_string() if grid.crs else 'no coordinate reference system'}, {grid.bounds}")
-        click.echo(f"nodata {source.nodata}")
-        for number, name in zip(source.band_indices, source.band_names, strict=True):
-            click.echo(f"  {number}: {name}")
+        for place, (number, name) in enumerate(zip(source.band_indices, source.band_names, strict=True)):
+            scale = "" if source.declared is None else "scale {:g}, offset {:g}".format(*source.declared[place])
+            nodata = source.dataset.nodatavals[number - 1]
+            facts = ["" if nodata is None else f"nodata {nodata:g}", scale]
+            click.echo(", ".join([f"  {number}: {name}", *filter(None, facts)]))
 
 
 def show_run(folder: Path) -> None:

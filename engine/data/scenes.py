@@ -171,14 +171,10 @@ class Scene:
         self._drawn = drawn
 
     def _open(self, spec: SceneSpec, modality: Modality) -> AlignedReader:
-        reader = AlignedReader(spec.sources[modality.name], self.grid, dtype=modality.dtype)
-        if len(reader.band_names) != len(modality.bands):
-            raise BandError(
-                f"data.scenes: scene {spec.name}: modality {modality.name} has {len(modality.bands)} bands, but "
-                f"{', '.join(map(str, spec.sources[modality.name]))} gives {len(reader.band_names)}; "
-                "choose bands with PATH@1,2"
-            )
-        return reader
+        try:
+            return AlignedReader(spec.sources[modality.name], self.grid, modality)
+        except BandError as error:
+            raise BandError(f"data.scenes: scene {spec.name}: {error}") from error
 
     def __enter__(self) -> Scene:
         return self

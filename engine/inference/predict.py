@@ -14,7 +14,7 @@ import rasterio
 
 import engine
 from engine.availability import Scenario, from_bits
-from engine.errors import BandError, Cancelled, GridError, ModalityError, OutputError
+from engine.errors import Cancelled, GridError, ModalityError, OutputError
 from engine.grid import Bounds, Grid, Window
 from engine.inference.batching import Batches
 from engine.inference.gridding import Sources, choose_grid, window_of_bounds
@@ -90,13 +90,7 @@ def open_readers(
     for modality in model.modalities:
         if modality.name not in sources:
             continue
-        reader = stack.enter_context(AlignedReader(sources[modality.name], grid, dtype=modality.dtype))
-        if len(reader.band_names) != len(modality.bands):
-            raise BandError(
-                f"{modality.name}: the model takes {len(modality.bands)} bands ({', '.join(modality.bands)}), but "
-                f"{', '.join(map(str, sources[modality.name]))} gives {len(reader.band_names)}; "
-                "choose bands with PATH@1,2"
-            )
+        reader = stack.enter_context(AlignedReader(sources[modality.name], grid, modality))
         opened = [stack.enter_context(closing(open_mask(spec, grid))) for spec in masks.get(modality.name, ())]
         readers[modality.name] = MaskedReader(reader, opened) if opened else reader
     return readers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +12,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
-from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform, transform_bounds
@@ -19,7 +20,12 @@ from rasterio.windows import Window as RasterioWindow
 
 from engine.errors import BandError, GridError, RasterReadError
 from engine.grid import Grid, Window
-from engine.raster.sources import RasterSource, SourceSpec, open_source
+from engine.modality import LinearScale, Modality
+from engine.raster.conversion import conversion
+from engine.raster.mosaics import Order, acquired, grouped
+from engine.raster.placing import TOLERANCE
+from engine.raster.sources import RasterSource, SourceSpec
+from engine.raster.validity import Validity
 
 Method = Literal["bilinear", "nearest"]
 
@@ -29,16 +35,20 @@ GdalError = (RasterioError, CPLE_BaseError)
 LATTICE = 5
 """Places along each side of a grid at which a source's scale is taken."""
 
-TOLERANCE = 1e-6
-"""Error of a warp's coordinates in pixels. GDAL's own 0.125 makes values depend on the window that is read."""
-
 
 @dataclass(frozen=True)
 class Block:
-    """What a window holds: values ``[C, h, w]`` and, where all bands are valid, ``valid`` ``[h, w]``."""
+    """What a window holds.
+
+    Args:
+        values: ``[C, h, w]``; what is invalid holds anything.
+        valid: ``[h, w]``, true where all bands are valid.
+        origin: ``[h, w]``, of a mosaic: which of its groups, from 1, a pixel comes from; 0 where invalid.
+    """
 
     values: NDArray[np.generic]
     valid: NDArray[np.bool_]
+    origin: NDArray[np.uint16] | None = None
 
 
 def check_georeference(source: RasterSource, grid: Grid) -> None:
@@ -103,8 +113,8 @@ def _turns(source: Grid, grid: Grid) -> list[float]:
     return [turn for turn in (0, -360, 360) if min(right + turn, high) - max(left + turn, low) > pixel] or [0]
 
 
-def _scale(source: Grid, grid: Grid) -> dict[str, object]:
-    """GDAL's options for the number of grid pixels in a pixel of ``source``, which say how wide its kernels are.
+def _scale(source: Grid, grid: Grid) -> tuple[float, float] | None:
+    """How many pixels of a grid lie in one of ``source``, across and down, which says how wide GDAL's kernels are.
 
     GDAL itself finds it anew for each window that it warps, so that values depend on the window, and a turned grid is
     smoothed. Taken as the median over a lattice of places of the grid, those in the source where there are such.
@@ -120,10 +130,10 @@ def _scale(source: Grid, grid: Grid) -> dict[str, object]:
             scales.append((1 / across, 1 / down))
             inside.append(0 <= here[0] <= source.width and 0 <= here[1] <= source.height)
     if not scales:
-        return {}
+        return None
     chosen = [scale for scale, there in zip(scales, inside, strict=True) if there] or scales
     across, down = np.median(chosen, axis=0)
-    return {"XSCALE": float(across), "YSCALE": float(down)}
+    return float(across), float(down)
 
 
 def _mapped(one: Grid, other: Grid, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -147,80 +157,70 @@ def _rounded(bounds: tuple[float, float, float, float]) -> str:
 
 def fits(found: str, wanted: str) -> bool:
     """Whether values of data type ``found`` are taken as ``wanted``: without loss, or rounded to float32's 24 bits."""
+    if not is_real(found):
+        return False
     rounded = found in ("float64", "int32", "uint32") and wanted == "float32"
     return bool(np.can_cast(found, wanted, "safe")) or rounded
 
 
-class _Bands:
-    """Some bands of a dataset, and what says where they are valid.
+def is_real(dtype: str) -> bool:
+    """Whether a data type of rasterio's is one of NumPy's for real numbers; radar's complex ones are not."""
+    return not dtype.startswith("complex")
 
-    That is found once: rasterio goes through all bands of a file whenever one of its lists is asked for.
-    """
 
-    def __init__(self, dataset: rasterio.DatasetReader, indices: Sequence[int]) -> None:
-        self.dataset, self.indices = dataset, list(indices)
-        every, numbers = dataset.mask_flag_enums, dataset.nodatavals
-        flags = [every[band - 1] for band in indices]
-        warped = isinstance(dataset, WarpedVRT)
-        self.all_valid = all(MaskFlags.all_valid in flag for flag in flags)
-        self.alpha = self.nodata = None
-        if warped and all(MaskFlags.alpha in flag for flag in flags):
-            self.alpha = dataset.colorinterp.index(ColorInterp.alpha) + 1
-        elif warped and all(flag == [MaskFlags.nodata] for flag in flags):
-            self.nodata = np.array([numbers[band - 1] for band in indices])[:, None, None]
+@dataclass(frozen=True)
+class _Reading:
+    """How sources are read: their resampling, and whether all that they store counts, whatever hides it."""
 
-    def read(self, area: RasterioWindow) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-        """Values and validity; what is warped is read once, since GDAL may warp again for its masks."""
-        if self.alpha is not None and not self.all_valid:
-            *values, opaque = self.dataset.read([*self.indices, self.alpha], window=area)
-            return np.stack(values), opaque > 0
-        found = self.dataset.read(self.indices, window=area)
-        if self.all_valid:
-            return found, np.ones(found.shape[1:], dtype=bool)
-        if self.nodata is not None:
-            with np.errstate(invalid="ignore"):
-                return found, ((found != self.nodata) & ~(np.isnan(self.nodata) & np.isnan(found))).all(axis=0)
-        return found, (self.dataset.read_masks(self.indices, window=area) > 0).all(axis=0)
+    resampling: Resampling
+    stored: bool
 
 
 class _AlignedSource:
     """One source on a grid: read directly where it lies on the grid's pixels, else warped."""
 
-    def __init__(self, spec: SourceSpec, grid: Grid, resampling: Resampling) -> None:
-        self.source = open_source(spec)
-        self.grid = grid
-        try:
-            check_georeference(self.source, grid)
-            turns = _turns(self.source.grid, grid)
-            self.offset = grid.offset_of(self.source.grid.moved(turns[0])) if len(turns) == 1 else None
-            self.warped = [] if self.offset is not None else [self._warp(resampling, turn) for turn in turns]
-            self.bands = [_Bands(dataset, self.source.band_indices) for dataset in self.warped or [self.source.dataset]]
-        except BaseException:
-            self.source.close()
-            raise
+    def __init__(
+        self, source: RasterSource, grid: Grid, dtype: str | None, scales: Sequence[LinearScale] | None, how: _Reading
+    ) -> None:
+        self.source, self.grid = source, grid
+        self.warped: list[WarpedVRT] = []
+        if not is_real(source.dtype):
+            raise BandError(f"{source.spec}: is {source.dtype}; bring complex numbers to amplitude or intensity first")
+        check_georeference(source, grid)
+        self.dtype = dtype or source.dtype
+        self.conversion = conversion(source, scales, self.dtype)
+        if self.conversion is None and not fits(source.dtype, self.dtype):
+            raise BandError(
+                f"{source.spec}: is {source.dtype}, which does not fit {self.dtype} without loss; "
+                f"convert it to {self.dtype} in the units that the model was trained on"
+            )
+        bands, kind = source.band_indices, source.dtype
+        self.validity = Validity.of_footprint(bands, kind) if how.stored else Validity.of(source.dataset, bands, kind)
+        turns = _turns(source.grid, grid)
+        self.offset = grid.offset_of(source.grid.moved(turns[0])) if len(turns) == 1 else None
+        self.warped += [] if self.offset is not None else [self._warp(how, turn) for turn in turns]
 
-    def _warp(self, resampling: Resampling, turn: float) -> WarpedVRT:
-        dataset = self.source.dataset
+    @property
+    def pixels(self) -> float:
+        """How many pixels of the grid one of the source's covers; 1 where that cannot be told."""
+        scale = _scale(self.source.grid, self.grid) if self.offset is None else None
+        return 1.0 if scale is None else scale[0] * scale[1]
+
+    def _warp(self, how: _Reading, turn: float) -> WarpedVRT:
         source = self.source.grid.moved(turn)
-        options: dict[str, object] = {"UNIFIED_SRC_NODATA": "NO"}  # each band leaves out its own nodata only
-        options |= _scale(source, self.grid)
-        nodata = self.source.nodata
-        if nodata is None and np.issubdtype(self.source.dtype, np.floating):
-            nodata = float("nan")
-        if nodata is not None and ColorInterp.alpha not in dataset.colorinterp:
-            options |= {"src_nodata": nodata, "nodata": nodata}
-        elif ColorInterp.alpha not in dataset.colorinterp:
-            options |= {"add_alpha": True}
+        scale = _scale(source, self.grid)
+        place = f"<GeoTransform>{', '.join(map(repr, source.transform.to_gdal()))}</GeoTransform>"
         return WarpedVRT(
-            dataset,
-            src_transform=source.transform,
+            rasterio.open(self.validity.vrt(self.source.dataset, self.source.name, place)),
+            src_crs=source.crs,
             crs=self.grid.crs,
             transform=self.grid.transform,
             width=self.grid.width,
             height=self.grid.height,
-            resampling=resampling,
+            resampling=how.resampling,
             tolerance=TOLERANCE,
-            **options,
+            add_alpha=True,
+            **({} if scale is None else {"XSCALE": scale[0], "YSCALE": scale[1]}),
         )
 
     def read(self, window: Window) -> Block:
@@ -229,52 +229,65 @@ class _AlignedSource:
         shape = self.source.grid if self.offset is not None else self.grid
         wanted = window.shifted(-rows, -cols)
         inside = wanted & shape.window
-        values = np.zeros((len(self.source.band_indices), window.height, window.width), self.source.dtype)
+        values = np.zeros((len(self.source.band_indices), window.height, window.width), self.dtype)
         valid = np.zeros((window.height, window.width), dtype=bool)
         if not inside.empty:
             part = (Ellipsis, *inside.within(wanted))
-            values[part], valid[part] = self._read(inside)
+            found, valid[part] = self._read(inside)
+            with np.errstate(over="ignore"):
+                values[part] = found if self.conversion is None else self.conversion(found, self.dtype)
+            if np.issubdtype(self.dtype, np.floating):
+                valid &= np.isfinite(values).all(axis=0)  # values beyond float32, and what a warp mixed with infinity
         return Block(values, valid)
 
     def _read(self, window: Window) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-        first, *others = self.bands
-        values, valid = self._read_one(first, window)
-        for other in others:
-            more, there = self._read_one(other, window)
-            values, valid = np.where(valid, values, more), valid | there
-        return values, valid
-
-    def _read_one(self, bands: _Bands, window: Window) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
         area = RasterioWindow(window.col, window.row, window.width, window.height)
         try:
-            values, valid = bands.read(area)
+            if not self.warped:
+                return self.validity.read(self.source.dataset, area)
+            first, *others = self.warped
+            values, valid = _read_warped(first, area)
+            for other in others:
+                more, there = _read_warped(other, area)
+                values, valid = np.where(valid, values, more), valid | there
         except GdalError as error:
             raise RasterReadError(
                 f"{self.source.spec.path}: cannot be read at rows {window.row}-{window.end_row - 1}, columns "
                 f"{window.col}-{window.end_col - 1}: {error}; the file may be truncated or damaged"
             ) from error
-        if np.issubdtype(values.dtype, np.floating):
-            valid = valid & np.isfinite(values).all(axis=0)
         return values, valid
 
     def close(self) -> None:
         for warped in self.warped:
             warped.close()
-        self.source.close()
+
+
+def _read_warped(warped: WarpedVRT, area: RasterioWindow) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+    """Values and validity, which is the alpha band that the warp added behind them: read at once, since GDAL may warp
+    again for what is asked for later.
+    """
+    found = warped.read(window=area)
+    return found[:-1], found[-1] > 0
 
 
 class AlignedReader:
     """Reads a modality on a grid. A context manager; reads may come from several threads.
 
+    Sources are cut into groups of as many bands as the modality has: the bands of a group are stacked in their order,
+    and several groups are a mosaic, in which a pixel is taken from the first group that is valid there.
+
     Args:
-        specs: Sources whose bands, stacked in this order, are the modality's.
+        specs: Sources.
         grid: The grid to bring them onto.
-        dtype: Data type to give; None keeps the sources' own.
+        modality: Whose bands, data type and scale they are brought to; None stacks all bands in the sources' own.
         resampling: For sources that do not lie on the grid's pixels.
+        order: Which group of a mosaic comes first.
+        stored: Take all that is stored, whatever nodata values and masks say; validity then is the footprint.
 
     Raises:
         RasterReadError: If a source cannot be opened.
-        BandError: If a band does not exist, or its values do not fit ``dtype`` without loss.
+        BandError: If a band does not exist, there are too few or too many, or values do not fit the data type without
+            loss.
         GridError: If a source cannot be brought onto the grid.
     """
 
@@ -282,28 +295,40 @@ class AlignedReader:
         self,
         specs: Sequence[SourceSpec],
         grid: Grid,
-        dtype: str | None = None,
+        modality: Modality | None = None,
         resampling: Method = "bilinear",
+        order: Order = "given",
+        stored: bool = False,
     ) -> None:
         self.grid = grid
         self._lock = threading.Lock()
-        self._sources: list[_AlignedSource] = []
-        try:
-            for spec in specs:
-                self._sources.append(_AlignedSource(spec, grid, Resampling[resampling]))
-            self.dtype = dtype or str(np.result_type(*(item.source.dtype for item in self._sources)))
-            self._check_dtype()
-        except BaseException:
-            self.close()
-            raise
+        self._groups: list[list[_AlignedSource]] = []
+        how = _Reading(Resampling[resampling], stored)
+        with ExitStack() as stack:
+            sources = [stack.enter_context(RasterSource(spec, how.resampling)) for spec in specs]
+            for group in [sources] if modality is None else grouped(sources, modality):
+                self._groups.append([])
+                first = 0
+                for source in group:
+                    bands = slice(first, first + len(source.band_indices))
+                    scales = None if modality is None or modality.scales is None else modality.scales[bands]
+                    aligned = _AlignedSource(source, grid, modality.dtype if modality else None, scales, how)
+                    self._groups[-1].append(stack.enter_context(closing(aligned)))
+                    first = bands.stop
+            self.dtype = str(np.result_type(*(item.dtype for item in self._sources)))
+            self._sort(order)
+            self._opened = stack.pop_all()
 
-    def _check_dtype(self) -> None:
-        for item in self._sources:
-            if not fits(item.source.dtype, self.dtype):
-                raise BandError(
-                    f"{item.source.spec}: is {item.source.dtype}, which does not fit {self.dtype} without loss; "
-                    f"convert it to {self.dtype} in the units that the model was trained on"
-                )
+    def _sort(self, order: Order) -> None:
+        """The groups in their order; those that are alike stay as they are given."""
+        if order == "finest":
+            self._groups.sort(key=lambda group: max(item.pixels for item in group))
+        elif order == "newest" and len(self._groups) > 1:
+            self._groups.sort(key=lambda group: max(acquired(item.source) for item in group), reverse=True)
+
+    @property
+    def _sources(self) -> list[_AlignedSource]:
+        return [item for group in self._groups for item in group]
 
     def __enter__(self) -> AlignedReader:
         return self
@@ -313,13 +338,21 @@ class AlignedReader:
 
     def close(self) -> None:
         """Closes the files."""
-        for item in self._sources:
-            item.close()
+        self._opened.close()
 
     @property
     def band_names(self) -> tuple[str, ...]:
         """Of all bands, in order."""
-        return tuple(name for item in self._sources for name in item.source.band_names)
+        return tuple(name for item in self._groups[0] for name in item.source.band_names)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is done with the sources that the user should know: conversions, and the order of a mosaic."""
+        found = [item.conversion.said for item in self._sources if item.conversion is not None]
+        if len(self._groups) > 1:
+            places = [" with ".join(str(item.source.spec) for item in group) for group in self._groups]
+            found.append(f"a mosaic of {len(places)}, the first that is valid in a pixel wins: {', '.join(places)}")
+        return tuple(found)
 
     @property
     def block_width(self) -> int:
@@ -342,10 +375,25 @@ class AlignedReader:
             RasterReadError: If a source cannot be read there.
         """
         with self._lock:
-            blocks = [item.read(window) for item in self._sources]
-        with np.errstate(over="ignore"):
-            values = np.concatenate([block.values.astype(self.dtype, copy=False) for block in blocks])
-        valid = np.logical_and.reduce([block.valid for block in blocks])
-        if np.issubdtype(self.dtype, np.floating):
-            valid &= np.isfinite(values).all(axis=0)  # float64 values beyond float32
-        return Block(values, valid)
+            first, *others = self._groups
+            block = self._stacked(first, window)
+            if not others:
+                return block
+            values, valid = block.values, block.valid.copy()
+            origin = valid.astype(np.uint16)
+            for number, group in enumerate(others, 2):
+                if valid.all():
+                    break
+                more = self._stacked(group, window)
+                new = more.valid & ~valid
+                values = np.where(new, more.values, values)
+                origin[new] = number
+                valid |= new
+        return Block(values, valid, origin)
+
+    def _stacked(self, group: Sequence[_AlignedSource], window: Window) -> Block:
+        blocks = [item.read(window) for item in group]
+        if len(blocks) == 1:
+            return blocks[0]
+        values = np.concatenate([block.values.astype(self.dtype, copy=False) for block in blocks])
+        return Block(values, np.logical_and.reduce([block.valid for block in blocks]))

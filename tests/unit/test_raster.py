@@ -15,7 +15,7 @@ from rasterio.warp import Resampling, reproject
 
 from engine.errors import BandError, GridError, LabelError, OutputError, RasterReadError
 from engine.grid import Grid, Window
-from engine.modality import LandClass
+from engine.modality import LandClass, Modality
 from engine.raster.alignment import AlignedReader
 from engine.raster.labels import LabelMapping, open_labels
 from engine.raster.sources import SourceSpec, open_source
@@ -45,7 +45,7 @@ def test_an_at_sign_in_a_file_name_stays_in_the_path(tmp_path: Path) -> None:
 
 def test_a_missing_band_is_named(write_raster: Write) -> None:
     path = write_raster("a.tif", ramp(2), names=("blue", "green"))
-    with pytest.raises(BandError, match=r"no band 'nir'.*blue, green"):
+    with pytest.raises(BandError, match=r"no band 'nir'.*1 blue, 2 green"):
         open_source(SourceSpec.parse(f"{path}@nir"))
 
 
@@ -138,7 +138,7 @@ def test_a_source_elsewhere_is_refused(write_raster: Write, grid: Grid) -> None:
 def test_values_that_would_be_cut_are_refused(write_raster: Write, grid: Grid) -> None:
     path = write_raster("a.tif", ramp(dtype="float32"))
     with pytest.raises(BandError, match="float32, which does not fit uint16"):
-        AlignedReader([SourceSpec(str(path))], grid, dtype="uint16")
+        AlignedReader([SourceSpec(str(path))], grid, Modality("a", ("b",), "uint16"))
 
 
 def test_a_truncated_file_is_named_with_the_window(write_raster: Write, grid: Grid) -> None:

@@ -14,6 +14,7 @@ from rasterio.warp import transform, transform_bounds
 
 from engine.errors import BandError, GridError, RasterReadError
 from engine.grid import Grid, Window
+from engine.modality import Modality
 from engine.raster.alignment import AlignedReader, Block
 from engine.raster.sources import SourceSpec
 
@@ -21,8 +22,9 @@ Write = Callable[..., Path]
 WGS84 = CRS.from_epsg(4326)
 
 
-def read(path: Path, grid: Grid, window: Window | None = None, **options: str) -> Block:
-    with AlignedReader([SourceSpec(str(path))], grid, **options) as reader:  # type: ignore[arg-type]
+def read(path: Path, grid: Grid, window: Window | None = None, dtype: str | None = None, **options: str) -> Block:
+    modality = None if dtype is None else Modality("a", ("b",), dtype)
+    with AlignedReader([SourceSpec(str(path))], grid, modality, **options) as reader:  # type: ignore[arg-type]
         return reader.read(window or grid.window)
 
 

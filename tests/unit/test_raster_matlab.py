@@ -80,7 +80,7 @@ def test_a_variable_has_rows_columns_and_bands_as_matlab_shows_it(save: Save) ->
     path = save(cube=CUBE, other=CUBE + 1)
     with open_source(SourceSpec.parse(f"{path}:cube")) as source:
         assert source.grid == PLAIN
-        assert (source.dtype, source.nodata, source.band_names[3]) == ("float64", None, "band 4")
+        assert (source.dtype, source.band_names[3]) == ("float64", "band 4")
     values, valid = read(f"{path}:cube")
     assert values.shape == (4, 2, 3)
     assert values[3, 1, 2] == 123
