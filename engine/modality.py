@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ IGNORED = -1
 
 LinearScale = tuple[float, float]
 """Scale and offset of a band: physical value = number * scale + offset."""
+
+Values = Literal["stored", "physical"]
 
 PHYSICAL: LinearScale = (1.0, 0.0)
 """Of numbers that are physical values, and of those of which nobody says what they are."""
@@ -46,6 +49,7 @@ class Modality:
         statistics: For each band, from training pixels; empty until they are known.
         scales: For each band, what the numbers that the network takes mean; None where that is not known, as in models
             that did not say, so that numbers are taken as they are stored.
+        values: Whether the network takes the numbers that the training's sources stored, or physical values.
     """
 
     name: str
@@ -54,6 +58,7 @@ class Modality:
     unit: str = ""
     statistics: tuple[BandStatistics, ...] = ()
     scales: tuple[LinearScale, ...] | None = None
+    values: Values = "stored"
 
     def __post_init__(self) -> None:
         if not self.bands:

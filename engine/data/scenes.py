@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from engine.data.settings import DataSettings, FoldSplit, LabelSource, SceneSett
 from engine.data.splits import SplitMask, scene_splits, split_mask
 from engine.errors import BandError, ModalityError, RasterReadError
 from engine.grid import Grid, Window
-from engine.modality import LandClass, Modality
+from engine.modality import PHYSICAL, LandClass, Modality
 from engine.raster.alignment import AlignedReader
 from engine.raster.labels import IGNORED, LabelMapping, LabelReader, open_labels
+from engine.raster.mosaics import grouped
 from engine.raster.sources import SourceSpec, open_source
 
 
@@ -100,6 +102,21 @@ def scene_specs(data: DataSettings, root: Path) -> tuple[SceneSpec, ...]:
         )
         for name, scene, tile in found
     )
+
+
+def with_scales(modality: Modality, specs: Sequence[SceneSpec]) -> Modality:
+    """A modality whose numbers mean what those of its first source do, where it does not say itself what they mean."""
+    if modality.scales is not None:
+        return modality
+    with ExitStack() as stack:
+        first = next((spec.sources[modality.name] for spec in specs if modality.name in spec.sources), ())
+        sources = [stack.enter_context(open_source(source)) for source in first]
+        scales = [
+            scale
+            for source in (grouped(sources, modality)[0] if sources else [])
+            for scale in source.declared or [PHYSICAL] * len(source.band_indices)
+        ]
+    return replace(modality, scales=tuple(scales) or None)
 
 
 def _first_source(spec: SceneSpec, modalities: Sequence[Modality]) -> SourceSpec:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.data.few import DrawnPixels, draw_pixels
-from engine.data.scenes import Scene, SceneSpec, scene_specs, windows
+from engine.data.scenes import Scene, SceneSpec, scene_specs, windows, with_scales
 from engine.data.settings import DataSettings, FewSettings
 from engine.errors import RecipeError, SplitError
 from engine.grid import Window
@@ -32,7 +32,8 @@ class SceneCollection:
     Args:
         data: The recipe's data settings.
         root: Folder that their paths are relative to.
-        modalities: The recipe's modalities.
+        modalities: The recipe's modalities. Those without statistics take the scale that the first scene's sources
+            have.
         classes: The recipe's classes.
     """
 
@@ -41,11 +42,13 @@ class SceneCollection:
     ) -> None:
         self.data = data
         self.root = root
-        self.modalities = tuple(modalities)
         self.classes = tuple(classes)
         if not root.is_dir():
             raise RecipeError(f"data.root: there is no folder {root}; set it with --set data.root=FOLDER")
         self.specs: tuple[SceneSpec, ...] = scene_specs(data, root)
+        self.modalities = tuple(
+            modality if modality.statistics else with_scales(modality, self.specs) for modality in modalities
+        )
         self._open: OrderedDict[int, Scene] = OrderedDict()
         self._drawn: DrawnPixels | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import onnx
@@ -11,7 +12,7 @@ from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from engine.errors import InputError, ModelError
-from engine.modality import BandStatistics, LandClass, Modality
+from engine.modality import BandStatistics, LandClass, LinearScale, Modality, Values
 
 KEY = "robust_landcover"
 """The key of the document in the graph's ``metadata_props``."""
@@ -30,21 +31,33 @@ class _Document(BaseModel):
 
 
 class BandFacts(_Document):
-    """A band's name and its values on the training pixels, in the sensor's units."""
+    """A band's name and its values on the training pixels, in the sensor's units.
+
+    Args:
+        scale: What its numbers are multiplied by to be physical values; None in models of engines that did not say.
+        offset: What is added then.
+    """
 
     name: str
     mean: float
     std: float
     minimum: float
     maximum: float
+    scale: float | None = None
+    offset: float | None = None
 
 
 class ModalityFacts(_Document):
-    """A modality; its input has this name, data type and number of bands."""
+    """A modality; its input has this name, data type and number of bands.
+
+    Args:
+        values: Whether it takes numbers as the training's sources stored them, or physical values.
+    """
 
     name: str
     dtype: str
     unit: str
+    values: Values = "stored"
     bands: tuple[BandFacts, ...]
 
 
@@ -144,6 +157,8 @@ class ModelMetadata(_Document):
                 item.dtype,
                 item.unit,
                 tuple(BandStatistics(band.mean, band.std, band.minimum, band.maximum) for band in item.bands),
+                _scales(item.bands),
+                item.values,
             )
             for item in self.modalities
         )
@@ -156,11 +171,20 @@ class ModelMetadata(_Document):
 
 def modality_facts(modality: Modality) -> ModalityFacts:
     """A modality as the document holds it."""
+    scales = modality.scales or ((None, None),) * len(modality.bands)
     bands = tuple(
-        BandFacts(name=name, mean=band.mean, std=band.std, minimum=band.minimum, maximum=band.maximum)
-        for name, band in zip(modality.bands, modality.statistics, strict=True)
+        BandFacts(name=name, **asdict(band), scale=scale, offset=offset)
+        for name, band, (scale, offset) in zip(modality.bands, modality.statistics, scales, strict=True)
     )
-    return ModalityFacts(name=modality.name, dtype=modality.dtype, unit=modality.unit, bands=bands)
+    return ModalityFacts(
+        name=modality.name, dtype=modality.dtype, unit=modality.unit, values=modality.values, bands=bands
+    )
+
+
+def _scales(bands: Iterable[BandFacts]) -> tuple[LinearScale, ...] | None:
+    pairs = [(band.scale, band.offset) for band in bands]
+    known = [(scale, offset) for scale, offset in pairs if scale is not None and offset is not None]
+    return tuple(known) if len(known) == len(pairs) else None
 
 
 class Model:

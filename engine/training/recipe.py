@@ -19,7 +19,7 @@ from engine.inference.model import AVAILABILITY, OUTPUTS
 from engine.language.registry import with_files
 from engine.methods.language import check_texts
 from engine.methods.registry import build_method
-from engine.modality import LandClass, Modality
+from engine.modality import PHYSICAL, LandClass, Modality, Values
 from engine.networks.contract import Network
 from engine.networks.registry import unbuilt_network
 
@@ -30,16 +30,29 @@ Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 
 
 class ModalitySettings(Settings):
-    """A modality: its bands' names in order, data type and unit."""
+    """A modality: its bands' names in order, data type and unit.
+
+    Args:
+        values: ``stored``: the network takes the numbers of the files, and a source of another scale or offset is
+            converted to those of the first scene; ``physical``: it takes number * scale + offset of every source.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")
     bands: tuple[str, ...] = Field(min_length=1)
     dtype: Literal["uint8", "int16", "uint16", "int32", "float32"] = "float32"
     unit: str = ""
+    values: Values = "stored"
+
+    @model_validator(mode="after")
+    def _fractions_fit(self) -> ModalitySettings:
+        if self.values == "physical" and self.dtype != "float32":
+            raise ValueError(f"values: physical needs dtype float32; {self.dtype} has no fractions")
+        return self
 
     def value(self) -> Modality:
         """As a :class:`~engine.modality.Modality` without statistics."""
-        return Modality(self.name, self.bands, self.dtype, self.unit)
+        scales = (PHYSICAL,) * len(self.bands) if self.values == "physical" else None
+        return Modality(self.name, self.bands, self.dtype, self.unit, (), scales, self.values)
 
 
 class ClassSettings(Settings):

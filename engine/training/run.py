@@ -73,6 +73,8 @@ def read_modalities(folder: Path) -> tuple[Modality, ...]:
             item["dtype"],
             item["unit"],
             tuple(BandStatistics(**band) for band in item["statistics"]),
+            item.get("scales") and tuple((scale, offset) for scale, offset in item["scales"]),
+            item.get("values", "stored"),
         )
         for item in content
     )
