@@ -255,6 +255,8 @@ def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
         progress=_throttled(lambda share: channel.send("progress", share=share)),
         cancelled=stop.asked.is_set,
     )
+    for text in summary.notes:
+        channel.send("info", text=text)
     for text in summary.warnings:
         channel.send("warning", text=text)
     present = [name for name in model.names if name in sources]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast, get_args
 
 import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -12,6 +13,7 @@ from engine.inference.predict import predict
 from engine.inference.session import DEVICES
 from engine.inference.sizing import said
 from engine.raster.masks import MaskSpec
+from engine.raster.mosaics import Order
 from engine.raster.sources import SourceSpec
 
 
@@ -57,6 +59,9 @@ def parse_masks(arguments: tuple[str, ...]) -> dict[str, list[MaskSpec]]:
     help="Also write which sensors each pixel had, as bits.",
 )
 @click.option("--probabilities", type=click.Path(path_type=Path), help="Also write those of all classes, 0-100.")
+@click.option(
+    "--origin", type=click.Path(path_type=Path), help="Also write which raster of a mosaic each pixel was read from."
+)
 @click.option("--bounds", type=float, nargs=4, metavar="LEFT BOTTOM RIGHT TOP", help="Map this part.")
 @click.option("--bounds-crs", help="CRS of the bounds, as in EPSG:4326 [default: the map's].")
 @click.option("--area", type=click.Path(path_type=Path), help="Map within the polygons of this file only.")
@@ -69,6 +74,13 @@ def parse_masks(arguments: tuple[str, ...]) -> dict[str, list[MaskSpec]]:
     help="Leave out pixels of a modality: NAME=PATH[@BAND]:values=3,8,9, NAME=PATH[@BAND]:bits=1,3, "
     "NAME=PATH:scl (Sentinel-2), NAME=PATH:qa_pixel (Landsat), or NAME=POLYGONS.",
 )
+@click.option(
+    "--mosaic",
+    type=click.Choice(get_args(Order)),
+    default="given",
+    show_default=True,
+    help="Which of several rasters of the same bands comes first.",
+)
 @click.option("--pixel-size", type=float, help="Size of a pixel in the map's CRS [default: the model's].")
 @click.option("--device", default="auto", show_default=True, help=f"One of {', '.join(DEVICES)}.")
 @click.option("--threads", type=click.IntRange(1), help="Threads [default: the processors this process may use].")
@@ -80,11 +92,13 @@ def command(
     confidence: Path | None,
     availability: Path | None,
     probabilities: Path | None,
+    origin: Path | None,
     bounds: tuple[float, float, float, float] | None,
     bounds_crs: str | None,
     area: Path | None,
     like: str | None,
     masks: tuple[str, ...],
+    mosaic: str,
     pixel_size: float | None,
     device: str,
     threads: int | None,
@@ -98,6 +112,7 @@ def command(
     Examples:
       engine predict zion.onnx rgb=landsat.tif@3,2,1 dem=srtm.tif -o map.tif
       engine predict flood.onnx s1=before.tif s1=after.tif -o flood.tif --confidence confidence.tif
+      engine predict zion.onnx rgb=west.tif rgb=east.tif -o map.tif     (each has all bands: a mosaic)
     """
     columns = (TextColumn("mapping"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns) as bar:
@@ -109,11 +124,13 @@ def command(
             confidence=confidence,
             availability=availability,
             probabilities=probabilities,
+            origin=origin,
             bounds=bounds,
             bounds_crs=bounds_crs,
             area=None if area is None else str(area),
             like=None if like is None else SourceSpec.parse(like),
             masks=parse_masks(masks),
+            order=cast(Order, mosaic),
             pixel_size=pixel_size,
             device=device,
             threads=threads,
@@ -121,6 +138,8 @@ def command(
             expected=lambda found: bar.console.print(said(found), highlight=False),
             progress=lambda share: bar.update(task, completed=share),
         )
+    for note in summary.notes:
+        click.echo(note)
     for warning in summary.warnings:
         click.echo(f"Warning: {warning}", err=True)
     grid = summary.grid

@@ -59,6 +59,8 @@ class MapBlock:
         confidence: ``[h, w]`` probability of that class in percent, 0-100.
         availability: ``[h, w]`` bit mask of the modalities that were used; 0 where there was none.
         probabilities: ``[K, h, w]`` of all classes in percent, 0-100, where they are wanted.
+        origin: ``[M, h, w]`` which raster of a modality's mosaic, from 1, a pixel was read from, 0 where it was not
+            used; where it is wanted.
     """
 
     window: Window
@@ -66,6 +68,7 @@ class MapBlock:
     confidence: NDArray[np.uint8]
     availability: NDArray[np.int32]
     probabilities: NDArray[np.uint8] | None = None
+    origin: NDArray[np.uint16] | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class _Tile:
     col: int
     bits: NDArray[np.int32]
     sums: NDArray[np.float32] | None
+    origin: NDArray[np.uint16] | None
 
 
 class _Tiles:
@@ -96,9 +100,10 @@ class _Tiles:
         predict: Predictor,
         seam: Seam,
         outside: Callable[[Window], NDArray[np.bool_]] | None,
+        origins: bool,
     ) -> None:
         self.modalities, self.readers, self.plan, self.window = modalities, readers, plan, window
-        self.predict, self.outside = predict, outside
+        self.predict, self.outside, self.origins = predict, outside, origins
         self.weigh = plan.core_weights if seam == "crop" or plan.inner_only else plan.weights
 
     def read(self, row: int, col: int) -> _Observed:
@@ -137,7 +142,15 @@ class _Tiles:
             else:
                 sums = np.zeros_like(probabilities) if sums is None else sums
                 np.copyto(sums, probabilities, where=bits == mask)
-        return _Tile(row, col, bits, sums)
+        return _Tile(row, col, bits, sums, self._origin(bits, observed.blocks) if self.origins else None)
+
+    def _origin(self, bits: NDArray[np.int32], blocks: Mapping[str, Block]) -> NDArray[np.uint16]:
+        found = np.zeros((len(self.modalities), *bits.shape), dtype=np.uint16)
+        for number, modality in enumerate(self.modalities):
+            if modality.name in blocks:
+                origin = blocks[modality.name].origin
+                found[number] = np.where(bits >> number & 1, 1 if origin is None else origin, 0)
+        return found
 
     def _weigh(
         self, probabilities: NDArray[np.float32], down: NDArray[np.float32], across: NDArray[np.float32]
@@ -203,6 +216,7 @@ def map_blocks(
     seam: Seam = "crossfade",
     outside: Callable[[Window], NDArray[np.bool_]] | None = None,
     probabilities: bool = False,
+    origins: bool = False,
     progress: Callable[[float], None] = lambda _share: None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Generator[MapBlock, None, None]:
@@ -225,6 +239,7 @@ def map_blocks(
             plan says that tiles have no answer in their halo.
         outside: Gives ``[h, w]`` of a tile, true where nothing is to be mapped; what lies outside wholly is not read.
         probabilities: Whether blocks hold them.
+        origins: Whether blocks say which raster of a mosaic each pixel was read from.
         progress: Told the share of the tiles that is done.
         cancelled: Asked before each tile whether to stop.
 
@@ -232,7 +247,7 @@ def map_blocks(
         Cancelled: If ``cancelled`` said so.
         ModelError: If the model gives NaN.
     """
-    tiles = _Tiles(modalities, readers, plan, window, predict, seam, outside)
+    tiles = _Tiles(modalities, readers, plan, window, predict, seam, outside, origins)
     again = 1 if 0 < done < len(strips) and strips[done].cols == strips[done - 1].cols else 0
     rest = range(done - again, len(strips))
     total = sum(len(strip.cols) for strip in strips)
@@ -279,7 +294,9 @@ def _finished(tile: _Tile, sums: NDArray[np.float32], plan: TilePlan, window: Wi
             f"the model gives no number (NaN) at rows {part.row}-{part.end_row - 1}, columns {part.col}-"
             f"{part.end_col - 1}; check that the sources there have the units that the model was trained on"
         )
-    return MapBlock(part, classes, _percent(best), tile.bits[rows, cols], _percent(sums) if all_of_them else None)
+    origin = None if tile.origin is None else tile.origin[:, rows, cols]
+    shares = _percent(sums) if all_of_them else None
+    return MapBlock(part, classes, _percent(best), tile.bits[rows, cols], shares, origin)
 
 
 def _percent(shares: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -51,6 +51,7 @@ class Provenance:
         sources: For each modality, its sources with size and time of change.
         model: SHA-256 of the model file.
         warnings: What the user was told.
+        origins: For each modality the rasters of its mosaic in their order.
     """
 
     device: str
@@ -60,6 +61,7 @@ class Provenance:
     sources: object
     model: str
     warnings: Sequence[str]
+    origins: Mapping[str, Sequence[str]]
 
 
 class MapOutputs:
@@ -72,6 +74,7 @@ class MapOutputs:
         confidence: The confidence, where it is wanted.
         availability: The availability, where it is wanted.
         probabilities: The probabilities of all classes, where they are wanted.
+        origin: For each modality the raster of its mosaic that a pixel was read from, where that is wanted.
 
     Raises:
         OutputError: If one of them cannot be written there.
@@ -85,6 +88,7 @@ class MapOutputs:
         confidence: Path | None,
         availability: Path | None,
         probabilities: Path | None,
+        origin: Path | None,
     ) -> None:
         self.model, self.grid = model, grid
         wanted = {
@@ -92,6 +96,7 @@ class MapOutputs:
             "confidence": confidence,
             "availability": availability,
             "probabilities": probabilities,
+            "origin": origin,
         }
         self.paths = {name: Path(path) for name, path in wanted.items() if path is not None}
         if len(set(self.paths.values())) < len(self.paths):
@@ -109,6 +114,7 @@ class MapOutputs:
             "confidence": SpoolLayer("uint8"),
             "availability": SpoolLayer(masks),
             "probabilities": SpoolLayer("uint8", len(model.classes)),
+            "origin": SpoolLayer("uint16", len(model.names)),
         }
         self.layers = {name: kinds[name] for name in self.paths}
         self._areas = grid.pixel_areas()
@@ -176,6 +182,8 @@ class MapOutputs:
             found["availability"] = block.availability
         if block.probabilities is not None:
             found["probabilities"] = np.where(valid, block.probabilities, np.uint8(PERCENT_NODATA))
+        if block.origin is not None:
+            found["origin"] = block.origin
         return found
 
     def publish(self, spool: Spool, provenance: Provenance) -> None:
@@ -214,6 +222,13 @@ class MapOutputs:
         if name == "probabilities":
             bands = [f"{item.name} in percent" for item in self.model.classes]
             return raw(PERCENT_NODATA, bands, "average", (), tags)
+        if name == "origin":
+            rasters = {
+                f"{modality.upper()}_{number}": raster
+                for modality, many in provenance.origins.items()
+                for number, raster in enumerate(many, 1)
+            }
+            return raw(0, [f"raster of {modality}" for modality in self.model.names], "mode", (), tags | rasters)
         return raw(0, ["availability: " + ", ".join(self.model.names)], "mode", (), tags)
 
     def _write_sidecars(self, spool: Spool, provenance: Provenance, digests: Mapping[str, str]) -> None:

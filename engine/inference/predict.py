@@ -29,6 +29,7 @@ from engine.inference.spool import Spool, job_hash
 from engine.inference.tiles import TilePlan
 from engine.raster.alignment import AlignedReader
 from engine.raster.masks import MaskedReader, MaskSpec, PolygonMask, open_mask
+from engine.raster.mosaics import Order
 from engine.raster.sources import SourceSpec
 
 SMALLEST_CACHE, LARGEST_CACHE = 64 * 1024**2, 512 * 1024**2
@@ -66,6 +67,7 @@ class Summary:
         device: The device that was used.
         seconds: Wall time.
         resumed: Share of the map that a run before had finished.
+        notes: What was done with the sources: conversions, and the order of mosaics.
         warnings: What the user should know.
     """
 
@@ -74,11 +76,12 @@ class Summary:
     device: str
     seconds: float
     resumed: float
+    notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
 def open_readers(
-    model: Model, sources: Sources, masks: Masks, grid: Grid, stack: ExitStack
+    model: Model, sources: Sources, masks: Masks, grid: Grid, stack: ExitStack, order: Order = "given"
 ) -> dict[str, AlignedReader | MaskedReader]:
     """A reader of each modality given, on ``grid``.
 
@@ -90,7 +93,7 @@ def open_readers(
     for modality in model.modalities:
         if modality.name not in sources:
             continue
-        reader = stack.enter_context(AlignedReader(sources[modality.name], grid, modality))
+        reader = stack.enter_context(AlignedReader(sources[modality.name], grid, modality, order=order))
         opened = [stack.enter_context(closing(open_mask(spec, grid))) for spec in masks.get(modality.name, ())]
         readers[modality.name] = MaskedReader(reader, opened) if opened else reader
     return readers
@@ -121,12 +124,14 @@ def predict(
     confidence: Path | None = None,
     availability: Path | None = None,
     probabilities: Path | None = None,
+    origin: Path | None = None,
     bounds: Bounds | None = None,
     bounds_crs: str | None = None,
     pixel_size: float | None = None,
     like: SourceSpec | None = None,
     area: str | None = None,
     masks: Masks | None = None,
+    order: Order = "given",
     device: str = "auto",
     threads: int | None = None,
     seam: Seam = "crossfade",
@@ -143,17 +148,20 @@ def predict(
 
     Args:
         model_path: The ``.onnx`` file.
-        sources: For each modality that there is, its sources; their bands are stacked in order.
+        sources: For each modality that there is, its sources: the bands of files that follow each other are stacked
+            until there are as many as the model takes; what follows then is another raster of a mosaic.
         output: The class map.
         confidence: Also write the probability of each pixel's class in percent (nodata 255).
         availability: Also write the modalities of each pixel as a bit mask (nodata 0).
         probabilities: Also write the probability of every class in percent, a band each (nodata 255).
+        origin: Also write which raster of each modality's mosaic a pixel was read from (from 1; 0 none), a band each.
         bounds: Left, bottom, right, top of the part to map.
         bounds_crs: Their CRS (``EPSG:...`` or WKT), the map's where None.
         pixel_size: Size of a pixel in the CRS of the map, instead of the model's.
         like: A raster whose grid the map gets.
         area: A vector file; what lies outside of its polygons is nodata, and neither read nor run.
         masks: For each modality, what makes pixels of it invalid.
+        order: Which raster of a mosaic comes first.
         device: One of :data:`~engine.inference.session.DEVICES`.
         threads: Tiles at a time; as many as there are processors where None. Fewer where memory is short.
         seam: How neighbouring tiles are joined.
@@ -190,11 +198,11 @@ def predict(
         sessions = Sessions(model, device)
         metadata = model.metadata
         plan = TilePlan(gridding.grid.height, gridding.grid.width, metadata.tile, metadata.halo, metadata.inner_only)
-        outputs = MapOutputs(model, grid, output, confidence, availability, probabilities)
+        outputs = MapOutputs(model, grid, output, confidence, availability, probabilities, origin)
         read = [spec.path for specs in sources.values() for spec in specs]
         read += [spec.source.path for specs in (masks or {}).values() for spec in specs]
         outputs.spare([*read, str(model_path), *([area] if area else []), *([like.path] if like else [])])
-        readers = open_readers(model, sources, masks or {}, gridding.grid, stack)
+        readers = open_readers(model, sources, masks or {}, gridding.grid, stack, order)
         shifts = shift_warnings(readers, gridding.grid)
         widest = max(reader.block_width for reader in readers.values())
         strips = plan.strips(window, None if widest > PANEL else max(1, PANEL // plan.stride))
@@ -216,6 +224,7 @@ def predict(
                 for name, specs in (masks or {}).items()
             },
             "area": None if area is None else source_identity(SourceSpec(area)),
+            "order": order,
             "tile": [metadata.tile, metadata.halo, seam],
             "device": sessions.device,
             "layers": {name: [layer.dtype, layer.bands] for name, layer in outputs.layers.items()},
@@ -262,6 +271,7 @@ def predict(
                 seam=seam,
                 outside=None if interest is None else lambda place: ~interest.read(place),
                 probabilities=probabilities is not None,
+                origins=origin is not None,
                 progress=progress,
                 cancelled=cancelled,
             )
@@ -275,11 +285,22 @@ def predict(
         shares = _shares(spool.tally("availability"), model.names, grid.height * grid.width)
         seconds = time.monotonic() - started
         warnings = (*gridding.warnings, *shifts)
+        notes = tuple(f"{name}: {note}" for name, reader in readers.items() for note in reader.notes)
         outputs.publish(
-            spool, Provenance(sessions.device, seconds, resumed, shares, job["sources"], str(job["model"]), warnings)
+            spool,
+            Provenance(
+                sessions.device,
+                seconds,
+                resumed,
+                shares,
+                job["sources"],
+                str(job["model"]),
+                (*notes, *warnings),
+                {name: reader.origins for name, reader in readers.items()},
+            ),
         )
         spool.remove()
-    return Summary(grid, shares, sessions.device, time.monotonic() - started, resumed, warnings)
+    return Summary(grid, shares, sessions.device, time.monotonic() - started, resumed, notes, warnings)
 
 
 def _within(interest: PolygonMask, window: Window, path: str) -> Window:

@@ -350,9 +350,13 @@ class AlignedReader:
         """What is done with the sources that the user should know: conversions, and the order of a mosaic."""
         found = [item.conversion.said for item in self._sources if item.conversion is not None]
         if len(self._groups) > 1:
-            places = [" with ".join(str(item.source.spec) for item in group) for group in self._groups]
-            found.append(f"a mosaic of {len(places)}, the first that is valid in a pixel wins: {', '.join(places)}")
+            found.append(f"a mosaic, each pixel of the first that is valid there: {', '.join(self.origins)}")
         return tuple(found)
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The rasters of the mosaic in their order."""
+        return tuple(" + ".join(str(item.source.spec) for item in group) for group in self._groups)
 
     @property
     def block_width(self) -> int:
