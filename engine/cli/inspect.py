@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from engine.errors import RunError
+from engine.errors import GridError, RunError
 from engine.inference.model import Model
 from engine.raster.sources import SourceSpec, open_source
 
@@ -74,12 +74,17 @@ def show_model(path: Path) -> None:
 def show_raster(text: str) -> None:
     """Prints a raster's geometry and bands."""
     with open_source(SourceSpec.parse(text)) as source:
-        grid = source.grid
-        click.echo(f"{source.spec}: {grid.width} x {grid.height} pixels of {grid.pixel_size}, {source.dtype}")
-        click.echo(f"{grid.crs.to_string() if grid.crs else 'no coordinate reference system'}, {grid.bounds}")
+        dataset = source.dataset
+        click.echo(f"{source.spec}: {dataset.width} x {dataset.height} pixels, {source.dtype}")
+        try:
+            grid = source.grid
+            crs = grid.crs.to_string() if grid.crs else "no coordinate reference system"
+            click.echo(f"{crs}, pixels of {grid.pixel_size}, {grid.bounds}")
+        except GridError as error:
+            click.echo(error)
         for place, (number, name) in enumerate(zip(source.band_indices, source.band_names, strict=True)):
             scale = "" if source.declared is None else "scale {:g}, offset {:g}".format(*source.declared[place])
-            nodata = source.dataset.nodatavals[number - 1]
+            nodata = dataset.nodatavals[number - 1]
             facts = ["" if nodata is None else f"nodata {nodata:g}", scale]
             click.echo(", ".join([f"  {number}: {name}", *filter(None, facts)]))
 

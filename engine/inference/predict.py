@@ -284,7 +284,8 @@ def predict(
         sessions.close()  # the map's compression needs memory of its own
         shares = _shares(spool.tally("availability"), model.names, grid.height * grid.width)
         seconds = time.monotonic() - started
-        warnings = (*gridding.warnings, *shifts)
+        unknown = [f"{name}: {warning}" for name, reader in readers.items() for warning in reader.warnings]
+        warnings = (*gridding.warnings, *unknown, *shifts)
         notes = tuple(f"{name}: {note}" for name, reader in readers.items() for note in reader.notes)
         outputs.publish(
             spool,

@@ -21,7 +21,7 @@ from rasterio.windows import Window as RasterioWindow
 from engine.errors import BandError, GridError, RasterReadError
 from engine.grid import Grid, Window
 from engine.modality import LinearScale, Modality
-from engine.raster.conversion import conversion
+from engine.raster.conversion import conversion, written
 from engine.raster.mosaics import Order, acquired, grouped
 from engine.raster.placing import TOLERANCE
 from engine.raster.sources import RasterSource, SourceSpec
@@ -301,6 +301,7 @@ class AlignedReader:
         stored: bool = False,
     ) -> None:
         self.grid = grid
+        self._modality = modality
         self._lock = threading.Lock()
         self._groups: list[list[_AlignedSource]] = []
         how = _Reading(Resampling[resampling], stored)
@@ -352,6 +353,16 @@ class AlignedReader:
         if len(self._groups) > 1:
             found.append(f"a mosaic, each pixel of the first that is valid there: {', '.join(self.origins)}")
         return tuple(found)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Scales of sources that the modality cannot be compared with."""
+        return tuple(
+            f"{item.source.spec}: has {written(item.source.declared)}, and the model, which an older engine wrote, "
+            "does not say what its numbers mean; they are taken as they are stored"
+            for item in self._sources
+            if self._modality is not None and self._modality.scales is None and item.source.declared is not None
+        )
 
     @property
     def origins(self) -> tuple[str, ...]:

@@ -69,7 +69,7 @@ def conversion(source: RasterSource, wanted: Sequence[LinearScale] | None, dtype
             return None
         raise BandError(
             f"{source.spec}: says nothing of the scale of its numbers, while the training's sources had "
-            f"{_written(wanted)}; add {_keys(wanted)} behind its name if it holds the same numbers, or "
+            f"{written(wanted)}; add {_keys(wanted)} behind its name if it holds the same numbers, or "
             f"{_keys([PHYSICAL])} if it holds physical values"
         )
     if all(_same(one, other) for one, other in zip(declared, wanted, strict=True)):
@@ -79,12 +79,12 @@ def conversion(source: RasterSource, wanted: Sequence[LinearScale] | None, dtype
     whole = np.issubdtype(dtype, np.integer) and np.issubdtype(source.dtype, np.integer)
     if whole and not all(_whole(number) for number in (*factors, *terms)):
         raise BandError(
-            f"{source.spec}: has {_written(declared)}, the training's sources {_written(wanted)}; the model takes "
+            f"{source.spec}: has {written(declared)}, the training's sources {written(wanted)}; the model takes "
             f"whole numbers ({dtype}), and converting to them would lose what lies between; add {_keys(wanted)} behind "
             "its name if it holds the training's numbers in truth, or train on physical values (values: physical)"
         )
     said = (
-        f"{source.spec}: has {_written(declared)}, the training's numbers {_written(wanted)}; converted "
+        f"{source.spec}: has {written(declared)}, the training's numbers {written(wanted)}; converted "
         f"({_steps(factors, terms)}{'; cut off at the limits of ' + dtype if np.issubdtype(dtype, np.integer) else ''})"
     )
     return Conversion(factors, terms, said)
@@ -98,7 +98,8 @@ def _whole(number: float) -> bool:
     return abs(number - round(number)) <= _CLOSE * max(1.0, abs(number))
 
 
-def _written(scales: Sequence[LinearScale]) -> str:
+def written(scales: Sequence[LinearScale]) -> str:
+    """Scales and offsets in words."""
     factors, terms = _columns(scales, ", ")
     return f"scale {factors} and offset {terms}"
 

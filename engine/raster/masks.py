@@ -152,7 +152,7 @@ class MaskedReader:
     def __init__(self, reader: AlignedReader, masks: list[Mask]) -> None:
         self._reader, self._masks = reader, masks
         self.block_width, self.pixel_bytes = reader.block_width, reader.pixel_bytes
-        self.notes, self.origins = reader.notes, reader.origins
+        self.notes, self.warnings, self.origins = reader.notes, reader.warnings, reader.origins
 
     def read(self, window: Window) -> Block:
         """See :meth:`AlignedReader.read`."""

@@ -48,7 +48,8 @@ class Validity:
     @classmethod
     def of(cls, dataset: rasterio.DatasetReader, bands: Sequence[int], dtype: str) -> Validity:
         """What a dataset says of some of its bands, all of one data type."""
-        numbers, every = dataset.nodatavals, dataset.mask_flag_enums
+        with np.errstate(over="ignore"):  # float32 with a nodata value of float64
+            numbers, every = dataset.nodatavals, dataset.mask_flag_enums
         alphas = [
             band
             for band, kind in zip(dataset.indexes, dataset.colorinterp, strict=True)
