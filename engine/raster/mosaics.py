@@ -16,7 +16,9 @@ from engine.raster.sources import RasterSource
 Order = Literal["given", "finest", "newest"]
 """Which raster of a mosaic comes first: as they are given, that of the smallest pixels, or the one taken last."""
 
-_DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_]?([01]\d)[-_]?([0-3]\d)(?:[ T_-]?([0-2]\d):?([0-5]\d):?([0-5]\d))?")
+_DATE = re.compile(
+    r"(?<!\d)((?:19|20)\d\d)[-_]?([01]\d)[-_]?([0-3]\d)(?:[ T_-]?([0-2]\d):?([0-5]\d):?([0-5]\d)(?!\d))?"
+)
 """A date in a product's or file's name; a name's first one is that of the acquisition in all common schemes."""
 
 _TAGS = (("IMAGERY", "ACQUISITIONDATETIME"), (None, "ACQUISITIONDATETIME"), (None, "acquisition_date"))
