@@ -210,8 +210,9 @@ class _AlignedSource:
         source = self.source.grid.moved(turn)
         scale = _scale(source, self.grid)
         place = f"<GeoTransform>{', '.join(map(repr, source.transform.to_gdal()))}</GeoTransform>"
+        self.warpable = self.validity.warpable(self.source.dataset, self.source.name, place)
         return WarpedVRT(
-            rasterio.open(self.validity.vrt(self.source.dataset, self.source.name, place)),
+            rasterio.open(self.warpable.vrt),
             src_crs=source.crs,
             crs=self.grid.crs,
             transform=self.grid.transform,
@@ -219,7 +220,7 @@ class _AlignedSource:
             height=self.grid.height,
             resampling=how.resampling,
             tolerance=TOLERANCE,
-            add_alpha=True,
+            **self.warpable.options,
             **({} if scale is None else {"XSCALE": scale[0], "YSCALE": scale[1]}),
         )
 
@@ -246,9 +247,9 @@ class _AlignedSource:
             if not self.warped:
                 return self.validity.read(self.source.dataset, area)
             first, *others = self.warped
-            values, valid = _read_warped(first, area)
+            values, valid = self.warpable.read(first, area)
             for other in others:
-                more, there = _read_warped(other, area)
+                more, there = self.warpable.read(other, area)
                 values, valid = np.where(valid, values, more), valid | there
         except GdalError as error:
             raise RasterReadError(
@@ -260,14 +261,6 @@ class _AlignedSource:
     def close(self) -> None:
         for warped in self.warped:
             warped.close()
-
-
-def _read_warped(warped: WarpedVRT, area: RasterioWindow) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
-    """Values and validity, which is the alpha band that the warp added behind them: read at once, since GDAL may warp
-    again for what is asked for later.
-    """
-    found = warped.read(window=area)
-    return found[:-1], found[-1] > 0
 
 
 class AlignedReader:

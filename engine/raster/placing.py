@@ -77,12 +77,19 @@ class Placed:
         elif crs is None:
             raise GridError(f"{name}: its ground control points have no coordinate reference system; place it yourself")
         where = _points(points, crs) if placement == "points" else _polynomials(dataset)
-        self._masked = MemoryFile(validity.vrt(dataset, name, where).encode(), filename=f"{uuid4()}.vrt")
+        warpable = validity.warpable(dataset, name, where)
+        self._masked = MemoryFile(warpable.vrt.encode(), filename=f"{uuid4()}.vrt")
         self.name = f"/vsimem/{uuid4()}.vrt"
         with (
             self._masked.open() as source,
             WarpedVRT(
-                source, src_crs=crs, crs=crs, add_alpha=True, resampling=resampling, tolerance=TOLERANCE, **extras
+                source,
+                src_crs=crs,
+                crs=crs,
+                resampling=resampling,
+                tolerance=TOLERANCE,
+                **warpable.options,
+                **extras,
             ) as warped,
         ):
             shutil.copy(warped, self.name, driver="VRT")

@@ -10,6 +10,9 @@ A pixel is valid where, for **every chosen band**,
 Nothing wins over anything else: what one of them hides is hidden. A nodata value that the data type cannot hold hides
 nothing. Any opacity above zero counts in full, so that half-transparent edges are there and unblended. A band that is
 chosen is data, also if it is called alpha.
+
+Where a raster is warped, each band is resampled from what is valid in that band (masks hide in all of them); a pixel of
+the grid is valid where its centre lies in the raster and every band has a valid pixel among those that weigh in.
 """
 
 from __future__ import annotations
@@ -24,7 +27,10 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.dtypes import dtype_rev, typename_fwd
 from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterioWindow
+
+_NAN, _MASKED = "<NoDataValue>nan</NoDataValue>", "<UseMaskBand>true</UseMaskBand>"
 
 
 @dataclass(frozen=True)
@@ -92,53 +98,73 @@ class Validity:
             valid &= dataset.read_masks(mask, window=area) > 0
         return values, valid
 
-    def vrt(self, dataset: rasterio.DatasetReader, name: str, place: str) -> str:
-        """A dataset (GDAL's VRT) of the chosen bands whose mask is their validity, for GDAL to warp.
+    def warpable(self, dataset: rasterio.DatasetReader, name: str, place: str) -> Warpable:
+        """The chosen bands for GDAL to warp, so that kernels leave out what is hidden.
 
-        Infinite values alone stay in: what a warp mixes with one is not finite and so is not valid.
+        A band's own nodata values and infinities stay out of that band alone, what masks hide out of all. GDAL's warper
+        knows nodata values and masks, but not several of them together: where there is more than one nodata value, all
+        that is hidden becomes NaN.
 
         Args:
             dataset: The dataset.
             name: That GDAL opens it by.
-            place: Elements that say where it lies.
+            place: Elements of a VRT that say where it lies.
         """
-        size = f'rasterXSize="{dataset.width}" rasterYSize="{dataset.height}"'
-        bands = "".join(
-            f'<VRTRasterBand dataType="{_typename(self.dtype)}" band="{place}">{_source(name, band)}</VRTRasterBand>'
-            for place, band in enumerate(self.bands, 1)
-        )
-        mask = "".join(self._hiding(name, size))
-        if mask:
-            mask = f'<MaskBand><VRTRasterBand dataType="Byte">{mask}</VRTRasterBand></MaskBand>'
-        return f"<VRTDataset {size}>{place}{bands}{mask}</VRTDataset>"
-
-    def _hiding(self, name: str, size: str) -> list[str]:
-        """Sources that, laid over each other, are 0 where a pixel is hidden and 255 elsewhere.
-
-        The first covers all; of those above it only zeros are laid on.
-        """
-        opacities = [*(f"mask,{band}" for band in self.masks), *([] if self.alpha is None else [str(self.alpha)])]
-        masks = [(_opacity(name, band, size), "1") for band in opacities]
-        not_a_number = (math.nan if self.floating else None,) * len(self.bands)
-        for values in (self.nodata, not_a_number):
-            places = [place for place, value in enumerate(values, 1) if value is not None]
-            if places:
-                declared = self._declared(name, size, values)
-                masks += [(declared, f"mask,{place}") for place in places]
-        return [
-            _source(inner, band, "" if number == 0 else "<NODATA>255</NODATA>")
-            for number, (inner, band) in enumerate(masks)
+        opaque = [*(f"mask,{band}" for band in self.masks), *([] if self.alpha is None else [str(self.alpha)])]
+        head = f'<VRTDataset rasterXSize="{dataset.width}" rasterYSize="{dataset.height}">'
+        if not (self.floating or opaque or len(set(self.nodata)) > 1):
+            bands = self._bands(self.dtype, [_source(name, band) for band in self.bands])
+            return Warpable(f"{head}{place}{bands}</VRTDataset>", self.dtype, self.nodata[0])
+        wide = self.dtype if self.floating else str(np.result_type(self.dtype, "float32"))
+        sources = [
+            _source(name, band, "" if nodata is None else f"<NODATA>{nodata!r}</NODATA>")
+            for band, nodata in zip(self.bands, self.nodata, strict=True)
         ]
+        for opacity in opaque:  # GDAL takes one of NODATA and UseMaskBand at a time, hence a level for each
+            hiding = f"<MaskBand>{_band('Byte', 1, _source(name, opacity))}</MaskBand>"
+            inner = f"{head}{self._bands(wide, sources, _NAN)}{hiding}</VRTDataset>"
+            sources = [_source(inner, band, _MASKED) for band in range(1, len(self.bands) + 1)]
+        return Warpable(f"{head}{place}{self._bands(wide, sources, _NAN)}</VRTDataset>", self.dtype, math.nan)
 
-    def _declared(self, name: str, size: str, values: Sequence[float | None]) -> str:
-        """The bands with nodata values, of which GDAL makes masks."""
-        bands = "".join(
-            f'<VRTRasterBand dataType="{_typename(self.dtype)}" band="{place}">'
-            + ("" if value is None else f"<NoDataValue>{value!r}</NoDataValue>")
-            + f"{_source(name, band)}</VRTRasterBand>"
-            for place, (band, value) in enumerate(zip(self.bands, values, strict=True), 1)
-        )
-        return f"<VRTDataset {size}>{bands}</VRTDataset>"
+    def _bands(self, dtype: str, sources: Sequence[str], nodata: str = "") -> str:
+        return "".join(_band(_typename(dtype), number, source, nodata) for number, source in enumerate(sources, 1))
+
+
+@dataclass(frozen=True)
+class Warpable:
+    """Bands in the form of a VRT, and how what is hidden is marked in them.
+
+    Args:
+        vrt: The VRT.
+        dtype: Data type of the bands as they are stored.
+        nodata: What is hidden; None where nothing is.
+    """
+
+    vrt: str
+    dtype: str
+    nodata: float | None
+
+    @property
+    def options(self) -> dict[str, object]:
+        """rasterio's options of a warp of it."""
+        if self.nodata is None:
+            return {"add_alpha": True}
+        return {"src_nodata": self.nodata, "nodata": self.nodata, "UNIFIED_SRC_NODATA": "NO"}
+
+    def read(self, warped: WarpedVRT, area: RasterioWindow) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+        """Values ``[C, h, w]`` and validity ``[h, w]`` of a warp with these options.
+
+        They are read at once, since GDAL may warp again for what is asked for later.
+        """
+        found = warped.read(window=area)
+        if self.nodata is None:
+            return found[:-1], found[-1] > 0
+        if not math.isnan(self.nodata):
+            return found, (found != self.nodata).all(axis=0)
+        valid = ~np.isnan(found).any(axis=0)
+        if found.dtype == self.dtype:
+            return found, valid
+        return np.rint(np.where(valid, found, 0)).astype(self.dtype), valid
 
 
 def held(nodata: float | None, dtype: str) -> float | None:
@@ -160,15 +186,13 @@ def _typename(dtype: str) -> str:
     return str(typename_fwd[dtype_rev[dtype]])
 
 
+def _band(kind: str, number: int, source: str, nodata: str = "") -> str:
+    return f'<VRTRasterBand dataType="{kind}" band="{number}">{nodata}{source}</VRTRasterBand>'
+
+
 def _source(name: str, band: int | str, more: str = "") -> str:
     kind = "ComplexSource" if more else "SimpleSource"
     return (
         f'<{kind}><SourceFilename relativeToVRT="0">{escape(name)}</SourceFilename>'
         f"<SourceBand>{band}</SourceBand>{more}</{kind}>"
     )
-
-
-def _opacity(name: str, band: str, size: str) -> str:
-    """A band of opacities as 0 and 255."""
-    source = _source(name, band, "<LUT>0:0,1:255</LUT>")
-    return f'<VRTDataset {size}><VRTRasterBand dataType="Byte" band="1">{source}</VRTRasterBand></VRTDataset>'

@@ -276,7 +276,7 @@ def test_a_recipe_takes_scenes_and_labels_from_variables(save: Save, tmp_path: P
 
 def test_inspect_shows_a_variable(save: Save) -> None:
     shown = CliRunner().invoke(inspect, [f"{save(cube=CUBE, gt=MAP)}:cube@3"])
-    assert "scene.mat:cube@3: 3 x 2 pixels of (1.0, 1.0), float64" in shown.output
+    assert "scene.mat:cube@3: 3 x 2 pixels, float64" in shown.output
     assert "no coordinate reference system" in shown.output
 
 

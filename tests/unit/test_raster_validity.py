@@ -30,14 +30,18 @@ def placed(grid: Grid, shift: float) -> Affine:
     return grid.transform @ Affine.translation(-shift, -shift)
 
 
-def expected(valid: NDArray[np.bool_], grid: Grid, shift: float) -> NDArray[np.bool_]:
-    """Validity on the grid, of the raster's own: that of the pixel that holds the centre of the grid's.
+def expected(valid: NDArray[np.bool_] | list[NDArray[np.bool_]], grid: Grid, shift: float) -> NDArray[np.bool_]:
+    """Validity on the grid, of that of each band on the raster.
 
-    With a shift of .7 the centre of grid pixel r lies at r + .5 + .7 of the raster, in its pixel r + 1.
+    With a shift of .7 the centre of grid pixel r lies at r + 1.2 of the raster, in its pixel r + 1, between the centres
+    of pixels r and r + 1: any valid one of these gives the pixel a value.
     """
-    there = valid[1:, 1:] if shift else valid
-    rows, cols = grid.height - there.shape[0], grid.width - there.shape[1]
-    return np.pad(there, ((0, rows), (0, cols)))
+    bands = []
+    for there in valid if isinstance(valid, list) else [valid]:
+        if shift:
+            there = there[:-1, :-1] | there[1:, :-1] | there[:-1, 1:] | there[1:, 1:]
+        bands.append(np.pad(there, ((0, grid.height - there.shape[0]), (0, grid.width - there.shape[1]))))
+    return np.logical_and.reduce(bands)
 
 
 def with_own_nodata(path: Path, numbers: list[float | None]) -> Path:
@@ -79,8 +83,8 @@ def test_each_band_has_its_own_nodata(
     values = np.full((3, 40, 50), 7, dtype)
     values[0, :10], values[1, 10:20], values[2, 20:30] = -9999, -32768, 99
     path = with_own_nodata(write_raster("a.tif", values, transform=placed(grid, shift)), [first, -32768, 99])
-    valid = np.ones((40, 50), dtype=bool)
-    valid[0 if first else 10 : 30] = False
+    rows = np.arange(40)[:, None] + np.zeros((1, 50))
+    valid = [(rows >= 10) | (first is None), (rows < 10) | (rows >= 20), (rows < 20) | (rows >= 30)]
     block = read(path, grid)
     np.testing.assert_array_equal(block.valid, expected(valid, grid, shift))
     assert set(np.unique(block.values[1:, block.valid])) == {7}
@@ -131,7 +135,7 @@ def test_nodata_and_mask_hide_together(
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=not outside_file), rasterio.open(path, "r+") as dataset:
         dataset.write_mask(mask)
     block = read(path, grid)
-    np.testing.assert_array_equal(block.valid, expected(mask & (values[1] != 0), grid, shift))
+    np.testing.assert_array_equal(block.valid, expected([mask, mask & (values[1] != 0)], grid, shift))
     assert (block.values[:, block.valid] == 3).all()
 
 
@@ -148,7 +152,8 @@ def test_alpha_and_mask_and_nodata_hide_together(write_raster: Write, grid: Grid
         dataset.colorinterp = (ColorInterp.gray, ColorInterp.undefined, ColorInterp.alpha)
         dataset.write_mask(mask)
     path = with_nodata(path, 0)
-    valid = mask & (values[0] != 0) & (values[2] != 0)
+    shown = mask & (values[2] != 0)
+    valid = [shown & (values[0] != 0), shown]
     np.testing.assert_array_equal(read(path, grid).valid, expected(valid, grid, shift))
 
 
@@ -195,12 +200,14 @@ def test_not_a_number_is_kept_out_of_the_kernel(
     assert (block.values[:, block.valid] == 6).all()
 
 
-@pytest.mark.parametrize("shift", [0, SHIFT], ids=["direct", "warped"])
-def test_what_hides_one_band_hides_the_others_from_the_kernel(write_raster: Write, grid: Grid, shift: float) -> None:
-    values = np.full((2, 40, 50), 6, "uint16")
-    values[0, 10:14], values[1, 10:14] = 0, 5000  # the second band is cloud there, say
-    block = read(write_raster("a.tif", values, transform=placed(grid, shift), nodata=0), grid)
-    assert (block.values[:, block.valid] == 6).all()
+def test_each_band_is_resampled_from_what_is_valid_in_it(write_raster: Write, grid: Grid) -> None:
+    values = np.full((2, 40, 50), 10, "uint16")
+    values[0, 10:], values[1, 10:] = 0, 20
+    block = read(write_raster("a.tif", values, transform=placed(grid, SHIFT), nodata=0), grid)
+    # grid row 9 weighs row 9 of the raster by .3 and row 10 by .7
+    assert block.values[:, 9, 5].tolist() == [10, 17]
+    assert block.valid[9, 5]
+    assert not block.valid[10, 5]
 
 
 @pytest.mark.parametrize("shift", [0, SHIFT], ids=["direct", "warped"])
