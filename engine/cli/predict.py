@@ -12,7 +12,7 @@ from engine.errors import ModalityError
 from engine.inference.predict import predict
 from engine.inference.session import DEVICES
 from engine.inference.sizing import said
-from engine.raster.masks import MaskSpec
+from engine.raster.masks import parse_masks
 from engine.raster.mosaics import Order
 from engine.raster.sources import SourceSpec
 
@@ -32,20 +32,19 @@ def parse_sources(arguments: tuple[str, ...]) -> dict[str, list[SourceSpec]]:
     return sources
 
 
-def parse_masks(arguments: tuple[str, ...]) -> dict[str, list[MaskSpec]]:
-    """``NAME=MASK`` each.
+def named(arguments: tuple[str, ...]) -> list[tuple[str, str]]:
+    """``NAME=MASK`` each, in two.
 
     Raises:
         ModalityError: If one is not of that form.
-        BandError: If a rule is unknown.
     """
-    masks: dict[str, list[MaskSpec]] = {}
+    found = []
     for argument in arguments:
         name, equals, mask = argument.partition("=")
         if not (name and equals and mask):
             raise ModalityError(f"--mask {argument}: expected NAME=MASK, as in optical=scl.tif:values=3,8,9")
-        masks.setdefault(name, []).append(MaskSpec.parse(mask))
-    return masks
+        found.append((name, mask))
+    return found
 
 
 @click.command("predict")
@@ -64,7 +63,7 @@ def parse_masks(arguments: tuple[str, ...]) -> dict[str, list[MaskSpec]]:
 )
 @click.option("--bounds", type=float, nargs=4, metavar="LEFT BOTTOM RIGHT TOP", help="Map this part.")
 @click.option("--bounds-crs", help="CRS of the bounds, as in EPSG:4326 [default: the map's].")
-@click.option("--area", type=click.Path(path_type=Path), help="Map within the polygons of this file only.")
+@click.option("--area", metavar="FILE[|LAYER]", help="Map within these polygons only.")
 @click.option("--like", metavar="RASTER", help="Map on the grid of this raster.")
 @click.option(
     "--mask",
@@ -72,7 +71,8 @@ def parse_masks(arguments: tuple[str, ...]) -> dict[str, list[MaskSpec]]:
     multiple=True,
     metavar="NAME=MASK",
     help="Leave out pixels of a modality: NAME=PATH[@BAND]:values=3,8,9, NAME=PATH[@BAND]:bits=1,3, "
-    "NAME=PATH:scl (Sentinel-2), NAME=PATH:qa_pixel (Landsat), or NAME=POLYGONS.",
+    "NAME=PATH:scl (Sentinel-2), NAME=PATH:qa_pixel (Landsat), or NAME=POLYGONS[|LAYER]. NAME:2 for the second "
+    "raster of a mosaic; :outside at the end masks what the mask does not reach.",
 )
 @click.option(
     "--mosaic",
@@ -95,7 +95,7 @@ def command(
     origin: Path | None,
     bounds: tuple[float, float, float, float] | None,
     bounds_crs: str | None,
-    area: Path | None,
+    area: str | None,
     like: str | None,
     masks: tuple[str, ...],
     mosaic: str,
@@ -127,9 +127,9 @@ def command(
             origin=origin,
             bounds=bounds,
             bounds_crs=bounds_crs,
-            area=None if area is None else str(area),
+            area=area,
             like=None if like is None else SourceSpec.parse(like),
-            masks=parse_masks(masks),
+            masks=parse_masks(named(masks)),
             order=cast(Order, mosaic),
             pixel_size=pixel_size,
             device=device,

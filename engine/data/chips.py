@@ -18,8 +18,7 @@ from engine.data.scenes import Patch, scene_grid
 from engine.data.settings import SplitName
 from engine.data.survey import SceneCollection, Survey
 from engine.grid import Window
-from engine.modality import Modality
-from engine.raster.labels import IGNORED
+from engine.modality import IGNORED, Modality
 
 ScenarioDraw = Callable[[np.random.Generator, np.random.Generator, Scenario], Scenario]
 """Draws a scenario among the subsets of what a chip has, by its own numbers and by those of its batch."""

@@ -12,7 +12,7 @@ from engine.data.scenes import Scene, windows
 from engine.data.settings import FewSettings
 from engine.data.splits import pixel_hashes
 from engine.grid import Window
-from engine.raster.labels import IGNORED
+from engine.modality import IGNORED
 
 AREA = 1024
 """Side of the squares that labels are read by."""

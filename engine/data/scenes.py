@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from glob import escape
@@ -17,10 +18,12 @@ from engine.data.settings import DataSettings, FoldSplit, LabelSource, SceneSett
 from engine.data.splits import SplitMask, scene_splits, split_mask
 from engine.errors import BandError, ModalityError, RasterReadError
 from engine.grid import Grid, Window
-from engine.modality import PHYSICAL, LandClass, Modality
+from engine.modality import IGNORED, PHYSICAL, LandClass, Modality
 from engine.raster.alignment import AlignedReader
-from engine.raster.labels import IGNORED, LabelMapping, LabelReader, open_labels
-from engine.raster.mosaics import grouped
+from engine.raster.labels import LabelMapping, LabelReader, open_labels
+from engine.raster.masks import MaskSpec, open_modality, parse_masks
+from engine.raster.matlab import file_of
+from engine.raster.mosaics import Order, grouped
 from engine.raster.sources import SourceSpec, open_source
 
 
@@ -30,6 +33,7 @@ class SceneSpec:
 
     name: str
     sources: dict[str, tuple[SourceSpec, ...]]
+    masks: dict[str, tuple[MaskSpec, ...]]
     labels: LabelSource | None
     split: SplitName | None
 
@@ -49,16 +53,44 @@ class Patch:
     labels: NDArray[np.int16]
 
 
+_PREFIXED = re.compile(r'(?P<before>[A-Za-z][A-Za-z0-9_]+:"?|/vsi[a-z0-9]+/(?!/))(?P<file>.+)')
+"""GDAL's names of parts of files (``NETCDF:"a.nc":v``) and of files in archives (``/vsizip/a.zip/b.tif``)."""
+
+
+def _under(root: Path, path: str) -> str:
+    """A path as it is found from the current folder; what is no file under ``root`` stays as it is.
+
+    Where GDAL's words stand around a file's name, that is found as the longest beginning of the rest that exists.
+    """
+    if (root / file_of(path)).exists() or "{tile}" in path:
+        return str(root / path)
+    found = _PREFIXED.fullmatch(path)
+    if found is None:
+        return path
+    rest = found["file"]
+    for end in range(len(rest), 0, -1):
+        if (end == len(rest) or rest[end] in ':"/') and (root / rest[:end]).exists():
+            return f"{found['before']}{(root / rest[:end]).absolute()}{rest[end:]}"
+    return path
+
+
 def _source_at(root: Path, text: str) -> SourceSpec:
-    spec = SourceSpec.parse(text)
-    there = (root / spec.file).exists() or "{tile}" in text
-    return SourceSpec(str(root / spec.path), spec.bands) if there else spec
+    spec = SourceSpec.parse(text, root)
+    return replace(spec, path=_under(root, spec.path))
+
+
+def _masks_at(root: Path, masks: Mapping[str, Sequence[str]]) -> dict[str, tuple[MaskSpec, ...]]:
+    found = parse_masks([(name, text) for name, many in masks.items() for text in many], root)
+    return {
+        name: tuple(replace(spec, source=replace(spec.source, path=_under(root, spec.source.path))) for spec in specs)
+        for name, specs in found.items()
+    }
 
 
 def _tiles(root: Path, settings: SceneSettings) -> list[str]:
     """What ``{tile}`` stands for in the file names that match the scene's first pattern, sorted."""
     pattern = next(iter(settings.sources.values()))[0]
-    path = root / SourceSpec.parse(pattern).file
+    path = root / SourceSpec.parse(pattern, root).file
     before, after = path.name.split("{tile}")
     names = [
         file.name.removeprefix(before).removesuffix(after)
@@ -97,7 +129,8 @@ def scene_specs(data: DataSettings, root: Path) -> tuple[SceneSpec, ...]:
                 modality: tuple(_source_at(root, _filled(text, tile)) for text in paths)
                 for modality, paths in scene.sources.items()
             },
-            scene.labels and scene.labels.model_copy(update={"path": str(root / _filled(scene.labels.path, tile))}),
+            _masks_at(root, {key: [_filled(text, tile) for text in many] for key, many in scene.masks.items()}),
+            scene.labels and scene.labels.model_copy(update={"path": _under(root, _filled(scene.labels.path, tile))}),
             taken[name],
         )
         for name, scene, tile in found
@@ -176,20 +209,24 @@ class Scene:
         with open_source(_first_source(spec, modalities)):  # held: a MATLAB array is in memory while a source is open
             self.grid = scene_grid(spec, modalities, data.pixel_size)
             self.readers = {
-                modality.name: self._open(spec, modality) for modality in modalities if modality.name in spec.sources
+                modality.name: self._open(spec, modality, data.mosaic)
+                for modality in modalities
+                if modality.name in spec.sources
             }
-        mapping = LabelMapping(tuple(classes), data.labels.remap, data.labels.ignore)
+        mapping = LabelMapping(tuple(classes), data.labels.remap, frozenset(data.labels.ignore))
         self._labels: LabelReader | None = None
         if spec.labels is not None:
+            facts = spec.labels
             self._labels = open_labels(
-                spec.labels.path, self.grid, mapping, field=spec.labels.field, layer=spec.labels.layer
+                facts.path, self.grid, mapping, facts.field, nodata=facts.nodata, all_touched=facts.all_touched
             )
         self.split: SplitMask = split_mask(data.split, self.grid, root, spec.name, spec.split, self._labels)
         self._drawn = drawn
 
-    def _open(self, spec: SceneSpec, modality: Modality) -> AlignedReader:
+    def _open(self, spec: SceneSpec, modality: Modality, order: Order) -> AlignedReader:
         try:
-            return AlignedReader(spec.sources[modality.name], self.grid, modality)
+            masks = spec.masks.get(modality.name, ())
+            return open_modality(spec.sources[modality.name], masks, self.grid, modality, order)
         except BandError as error:
             raise BandError(f"data.scenes: scene {spec.name}: {error}") from error
 
@@ -205,6 +242,16 @@ class Scene:
             reader.close()
         if self._labels is not None:
             self._labels.close()
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the user should know of its sources, masks and labels."""
+        found = [f"{name}: {text}" for name, reader in self.readers.items() for text in self._told(reader)]
+        found += [] if self._labels is None else self._labels.warnings
+        return [f"scene {self.name}: {text}" for text in found]
+
+    def _told(self, reader: AlignedReader) -> Sequence[str]:
+        return (*reader.notes, *reader.warnings(self.grid.window))
 
     @property
     def present(self) -> Scenario:

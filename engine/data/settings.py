@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from engine.grid import Bounds
+from engine.raster.mosaics import Order
 
 SplitName = Literal["train", "validation", "test"]
 
@@ -62,19 +63,30 @@ def _as_tuple(value: object) -> object:
 
 
 Paths = Annotated[tuple[str, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
-"""One or more ``PATH[@BANDS]`` whose bands, stacked in this order, are a modality's."""
+"""One or more sources. Bands are stacked in this order; what follows when a modality has all its own is a mosaic."""
 
 
 class LabelSource(Settings):
-    """Where the labels of a scene come from: a raster, or polygons with a class field."""
+    """Where the labels of a scene come from: a raster, or features with a class field.
+
+    Args:
+        path: ``PATH[@BAND]`` of a raster, ``PATH[|LAYER]`` of a vector file.
+        field: The class field of a vector file.
+        nodata: Whether a raster's nodata value and masks say where there is no label; if not, all values are labels.
+        all_touched: Whether polygons label every pixel that they touch, and not those alone whose centre they hold.
+    """
 
     path: str
     field: str | None = None
-    layer: str | None = None
+    nodata: bool = True
+    all_touched: bool = False
 
 
 class SceneSettings(Settings):
     """One place. A modality that it lacks is left out of ``sources``.
+
+    ``masks`` leave out pixels of a modality, as ``--mask`` of ``engine predict`` does; ``optical:2`` is the second
+    raster of its mosaic.
 
     ``{tile}`` in the paths stands for the part of the file names that differs: one scene for every file that
     matches the first of the patterns.
@@ -82,17 +94,25 @@ class SceneSettings(Settings):
 
     name: str
     sources: Mapping[str, Paths] = Field(min_length=1)
+    masks: Mapping[str, Paths] = {}
     labels: LabelSource | None = None
+
+
+def _in_order(values: tuple[int | str | None, ...]) -> tuple[int | str | None, ...]:
+    """Each once and in one order, however they were written: a recipe's hash depends on it."""
+    return tuple(sorted(set(values), key=lambda value: (isinstance(value, str), str(value).zfill(12))))
 
 
 class LabelSettings(Settings):
     """What label values mean: values to replace (merging classes), and values that are never learned.
 
+    Values are numbers, names of classes, or texts of a class field; null stands for features without a value.
+
     A label raster with three bands holds colours, whose values are ``0xRRGGBB``.
     """
 
-    remap: Mapping[int, int] = {}
-    ignore: frozenset[int] = frozenset()
+    remap: Mapping[int | str, int | str] = {}
+    ignore: Annotated[tuple[int | str | None, ...], AfterValidator(_in_order)] = ()
 
 
 class BlockSplit(Settings):
@@ -242,6 +262,8 @@ class DataSettings(Settings):
     Args:
         root: Folder that paths are relative to; itself relative to the recipe's folder.
         pixel_size: Size of a pixel in the units of the scenes' CRS; None takes that of the first modality.
+        mosaic: Which raster comes first where there are several of the same bands: as they are given, the finest or
+            the newest.
         sampling_power: A chip is drawn around a class with probability proportional to its share of the
             training pixels to this power: 1 as they occur, 0 every class alike.
         few: Labels only some pixels of the training split, whose other pixels then count for the bands' statistics
@@ -255,6 +277,7 @@ class DataSettings(Settings):
     root: Path = Path()
     pixel_size: float | None = Field(default=None, gt=0)
     scenes: tuple[SceneSettings, ...] = Field(min_length=1)
+    mosaic: Order = "given"
     labels: LabelSettings = LabelSettings()
     split: Split
     few: FewSettings | None = None

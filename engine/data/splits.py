@@ -27,8 +27,8 @@ from engine.data.settings import (
 )
 from engine.errors import SplitError
 from engine.grid import Grid, Window
-from engine.modality import LandClass
-from engine.raster.labels import IGNORED, LabelMapping, LabelReader, VectorLabels
+from engine.modality import IGNORED, LandClass
+from engine.raster.labels import LabelMapping, LabelReader, VectorLabels
 
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 

@@ -16,8 +16,7 @@ from engine.data.scenes import Scene, SceneSpec, scene_specs, windows, with_scal
 from engine.data.settings import DataSettings, FewSettings
 from engine.errors import RecipeError, SplitError
 from engine.grid import Window
-from engine.modality import BandStatistics, LandClass, Modality
-from engine.raster.labels import IGNORED
+from engine.modality import IGNORED, BandStatistics, LandClass, Modality
 
 OPEN_SCENES = 48
 """How many scenes are kept open: each has a file or more a modality, and a process may often have 1024 files."""

@@ -28,8 +28,7 @@ from engine.data.settings import SplitName
 from engine.data.survey import SceneCollection
 from engine.errors import SplitError
 from engine.inference.mosaic import Predictor
-from engine.modality import Modality
-from engine.raster.labels import IGNORED
+from engine.modality import IGNORED, Modality
 
 FIGURES = ("soft_iou", "soft_f1", "iou", "f1")
 

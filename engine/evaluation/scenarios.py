@@ -23,8 +23,7 @@ from engine.grid import Window
 from engine.inference.mosaic import Predictor, map_blocks
 from engine.inference.seams import PERIOD, SeamCounter, seam_ratio
 from engine.inference.tiles import TilePlan
-from engine.modality import LandClass, Modality
-from engine.raster.labels import IGNORED
+from engine.modality import IGNORED, LandClass, Modality
 
 SUMMARY = ("miou", "mf1", "overall_accuracy", "average_accuracy", "kappa")
 

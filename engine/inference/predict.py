@@ -28,7 +28,7 @@ from engine.inference.sizing import Estimate, estimate
 from engine.inference.spool import Spool, job_hash
 from engine.inference.tiles import TilePlan
 from engine.raster.alignment import AlignedReader
-from engine.raster.masks import MaskedReader, MaskSpec, PolygonMask, open_mask
+from engine.raster.masks import MaskSpec, PolygonMask, open_modality
 from engine.raster.mosaics import Order
 from engine.raster.sources import SourceSpec
 
@@ -82,20 +82,21 @@ class Summary:
 
 def open_readers(
     model: Model, sources: Sources, masks: Masks, grid: Grid, stack: ExitStack, order: Order = "given"
-) -> dict[str, AlignedReader | MaskedReader]:
+) -> dict[str, AlignedReader]:
     """A reader of each modality given, on ``grid``.
 
     Raises:
         RasterReadError: If a source or mask cannot be read.
         BandError: If a modality's sources have another number of bands than the model takes.
     """
-    readers: dict[str, AlignedReader | MaskedReader] = {}
+    readers: dict[str, AlignedReader] = {}
     for modality in model.modalities:
         if modality.name not in sources:
             continue
-        reader = stack.enter_context(AlignedReader(sources[modality.name], grid, modality, order=order))
-        opened = [stack.enter_context(closing(open_mask(spec, grid))) for spec in masks.get(modality.name, ())]
-        readers[modality.name] = MaskedReader(reader, opened) if opened else reader
+        hidden = masks.get(modality.name, ())
+        readers[modality.name] = stack.enter_context(
+            open_modality(sources[modality.name], hidden, grid, modality, order)
+        )
     return readers
 
 
@@ -204,6 +205,8 @@ def predict(
         outputs.spare([*read, str(model_path), *([area] if area else []), *([like.path] if like else [])])
         readers = open_readers(model, sources, masks or {}, gridding.grid, stack, order)
         shifts = shift_warnings(readers, gridding.grid)
+        told = [f"{name}: {text}" for name, reader in readers.items() for text in reader.warnings(window)]
+        told += [] if interest is None else interest.warnings(window)
         widest = max(reader.block_width for reader in readers.values())
         strips = plan.strips(window, None if widest > PANEL else max(1, PANEL // plan.stride))
         columns = max(strip.part.width for strip in strips) + plan.tile
@@ -284,8 +287,7 @@ def predict(
         sessions.close()  # the map's compression needs memory of its own
         shares = _shares(spool.tally("availability"), model.names, grid.height * grid.width)
         seconds = time.monotonic() - started
-        unknown = [f"{name}: {warning}" for name, reader in readers.items() for warning in reader.warnings]
-        warnings = (*gridding.warnings, *unknown, *shifts)
+        warnings = (*gridding.warnings, *told, *shifts)
         notes = tuple(f"{name}: {note}" for name, reader in readers.items() for note in reader.notes)
         outputs.publish(
             spool,

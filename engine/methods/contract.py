@@ -14,10 +14,9 @@ from torch import Tensor
 
 from engine.availability import Scenario
 from engine.errors import RecipeError, prefixed
-from engine.modality import LandClass
+from engine.modality import IGNORED, LandClass
 from engine.networks.contract import Detail, Inputs, Network
 from engine.networks.segmenter import Segmenter
-from engine.raster.labels import IGNORED
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from engine.data.settings import Settings
 from engine.methods.contract import Loss, Objective, Step
-from engine.raster.labels import IGNORED
+from engine.modality import IGNORED
 
 
 class CrossEntropyOptions(Settings):

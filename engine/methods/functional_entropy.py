@@ -38,8 +38,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from engine.data.settings import Settings
 from engine.errors import RecipeError
 from engine.methods.contract import Loss, Objective, Step
+from engine.modality import IGNORED
 from engine.networks.contract import Network, Unimodal
-from engine.raster.labels import IGNORED
 
 TINY = 1e-8
 

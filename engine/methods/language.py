@@ -32,11 +32,10 @@ from engine.language.registry import LanguageSettings, check_language, class_vec
 from engine.language.vectors import CLASS_VECTORS, ClassVectors
 from engine.methods.contract import Loss, Method, Objective, Preparation, Step
 from engine.methods.scenarios import NoOptions
-from engine.modality import LandClass
+from engine.modality import IGNORED, LandClass
 from engine.networks.contract import Network
 from engine.networks.lvpcnet import Features, Lvpcnet, LvpcnetDetail
 from engine.networks.segmenter import Segmenter
-from engine.raster.labels import IGNORED
 
 
 class LanguageOptions(LanguageSettings):

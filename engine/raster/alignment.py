@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, Protocol
 
 import numpy as np
 import rasterio
@@ -136,9 +137,11 @@ def _scale(source: Grid, grid: Grid) -> tuple[float, float] | None:
     return float(across), float(down)
 
 
-def _mapped(one: Grid, other: Grid, points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def _mapped(one: Grid, other: Grid, points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """Columns and rows of ``one`` as those of ``other``; infinite where they have no image."""
     places = [one.transform @ point for point in points]
+    if one.crs == other.crs:
+        return [~other.transform @ place for place in places]
     xs, ys = transform(one.crs, other.crs, [x for x, _ in places], [y for _, y in places])
     if other.crs is not None and other.crs.is_geographic and max(xs) - min(xs) > 180:
         xs = [x + 360 if x < 0 else x for x in xs]
@@ -166,6 +169,19 @@ def fits(found: str, wanted: str) -> bool:
 def is_real(dtype: str) -> bool:
     """Whether a data type of rasterio's is one of NumPy's for real numbers; radar's complex ones are not."""
     return not dtype.startswith("complex")
+
+
+class Mask(Protocol):
+    """Gives by window what is masked."""
+
+    def read(self, window: Window) -> NDArray[np.bool_]:
+        """``[h, w]``, true where masked; the window may reach outside of the grid."""
+
+    def warnings(self, window: Window) -> Sequence[str]:
+        """What the user should know of it where a window of the grid is read."""
+
+    def close(self) -> None:
+        """Closes what is open."""
 
 
 @dataclass(frozen=True)
@@ -205,6 +221,15 @@ class _AlignedSource:
         """How many pixels of the grid one of the source's covers; 1 where that cannot be told."""
         scale = _scale(self.source.grid, self.grid) if self.offset is None else None
         return 1.0 if scale is None else scale[0] * scale[1]
+
+    def holds(self, places: Sequence[tuple[float, float]]) -> NDArray[np.bool_]:
+        """Which columns and rows of the grid lie in the source."""
+        height, width = self.source.grid.height, self.source.grid.width
+        found = np.zeros(len(places), dtype=bool)
+        for turn in _turns(self.source.grid, self.grid):
+            cols, rows = np.array(_mapped(self.grid, self.source.grid.moved(turn), places)).T
+            found |= (cols >= 0) & (cols < width) & (rows >= 0) & (rows < height)
+        return found
 
     def _warp(self, how: _Reading, turn: float) -> WarpedVRT:
         source = self.source.grid.moved(turn)
@@ -263,6 +288,27 @@ class _AlignedSource:
             warped.close()
 
 
+@dataclass(frozen=True)
+class _Group:
+    """A raster of a mosaic: sources whose bands are stacked, and what masks them."""
+
+    sources: Sequence[_AlignedSource]
+    masks: Sequence[Mask]
+
+    def __str__(self) -> str:
+        return " + ".join(str(item.source.spec) for item in self.sources)
+
+    def read(self, window: Window, dtype: str) -> Block:
+        blocks = [item.read(window) for item in self.sources]
+        values = blocks[0].values
+        if len(blocks) > 1:
+            values = np.concatenate([block.values.astype(dtype, copy=False) for block in blocks])
+        valid = np.logical_and.reduce([block.valid for block in blocks])
+        for mask in self.masks:
+            valid[mask.read(window)] = False
+        return Block(values, valid)
+
+
 class AlignedReader:
     """Reads a modality on a grid. A context manager; reads may come from several threads.
 
@@ -276,6 +322,8 @@ class AlignedReader:
         resampling: For sources that do not lie on the grid's pixels.
         order: Which group of a mosaic comes first.
         stored: Take all that is stored, whatever nodata values and masks say; validity then is the footprint.
+        masks: What makes pixels invalid, for each group by its number from 1 in the order given; 0 for all. They are
+            closed with the reader.
 
     Raises:
         RasterReadError: If a source cannot be opened.
@@ -292,37 +340,48 @@ class AlignedReader:
         resampling: Method = "bilinear",
         order: Order = "given",
         stored: bool = False,
+        masks: Mapping[int, Sequence[Mask]] = MappingProxyType({}),
     ) -> None:
         self.grid = grid
         self._modality = modality
         self._lock = threading.Lock()
-        self._groups: list[list[_AlignedSource]] = []
+        self._groups: list[_Group] = []
         how = _Reading(Resampling[resampling], stored)
         with ExitStack() as stack:
             sources = [stack.enter_context(RasterSource(spec, how.resampling)) for spec in specs]
-            for group in [sources] if modality is None else grouped(sources, modality):
-                self._groups.append([])
-                first = 0
-                for source in group:
-                    bands = slice(first, first + len(source.band_indices))
-                    scales = None if modality is None or modality.scales is None else modality.scales[bands]
-                    aligned = _AlignedSource(source, grid, modality.dtype if modality else None, scales, how)
-                    self._groups[-1].append(stack.enter_context(closing(aligned)))
-                    first = bands.stop
+            for number, group in enumerate([sources] if modality is None else grouped(sources, modality), 1):
+                aligned = self._aligned(group, modality, how)
+                for one in aligned:
+                    stack.enter_context(closing(one))
+                self._groups.append(_Group(aligned, [*masks.get(0, ()), *masks.get(number, ())]))
+            beyond = [number for number in masks if number > len(self._groups)]
+            if beyond:
+                raise BandError(f"a mask is for raster {beyond[0]} of a mosaic, but there are {len(self._groups)}")
             self.dtype = str(np.result_type(*(item.dtype for item in self._sources)))
             self._sort(order)
+            for mask in (mask for many in masks.values() for mask in many):
+                stack.enter_context(closing(mask))
             self._opened = stack.pop_all()
+
+    def _aligned(self, group: Sequence[RasterSource], modality: Modality | None, how: _Reading) -> list[_AlignedSource]:
+        found, first = [], 0
+        for source in group:
+            bands = slice(first, first + len(source.band_indices))
+            scales = None if modality is None or modality.scales is None else modality.scales[bands]
+            found.append(_AlignedSource(source, self.grid, modality.dtype if modality else None, scales, how))
+            first = bands.stop
+        return found
 
     def _sort(self, order: Order) -> None:
         """The groups in their order; those that are alike stay as they are given."""
         if order == "finest":
-            self._groups.sort(key=lambda group: max(item.pixels for item in group))
+            self._groups.sort(key=lambda group: max(item.pixels for item in group.sources))
         elif order == "newest" and len(self._groups) > 1:
-            self._groups.sort(key=lambda group: max(acquired(item.source) for item in group), reverse=True)
+            self._groups.sort(key=lambda group: max(acquired(item.source) for item in group.sources), reverse=True)
 
     @property
     def _sources(self) -> list[_AlignedSource]:
-        return [item for group in self._groups for item in group]
+        return [item for group in self._groups for item in group.sources]
 
     def __enter__(self) -> AlignedReader:
         return self
@@ -337,7 +396,12 @@ class AlignedReader:
     @property
     def band_names(self) -> tuple[str, ...]:
         """Of all bands, in order."""
-        return tuple(name for item in self._groups[0] for name in item.source.band_names)
+        return tuple(name for item in self._groups[0].sources for name in item.source.band_names)
+
+    @property
+    def nodata(self) -> tuple[float | None, ...]:
+        """Of all bands, the value that stands for no data."""
+        return tuple(number for item in self._groups[0].sources for number in item.validity.nodata)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -348,19 +412,27 @@ class AlignedReader:
         return tuple(found)
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """Scales of sources that the modality cannot be compared with."""
-        return tuple(
+    def origins(self) -> tuple[str, ...]:
+        """The rasters of the mosaic in their order."""
+        return tuple(map(str, self._groups))
+
+    def warnings(self, window: Window) -> tuple[str, ...]:
+        """Scales of sources that cannot be compared with the modality's, and what masks say where a window is read."""
+        scales = [
             f"{item.source.spec}: has {written(item.source.declared)}, and the model, which an older engine wrote, "
             "does not say what its numbers mean; they are taken as they are stored"
             for item in self._sources
             if self._modality is not None and self._modality.scales is None and item.source.declared is not None
-        )
+        ]
+        masks = dict.fromkeys(mask for group in self._groups for mask in group.masks)
+        return (*scales, *(warning for mask in masks for warning in mask.warnings(window)))
 
-    @property
-    def origins(self) -> tuple[str, ...]:
-        """The rasters of the mosaic in their order."""
-        return tuple(" + ".join(str(item.source.spec) for item in group) for group in self._groups)
+    def reach(self, window: Window) -> float:
+        """Share of a window's pixels that lie in every source, found on a lattice of places."""
+        steps = (np.arange(32) + 0.5) / 32
+        places = [(window.col + col * window.width, window.row + row * window.height) for row in steps for col in steps]
+        inside = np.logical_and.reduce([item.holds(places) for item in self._sources])
+        return float(inside.mean())
 
     @property
     def block_width(self) -> int:
@@ -384,24 +456,17 @@ class AlignedReader:
         """
         with self._lock:
             first, *others = self._groups
-            block = self._stacked(first, window)
+            block = first.read(window, self.dtype)
             if not others:
                 return block
-            values, valid = block.values, block.valid.copy()
+            values, valid = block.values, block.valid
             origin = valid.astype(np.uint16)
             for number, group in enumerate(others, 2):
                 if valid.all():
                     break
-                more = self._stacked(group, window)
+                more = group.read(window, self.dtype)
                 new = more.valid & ~valid
                 values = np.where(new, more.values, values)
                 origin[new] = number
                 valid |= new
         return Block(values, valid, origin)
-
-    def _stacked(self, group: Sequence[_AlignedSource], window: Window) -> Block:
-        blocks = [item.read(window) for item in group]
-        if len(blocks) == 1:
-            return blocks[0]
-        values = np.concatenate([block.values.astype(self.dtype, copy=False) for block in blocks])
-        return Block(values, np.logical_and.reduce([block.valid for block in blocks]))

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import LabelError
+from engine.errors import LabelError, RasterReadError
 from engine.grid import Grid, Window
-from engine.modality import LandClass
+from engine.modality import IGNORED, LandClass
 from engine.raster.alignment import AlignedReader
-from engine.raster.polygons import Burner, read_polygons
+from engine.raster.polygons import Burner
 from engine.raster.sources import SourceSpec
+from engine.raster.vectors import fields_of, read_features
 
-IGNORED = -1
-"""Class index of a pixel that is not learned and not scored."""
+if TYPE_CHECKING:
+    from pandas import Series
+
+
+Value = int | str | None
+"""What labels hold: a number, a text (in the fields of polygons), or nothing."""
 
 
 @dataclass(frozen=True)
 class LabelMapping:
-    """What label values mean.
+    """What label values mean. A class's name stands for its value wherever a value is written.
 
     Args:
         classes: A label's index is its class's position here.
@@ -31,8 +37,29 @@ class LabelMapping:
     """
 
     classes: tuple[LandClass, ...]
-    remap: Mapping[int, int]
-    ignore: frozenset[int]
+    remap: Mapping[int | str, int | str]
+    ignore: frozenset[Value]
+
+    def index_of(self, value: Value) -> int | None:
+        """Class index of a label value, IGNORED where it is to be ignored; None where it is none of these."""
+        seen = self._names_of(value)
+        target = next((self.remap[one] for one in seen if one is not None and one in self.remap), None)
+        meant = seen if target is None else self._names_of(target)
+        for index, land_class in enumerate(self.classes):
+            if land_class.value in meant:
+                return index
+        return IGNORED if not self.ignore.isdisjoint({*seen, *meant}) else None
+
+    def _names_of(self, value: Value) -> list[Value]:
+        """A value, the number that it is as text, and the name or value of the class that it is."""
+        names: list[Value] = [value]
+        if isinstance(value, str):
+            with suppress(ValueError):
+                names.append(int(value))
+        for land_class in self.classes:
+            if land_class.name in names or land_class.value in names:
+                names += [land_class.value, land_class.name]
+        return names
 
     def indices(
         self, values: NDArray[np.generic], valid: NDArray[np.bool_], where: str, form: str = "{}"
@@ -49,24 +76,32 @@ class LabelMapping:
             LabelError: If a value is neither a class's, nor replaced, nor ignored.
         """
         found = np.full(values.shape, IGNORED, dtype=np.int16)
-        position = {land_class.value: index for index, land_class in enumerate(self.classes)}
         for raw in np.unique(values[valid]):
             if raw != int(raw):
                 raise LabelError(f"{where}: label value {raw} is no whole number; labels are classes, not measurements")
-            value = self.remap.get(int(raw), int(raw))
-            if value in position:
-                found[valid & (values == raw)] = position[value]
-            elif int(raw) not in self.ignore and value not in self.ignore:
-                known = ", ".join(f"{item.value} {item.name}" for item in self.classes)
-                raise LabelError(
-                    f"{where}: label value {form.format(raw)} is none of the classes ({known}); add a class, replace "
-                    "it with data.labels.remap, or add it to data.labels.ignore"
-                )
+            index = self.index_of(int(raw))
+            if index is None:
+                raise LabelError(f"{where}: label value {form.format(raw)} {self.unknown}")
+            if index != IGNORED:
+                found[valid & (values == raw)] = index
         return found
+
+    @property
+    def unknown(self) -> str:
+        """What is wrong with a value that is no class, and what to do."""
+        known = ", ".join(f"{item.value} {item.name}" for item in self.classes)
+        return (
+            f"is none of the classes ({known}); add a class, replace it with data.labels.remap, or add it to "
+            "data.labels.ignore"
+        )
 
 
 class LabelReader(Protocol):
     """Gives class indices by window."""
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What the user should know of them."""
 
     def read(self, window: Window) -> NDArray[np.int16]:
         """Class indices ``[h, w]``, IGNORED where there is no label; the window may reach outside."""
@@ -79,17 +114,57 @@ class RasterLabels:
     """Labels from a raster, nearest neighbour where it must be warped.
 
     Three bands of bytes are colours, whose value is 65536 * red + 256 * green + blue: 0x00FF00 is pure green.
+
+    Args:
+        spec: The raster.
+        grid: The grid to bring it onto.
+        mapping: What the values mean.
+        nodata: Whether the raster's nodata value, masks and alpha band say where there is no label; if not, all that is
+            stored is one.
+
+    Raises:
+        LabelError: If it has another number of bands, or its nodata value is that of a class.
     """
 
-    def __init__(self, spec: SourceSpec, grid: Grid, mapping: LabelMapping) -> None:
+    def __init__(self, spec: SourceSpec, grid: Grid, mapping: LabelMapping, nodata: bool = True) -> None:
         self.spec, self.mapping = spec, mapping
-        self._reader = AlignedReader([spec], grid, resampling="nearest")
-        if len(self._reader.band_names) not in (1, 3):
+        self._reader = AlignedReader([spec], grid, resampling="nearest", stored=not nodata)
+        try:
+            if len(self._reader.band_names) not in (1, 3):
+                raise LabelError(
+                    f"{spec}: labels are one band, or three of colours; this has {len(self._reader.band_names)}; "
+                    "choose with @1, or @1,2,3"
+                )
+            if nodata:
+                self._check_nodata()
+        except LabelError:
             self._reader.close()
-            raise LabelError(
-                f"{spec}: labels are one band, or three of colours; this has {len(self._reader.band_names)}; "
-                "choose with @1, or @1,2,3"
+            raise
+
+    def _check_nodata(self) -> None:
+        """Refuses a nodata value that is a class's: its pixels would never be labels. GIS software writes such ones."""
+        numbers = self._reader.nodata
+        for land_class in self.mapping.classes:
+            parts = (
+                [land_class.value] if len(numbers) == 1 else [land_class.value >> shift & 255 for shift in (16, 8, 0)]
             )
+            if any(part == number for part, number in zip(parts, numbers, strict=True)):
+                raise LabelError(
+                    f"{self.spec}: declares {', '.join(f'{one:g}' for one in numbers if one is not None)} as nodata, "
+                    f"which hides class {land_class.name} (value {land_class.value}); write `nodata: false` beside the "
+                    "path of these labels if those pixels are of that class"
+                )
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """See :class:`LabelReader`."""
+        names = {land_class.name for land_class in self.mapping.classes}
+        texts = [
+            one for one in (*self.mapping.remap, *self.mapping.ignore) if isinstance(one, str) and one not in names
+        ]
+        if not texts:
+            return ()
+        return [f"{self.spec}: holds numbers; data.labels names {', '.join(sorted(texts))}, which is no class"]
 
     def read(self, window: Window) -> NDArray[np.int16]:
         """See :class:`LabelReader`."""
@@ -110,14 +185,16 @@ class RasterLabels:
 
 
 class VectorLabels:
-    """Labels from polygons whose ``field`` holds class values or class names; the later polygon wins.
+    """Labels from features whose ``field`` holds class values or class names; the later feature wins.
+
+    A pixel belongs to the polygon that holds its centre; points label their pixel, lines those that they cross.
 
     Args:
-        path: A vector file.
+        path: ``PATH``, or ``PATH|LAYER`` of a file with several layers.
         field: Its class field.
-        grid: The grid to burn onto; polygons in another CRS are reprojected.
+        grid: The grid to burn onto; features in another CRS are reprojected.
         mapping: What the values mean.
-        layer: Layer of a file with several.
+        all_touched: Whether a pixel belongs to every feature that touches it.
 
     Raises:
         RasterReadError: If the file cannot be read.
@@ -125,39 +202,85 @@ class VectorLabels:
         GridError: If only one of file and grid has a CRS.
     """
 
-    def __init__(self, path: str, field: str, grid: Grid, mapping: LabelMapping, layer: str | None = None) -> None:
-        frame = read_polygons(path, grid, layer)
+    def __init__(self, path: str, field: str, grid: Grid, mapping: LabelMapping, all_touched: bool = False) -> None:
+        frame = read_features(path, grid)
         if field not in frame.columns:
-            fields = ", ".join(str(name) for name in frame.columns if name != "geometry")
+            fields = ", ".join(str(name) for name in frame.columns if name != frame.geometry.name)
             raise LabelError(f"{path}: there is no field {field!r}; it has {fields}")
-        indices = [_class_of(value, mapping, f"{path}, field {field}") for value in frame[field]]
-        self._burner = Burner(frame, indices, grid)
+        self._path = path
+        self._burner = Burner(frame, _indices(frame[field], mapping, f"{path}, field {field}"), grid, all_touched)
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """See :class:`LabelReader`."""
+        missed = self._burner.missed()
+        if not missed:
+            return ()
+        return [
+            f"{self._path}: {missed} polygon{'s' if missed > 1 else ''} hold the centre of no pixel and label nothing; "
+            "with `all_touched: true` beside the path of these labels every pixel that they touch is labelled"
+        ]
 
     def read(self, window: Window) -> NDArray[np.int16]:
-        """See :class:`LabelReader`. A pixel belongs to the polygon that holds its centre."""
+        """See :class:`LabelReader`."""
         return self._burner.read(window, IGNORED)
 
     def close(self) -> None:
-        """Nothing is open: the polygons are in memory."""
+        """Nothing is open: the features are in memory."""
+
+
+def _indices(values: Series[Any], mapping: LabelMapping, where: str) -> list[int]:
+    """The class index of every feature's value."""
+    known = {value: _class_of(value, mapping, where) for value in values.unique() if not _is_missing(value)}
+    missing = values.index[values.isna()]
+    if len(missing) and mapping.index_of(None) is None:
+        first = ", ".join(str(number + 1) for number in missing[:5])
+        raise LabelError(
+            f"{where}: {len(missing)} of {len(values)} features around the image have no value (feature {first}"
+            f"{' ...' if len(missing) > 5 else ''}); fill in their class, or add null to data.labels.ignore"
+        )
+    return [IGNORED if _is_missing(value) else known[value] for value in values]
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or value != value
 
 
 def _class_of(value: object, mapping: LabelMapping, where: str) -> int:
-    names = {land_class.name: index for index, land_class in enumerate(mapping.classes)}
-    if isinstance(value, str) and value in names:
-        return names[value]
-    try:
-        number = int(value) if isinstance(value, str) else float(value)  # type: ignore[arg-type]
-        if not np.isfinite(number):
-            raise ValueError(f"{number} is no class")
-    except (TypeError, ValueError) as error:
-        raise LabelError(f"{where}: {value!r} is neither a class's value nor its name") from error
-    return int(mapping.indices(np.array([[number]]), np.array([[True]]), where)[0, 0])
+    if not isinstance(value, str):
+        number = float(value)  # type: ignore[arg-type]
+        if not number.is_integer():
+            raise LabelError(f"{where}: label value {value} is no whole number; labels are classes, not measurements")
+        value = int(number)
+    index = mapping.index_of(value)
+    if index is None:
+        raise LabelError(f"{where}: {value!r} {mapping.unknown}")
+    return index
 
 
 def open_labels(
-    path: str, grid: Grid, mapping: LabelMapping, field: str | None = None, layer: str | None = None
+    path: str,
+    grid: Grid,
+    mapping: LabelMapping,
+    field: str | None = None,
+    *,
+    nodata: bool = True,
+    all_touched: bool = False,
 ) -> LabelReader:
-    """Labels from polygons where a class ``field`` is named, else from a raster ``PATH[@BAND]``."""
+    """Labels from features where a class ``field`` is named, else from a raster ``PATH[@BAND]``.
+
+    Raises:
+        LabelError: If the file holds features, and no field is named.
+    """
     if field is not None:
-        return VectorLabels(path, field, grid, mapping, layer)
-    return RasterLabels(SourceSpec.parse(path), grid, mapping)
+        return VectorLabels(path, field, grid, mapping, all_touched)
+    try:
+        return RasterLabels(SourceSpec.parse(path), grid, mapping, nodata)
+    except RasterReadError:
+        fields = fields_of(path)
+        if fields is None:
+            raise
+        raise LabelError(
+            f"{path}: is a vector file; name the field that holds the classes beside it (field: NAME); it has "
+            f"{', '.join(fields) or 'no field'}"
+        ) from None

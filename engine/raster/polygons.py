@@ -1,4 +1,4 @@
-"""Polygons on a grid: read from any vector file, burnt window by window."""
+"""Features burnt onto a grid, window by window."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from rasterio.features import rasterize
-from rasterio.warp import transform_bounds
 
-from engine.errors import GridError, RasterReadError
 from engine.grid import Grid, Window
 
 if TYPE_CHECKING:
@@ -20,71 +18,84 @@ if TYPE_CHECKING:
 _RASTERIZE = threading.Lock()
 """rasterio silences a warning of its own while it burns, and that is not safe in several threads at a time."""
 
-
-def read_polygons(path: str, grid: Grid, layer: str | None = None) -> GeoDataFrame:
-    """The features of a vector file around a grid, in its CRS; those without geometry are left out.
-
-    Args:
-        path: A vector file.
-        grid: The grid.
-        layer: Layer of a file with several.
-
-    Raises:
-        RasterReadError: If the file cannot be read.
-        GridError: If only one of file and grid has a CRS.
-    """
-    import geopandas
-
-    try:
-        frame = geopandas.read_file(path, layer=layer) if layer else geopandas.read_file(path)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise RasterReadError(f"{path}: cannot be read as a vector file: {error}") from error
-    if (frame.crs is None) != (grid.crs is None):
-        raise GridError(f"{path}: of the polygons and the grid only one has a coordinate reference system")
-    if grid.crs is not None and frame.crs != grid.crs.to_wkt():
-        frame = _near(frame, grid).to_crs(grid.crs.to_wkt())
-    return frame[~frame.geometry.is_empty & frame.geometry.notna()]
-
-
-def _near(frame: GeoDataFrame, grid: Grid) -> GeoDataFrame:
-    """The parts of polygons around a grid: what lies on the other side of the world has no image in its CRS."""
-    left, bottom, right, top = transform_bounds(grid.crs, frame.crs.to_wkt(), *grid.bounds)
-    if not (np.isfinite([left, bottom, right, top]).all() and left < right):
-        return frame
-    across, up = (right - left) / 10, (top - bottom) / 10
-    return frame.clip((left - across, bottom - up, right + across, top + up), sort=True)
+_FEW = 64
+"""Pixel centres within a polygon's bounds up to which it is looked whether any lies in the polygon."""
 
 
 class Burner:
-    """Gives each pixel the number of the polygon that holds its centre; the later polygon wins.
+    """Gives each pixel the number of the feature that holds its centre; the later feature wins.
+
+    Each window asks a tree of bounds for the features near it.
 
     Args:
-        frame: Polygons in the grid's CRS.
-        numbers: Of each polygon.
+        frame: Features in the grid's CRS.
+        numbers: Of each feature.
         grid: The grid.
+        all_touched: Whether a pixel belongs to every feature that touches it.
     """
 
-    def __init__(self, frame: GeoDataFrame, numbers: Sequence[int], grid: Grid) -> None:
-        self._grid = grid
-        self._shapes = list(zip(frame.geometry, numbers, strict=True))
-        self._bounds = [grid.window_of(tuple(shape.bounds)) for shape, _ in self._shapes]
+    def __init__(self, frame: GeoDataFrame, numbers: Sequence[int], grid: Grid, all_touched: bool = False) -> None:
+        import shapely
+
+        self._grid, self._all_touched = grid, all_touched
+        self._numbers = np.asarray(numbers)
+        self._shapes = frame.geometry.to_numpy()
+        self._tree = shapely.STRtree(self._shapes)
 
     @property
     def window(self) -> Window | None:
-        """The pixels around all polygons; None without polygons."""
-        around = None
-        for bounds in self._bounds:
-            around = bounds if around is None else around | bounds
-        return around
+        """The pixels around all features; None without features."""
+        import shapely
+
+        if not len(self._shapes):
+            return None
+        left, bottom, right, top = shapely.total_bounds(self._shapes)
+        return self._grid.window_of((left, bottom, right, top))
+
+    def missed(self) -> int:
+        """How many polygons within the grid hold no pixel's centre; small ones alone are looked at."""
+        import shapely
+
+        if self._all_touched:
+            return 0
+        polygons = self._shapes[shapely.get_dimensions(self._shapes) == 2]
+        left, bottom, right, top = shapely.bounds(polygons).T
+        inverse = ~self._grid.transform
+        corners = [inverse @ corner for corner in ((left, top), (right, top), (left, bottom), (right, bottom))]
+        cols, rows = (np.stack([corner[axis] for corner in corners]) for axis in (0, 1))
+        # the centre of pixel n lies at n + .5
+        first_col, first_row = (np.ceil(places.min(axis=0) - 0.5).astype(np.int64) for places in (cols, rows))
+        across, down = (
+            np.maximum(np.floor(places.max(axis=0) - 0.5).astype(np.int64) - first + 1, 0)
+            for places, first in ((cols, first_col), (rows, first_row))
+        )
+        inside = (first_col + across > 0) & (first_col < self._grid.width)
+        inside &= (first_row + down > 0) & (first_row < self._grid.height)
+        empty = across * down == 0
+        missed = int((empty & inside).sum())
+        for index in np.flatnonzero(inside & ~empty & (across * down <= _FEW)):
+            row, col = np.mgrid[: down[index], : across[index]]
+            x, y = self._grid.transform @ (first_col[index] + col + 0.5, first_row[index] + row + 0.5)
+            missed += not shapely.contains_xy(polygons[index], x.ravel(), y.ravel()).any()
+        return missed
 
     def read(self, window: Window, fill: int) -> NDArray[np.int16]:
-        """Numbers ``[h, w]``, ``fill`` where no polygon is; the window may reach outside of the grid."""
-        near = [item for item, bounds in zip(self._shapes, self._bounds, strict=True) if not (bounds & window).empty]
+        """Numbers ``[h, w]``, ``fill`` where no feature is; the window may reach outside of the grid."""
+        from shapely.geometry import box
+
+        part = self._grid.part(window)
+        near = np.sort(self._tree.query(box(*part.bounds)))
         shape = (window.height, window.width)
-        if not near:
+        if not len(near):
             return np.full(shape, fill, dtype=np.int16)
+        shapes = zip(self._shapes[near], self._numbers[near].tolist(), strict=True)
         with _RASTERIZE:
             burnt: NDArray[np.int16] = rasterize(
-                near, out_shape=shape, fill=fill, transform=self._grid.part(window).transform, dtype="int16"
+                shapes,
+                out_shape=shape,
+                fill=fill,
+                transform=part.transform,
+                all_touched=self._all_touched,
+                dtype="int16",
             )
         return burnt

@@ -224,9 +224,13 @@ class Recipe(Settings):
                     f"data.scenes.{number}.sources: {', '.join(unknown)} is none of the modalities "
                     f"{', '.join(sorted(known))}"
                 )
-        ignored = {land_class.value for land_class in self.classes} & self.data.labels.ignore
+            unmasked = {name.partition(":")[0] for name in scene.masks} - set(scene.sources)
+            if unmasked:
+                raise ValueError(f"data.scenes.{number}.masks: {', '.join(sorted(unmasked))} is none of its sources")
+        named = {word for land_class in self.classes for word in (land_class.value, land_class.name)}
+        ignored = named & set(self.data.labels.ignore)
         if ignored:
-            raise ValueError(f"data.labels.ignore: {sorted(ignored)} are classes too")
+            raise ValueError(f"data.labels.ignore: {sorted(map(str, ignored))} are classes too")
         return self
 
     @property

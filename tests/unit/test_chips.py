@@ -13,8 +13,7 @@ from engine.data.chips import ChipSampler
 from engine.data.settings import DataSettings
 from engine.data.survey import SceneCollection, survey
 from engine.methods.scenarios import CompleteSampler
-from engine.modality import LandClass, Modality
-from engine.raster.labels import IGNORED
+from engine.modality import IGNORED, LandClass, Modality
 
 Write = Callable[..., Path]
 CLASSES = (LandClass(1, "low", "#000000"), LandClass(2, "high", "#ffffff"))

@@ -17,8 +17,7 @@ from engine.errors import SplitError
 from engine.evaluation.scenarios import evaluate
 from engine.grid import Window
 from engine.methods.scenarios import CompleteSampler, UniformSampler
-from engine.modality import LandClass, Modality
-from engine.raster.labels import IGNORED
+from engine.modality import IGNORED, LandClass, Modality
 
 Write = Callable[..., Path]
 Collect = Callable[..., SceneCollection]

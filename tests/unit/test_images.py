@@ -12,8 +12,7 @@ from engine.data.chips import complete_chips, side_by_side
 from engine.data.settings import DataSettings
 from engine.data.survey import SceneCollection, survey
 from engine.evaluation.images import ImageScores, pooled, score_images, soft_scores
-from engine.modality import LandClass, Modality
-from engine.raster.labels import IGNORED
+from engine.modality import IGNORED, LandClass, Modality
 
 Write = Callable[..., Path]
 MODALITIES = (Modality("a", ("x",), "uint8"), Modality("b", ("y",), "uint8"))

@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from affine import Affine
-from rasterio.crs import CRS
 
 from engine.errors import BandError, RasterReadError
 from engine.grid import Grid, Window
 from engine.raster.alignment import AlignedReader
-from engine.raster.masks import MaskedReader, MaskSpec, PolygonMask, open_mask
+from engine.raster.masks import MaskSpec, PolygonMask, open_mask
 from engine.raster.sources import SourceSpec
 
 Write = Callable[..., Path]
@@ -65,8 +64,8 @@ def test_a_coarse_quality_layer_in_another_crs_masks_whole_pixels(write_raster: 
 @pytest.mark.parametrize(
     ("values", "rule", "message"),
     [
-        (np.zeros((2, 40, 50), "uint8"), "values=1", "has 2 bands; choose one with @1"),
-        (np.zeros((1, 40, 50), "float32"), "values=1", "a mask holds whole numbers"),
+        (np.zeros((2, 40, 50), "uint8"), "bits=1", "has 2 bands; choose one with @1"),
+        (np.zeros((1, 40, 50), "float32"), "bits=1", "bits are those of whole numbers"),
         (np.zeros((1, 40, 50), "uint8"), "bits=8", "has no bit 8; the lowest is 0"),
     ],
 )
@@ -106,9 +105,6 @@ def test_a_masked_reader_is_invalid_where_any_mask_says_so(write_raster: Write, 
         open_mask(MaskSpec.parse(f"{write_raster('clouds.tif', clouds)}:values=1"), grid),
         open_mask(MaskSpec.parse(f"{write_raster('shadows.tif', shadows)}:bits=2"), grid),
     ]
-    with AlignedReader([SourceSpec(str(write_raster("values.tif", values)))], grid) as reader:
-        block = MaskedReader(reader, masks).read(grid.window)
+    with AlignedReader([SourceSpec(str(write_raster("values.tif", values)))], grid, masks={0: masks}) as reader:
+        block = reader.read(grid.window)
     np.testing.assert_array_equal(block.valid, (clouds[0] == 0) & (shadows[0] == 0))
-    for mask in masks:
-        mask.close()
-    assert CRS.from_epsg(32631) == grid.crs

@@ -1,0 +1,114 @@
+"""Vector files: the features of one layer around a grid, repaired and in its coordinate reference system."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rasterio.warp import transform_bounds
+
+from engine.errors import GridError, RasterReadError
+from engine.grid import Grid
+
+if TYPE_CHECKING:
+    from geopandas import GeoDataFrame
+    from shapely import Geometry
+
+LAYER = "layername="
+"""What QGIS writes before a layer's name."""
+
+
+def file_and_layer(path: str) -> tuple[str, str | None]:
+    """A vector file and the layer that is named behind it: ``PATH|LAYER``, or ``PATH|layername=LAYER`` as QGIS does."""
+    file, bar, layer = path.partition("|")
+    if not bar or os.path.exists(path):  # noqa: PTH110 (Path.exists raises on a name that is too long)
+        return path, None
+    return file, layer.removeprefix(LAYER).partition("|")[0]
+
+
+def fields_of(path: str) -> list[str] | None:
+    """The fields of a layer with geometries; None where the file is no vector file or holds no such layer."""
+    import pyogrio
+
+    file, layer = file_and_layer(path)
+    try:
+        return [str(name) for name in pyogrio.read_info(file, layer=_chosen(path, file, layer))["fields"]]
+    except RasterReadError:
+        return None
+
+
+def _chosen(path: str, file: str, layer: str | None) -> str:
+    """The layer that is named, or the only one with geometries: tables of attributes alone (styles) are no choice."""
+    import geopandas
+
+    try:
+        found = geopandas.list_layers(file)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise RasterReadError(f"{file}: cannot be read as a vector file: {error}") from error
+    kinds = dict(zip(found["name"], found["geometry_type"], strict=True))
+    drawn = [name for name, kind in kinds.items() if kind is not None]
+    if layer is None and len(drawn) == 1:
+        return str(drawn[0])
+    if layer is not None and layer in drawn:
+        return layer
+    if layer is not None and layer not in kinds:
+        raise RasterReadError(f"{path}: there is no layer {layer!r}; there are {', '.join(drawn) or 'none'}")
+    if not drawn or layer is not None:
+        raise RasterReadError(
+            f"{path}: has no geometry; it is a table, and a layer of polygons is needed (points in a table become one "
+            "in QGIS by Create points layer from table)"
+        )
+    raise RasterReadError(f"{path}: has several layers: {', '.join(drawn)}; name one, as in {file}|{drawn[0]}")
+
+
+def read_features(path: str, grid: Grid) -> GeoDataFrame:
+    """The features of a vector file around a grid, in its CRS; those without geometry are left out.
+
+    Rings that cross themselves are repaired first, in the file's own coordinates: what a clip makes of them otherwise
+    has no meaning.
+
+    Args:
+        path: ``PATH``, or ``PATH|LAYER`` of a file with several.
+        grid: The grid.
+
+    Raises:
+        RasterReadError: If the file cannot be read, has no geometries, or several layers of which none is named.
+        GridError: If only one of file and grid has a CRS.
+    """
+    import geopandas
+
+    file, layer = file_and_layer(path)
+    layer = _chosen(path, file, layer)
+    try:
+        frame = geopandas.read_file(file, layer=layer)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise RasterReadError(f"{path}: cannot be read as a vector file: {error}") from error
+    if (frame.crs is None) != (grid.crs is None):
+        raise GridError(f"{path}: of the polygons and the grid only one has a coordinate reference system")
+    frame = frame[frame.geometry.notna() & ~frame.geometry.is_empty]
+    broken = ~frame.geometry.is_valid
+    if broken.any():
+        frame.loc[broken, frame.geometry.name] = [_repaired(shape) for shape in frame.geometry[broken]]
+    if grid.crs is not None and frame.crs != grid.crs.to_wkt():
+        frame = _near(frame, grid).to_crs(grid.crs.to_wkt())
+    return frame[frame.geometry.notna() & ~frame.geometry.is_empty]
+
+
+def _repaired(shape: Geometry) -> Geometry:
+    """A valid geometry of the same dimension: lines that a polygon falls apart into hold no pixel."""
+    import shapely
+
+    valid = shapely.make_valid(shape)
+    parts = shapely.get_parts(valid)
+    flat = [part for part in parts if shapely.get_dimensions(part) == shapely.get_dimensions(shape)]
+    return shapely.union_all(flat) if len(flat) < len(parts) else valid
+
+
+def _near(frame: GeoDataFrame, grid: Grid) -> GeoDataFrame:
+    """The parts of features around a grid: what lies on the other side of the world has no image in its CRS."""
+    left, bottom, right, top = transform_bounds(grid.crs, frame.crs.to_wkt(), *grid.bounds)
+    if not (np.isfinite([left, bottom, right, top]).all() and left < right):
+        return frame
+    across, up = (right - left) / 10, (top - bottom) / 10
+    return frame.clip((left - across, bottom - up, right + across, top + up), sort=True)
