@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +12,19 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from engine.errors import GridError
+from engine.ground import ground_of
 
 Bounds = tuple[float, float, float, float]
 """Left, bottom, right, top in the units of a grid's CRS."""
+
+NODES = 25_000.0
+"""Metres, as the CRS counts them, between the places that areas are interpolated from."""
+
+MOST_NODES = 2048
+"""Nodes on a side that are enough for the whole Earth."""
+
+PLACES = 21
+"""Rows and columns of places among which the middle of a grid is sought where it lies outside of the CRS's domain."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +118,13 @@ class Grid:
         xs, ys = [x for x, _ in corners], [y for _, y in corners]
         return min(xs), min(ys), max(xs), max(ys)
 
+    def coordinates(
+        self, cols: NDArray[np.float64], rows: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Coordinates of places in pixels, of which (0, 0) is the first corner."""
+        way = self.transform
+        return way.a * cols + way.b * rows + way.c, way.d * cols + way.e * rows + way.f
+
     def part(self, window: Window) -> Grid:
         """The grid of ``window``'s pixels, which may lie outside of this one."""
         return Grid(
@@ -151,30 +169,94 @@ class Grid:
                 return None
         return row, col
 
-    def pixel_areas(self) -> NDArray[np.float64] | None:
-        """Area in square metres of a pixel of each row ``[h]``; None without CRS.
+    def resized(self, pixel_size: float) -> Grid:
+        """The same area from the same origin in square pixels: those whose centres lie in it or on its border.
 
-        Geodesic where the CRS is geographic (of the WGS 84 ellipsoid; a zone's area is J. P. Snyder, "Map Projections:
-        A Working Manual", 1987, equation 3-12 times the authalic sphere's radius squared), planar elsewhere.
+        Args:
+            pixel_size: In the CRS's units. Pixels of that size to 1e-4 are left as they are.
+        """
+        width, height = self.pixel_size
+        if math.isclose(width, pixel_size, rel_tol=1e-4) and math.isclose(height, pixel_size, rel_tol=1e-4):
+            return self
+        return Grid(
+            self.crs,
+            self.transform @ Affine.scale(pixel_size / width, pixel_size / height),
+            max(1, math.floor(self.height * height / pixel_size + 0.5 + 1e-6)),
+            max(1, math.floor(self.width * width / pixel_size + 0.5 + 1e-6)),
+        )
+
+    def windows(self, size: int) -> Iterator[Window]:
+        """Squares of ``size`` that cover it, row by row; those at its end are cut."""
+        for row in range(0, self.height, size):
+            for col in range(0, self.width, size):
+                yield Window(row, col, size, size) & self.window
+
+    @property
+    def metres(self) -> float:
+        """Size of a pixel on the ground in metres: the root of its geodesic area in the grid's middle.
+
+        Where the CRS has no such place, the nearest that it has counts. Without CRS the size in the transform's units.
+
+        Raises:
+            GridError: If the CRS is neither geographic nor projected, or the grid lies outside of its domain.
         """
         if self.crs is None:
-            return None
-        if not self.crs.is_geographic:
-            return np.full(self.height, abs(self.transform.determinant) * self.crs.linear_units_factor[1] ** 2)
-        width, height = self.pixel_size
-        rows = np.arange(self.height) + 0.5
-        middle = self.transform.f + self.transform.e * rows + self.transform.d * self.width / 2
-        north, south = (_zone(np.clip(middle + side * height / 2, -90, 90)) for side in (1, -1))
-        areas: NDArray[np.float64] = (north - south) * math.radians(width)
+            return math.sqrt(math.prod(self.pixel_size))
+        ground = ground_of(self.crs)
+        _, bottom, _, top = self.bounds
+        if ground.geographic and max(-bottom, top) * ground.radians > math.pi / 2 + self.pixel_size[1] * ground.radians:
+            raise GridError(
+                f"in {self.crs.to_string()} it reaches from {bottom:g} to {top:g} north, which are no {ground.angle}s; "
+                "assign it its right coordinate reference system"
+            )
+        steps = (np.arange(PLACES) + 0.5) / PLACES
+        cols, rows = (places.ravel() for places in np.meshgrid(steps * self.width, steps * self.height))
+        areas = ground.areas(*self.coordinates(cols, rows))
+        nearest = np.argmin(np.where(areas > 0, np.hypot(cols - self.width / 2, rows - self.height / 2), np.inf))
+        if not areas[nearest] > 0:
+            raise GridError(
+                f"with bounds {self.bounds} it lies where {self.crs.to_string()} has no place on the Earth; assign it "
+                "its right coordinate reference system"
+            )
+        return math.sqrt(areas[nearest] * abs(self.transform.determinant))
+
+
+class PixelAreas:
+    """Geodesic areas of a grid's pixels.
+
+    They are found at the nodes of a coarse lattice and interpolated between them, to about 1e-5 of an area (less well
+    where a pixel is wider than a degree, and where a CRS's domain ends). The memory does not grow with the pixels.
+
+    Args:
+        grid: A grid with a CRS.
+
+    Raises:
+        GridError: If its CRS is neither geographic nor projected.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        ground = ground_of(grid.crs)
+        width, height = grid.pixel_size
+        down, across = _nodes(grid.height, height * ground.unit), _nodes(grid.width, width * ground.unit)
+        areas = [ground.areas(*grid.coordinates(across + 0.5, np.full_like(across, row + 0.5))) for row in down]
+        self._areas = np.stack(areas) * abs(grid.transform.determinant)
+        self._steps = down[-1] / max(1, len(down) - 1), across[-1] / max(1, len(across) - 1)
+
+    def within(self, window: Window) -> NDArray[np.float64]:
+        """Square metres of each pixel ``[h, w]`` of a window of the grid; zero outside of the CRS's domain."""
+        rows, down = _weights(window.row, window.height, self._steps[0])
+        cols, across = _weights(window.col, window.width, self._steps[1])
+        areas: NDArray[np.float64] = down @ self._areas[rows, cols] @ across.T
         return areas
 
 
-def _zone(latitude: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Area in square metres between the equator and a latitude in degrees, for one radian of longitude."""
-    semi_major, flattening = 6_378_137.0, 1 / 298.257223563
-    eccentricity = math.sqrt(flattening * (2 - flattening))
-    sine = np.sin(np.radians(latitude))
-    scaled = eccentricity * sine
-    part = sine / (1 - scaled**2) + np.arctanh(scaled) / eccentricity
-    area: NDArray[np.float64] = semi_major**2 * (1 - eccentricity**2) / 2 * part
-    return area
+def _nodes(pixels: int, metres: float) -> NDArray[np.float64]:
+    """Places evenly from the first of so many pixels to the last, as near to each other as is needed."""
+    return np.linspace(0, pixels - 1, min(pixels, 1 + math.ceil(pixels * metres / NODES), MOST_NODES))
+
+
+def _weights(first: int, pixels: int, step: float) -> tuple[slice, NDArray[np.float64]]:
+    """The nodes around pixels, and the weight ``[pixels, nodes]`` that each has for each of them."""
+    places = (first + np.arange(pixels)) / (step or 1)
+    nodes = slice(int(places[0]), math.ceil(places[-1]) + 1)
+    return nodes, np.maximum(0, 1 - np.abs(places[:, None] - np.arange(nodes.start, nodes.stop)))

@@ -5,6 +5,8 @@ import os
 from qgis.core import (
     Qgis,
     QgsCoordinateTransform,
+    QgsDistanceArea,
+    QgsPointXY,
     QgsRasterFileWriter,
     QgsRasterInterface,
     QgsRasterLayer,
@@ -49,7 +51,7 @@ class UsedLayer:
 
         Args:
             extent: ``QgsReferencedRectangle`` to map, or None.
-            pixel_size: Of the model in metres, for layers without pixels of their own.
+            pixel_size: Of the model in metres on the ground, for layers without pixels of their own.
             folder: Where to write.
             context: ``QgsProcessingContext``.
             feedback: ``QgsProcessingFeedback``.
@@ -67,7 +69,7 @@ class UsedLayer:
             area = area.intersect(_in_crs(extent, self.crs, context))
         if area.isEmpty():
             raise LayerError(_tr("layer {} lies outside of the extent").format(self.name))
-        columns, rows = self._size(area, pixel_size)
+        columns, rows = self._size(area, pixel_size, context)
         kinds = [self.provider.dataType(band) for band in range(1, self.provider.bandCount() + 1)]
         drawn = bool({Qgis.DataType.ARGB32, Qgis.DataType.ARGB32_Premultiplied} & set(kinds))
         size = columns * rows * (4 if drawn else max(self.provider.dataTypeSize(1), 1) * len(kinds))
@@ -101,13 +103,18 @@ class UsedLayer:
             raise LayerError(_tr("layer {} cannot be copied to {}").format(self.name, path))
         return path
 
-    def _size(self, area, pixel_size):
+    def _size(self, area, pixel_size, context):
         """Columns and rows of ``area`` in the layer's own pixels, or the model's where it has none."""
         if self.provider.capabilities() & QgsRasterInterface.Capability.Size and self.provider.xSize() > 0:
             across = self.extent.width() / self.provider.xSize()
             up = self.extent.height() / self.provider.ySize()
         else:
-            across = up = pixel_size / (111_320 if self.crs.isGeographic() else 1)
+            measure, middle = QgsDistanceArea(), area.center()
+            measure.setSourceCrs(self.crs, context.transformContext())
+            measure.setEllipsoid(self.crs.ellipsoidAcronym())
+            step_x, step_y = area.width() / 1000, area.height() / 1000
+            across = pixel_size * step_x / measure.measureLine(middle, QgsPointXY(middle.x() + step_x, middle.y()))
+            up = pixel_size * step_y / measure.measureLine(middle, QgsPointXY(middle.x(), middle.y() + step_y))
         return max(1, round(area.width() / across)), max(1, round(area.height() / up))
 
 

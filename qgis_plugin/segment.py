@@ -245,7 +245,7 @@ class Segment(QgsProcessingAlgorithm):
         return {**outputs, self.SCENARIO: result["scenario"], self.DEVICE_USED: result["device"]}
 
     def _described_layers(self, model, context, feedback):
-        pixel = self._metadata(model)["pixel_size"]["x"]
+        pixel = self._metadata(model)["pixel_size"]["metres"]
         folder = QgsProcessingUtils.generateTempFilename("layers")
         os.makedirs(folder, exist_ok=True)
         described = []

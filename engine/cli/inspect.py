@@ -40,7 +40,8 @@ def show_model(path: Path) -> None:
     size = metadata.pixel_size
     console.print(f"[bold]{metadata.name}[/], written by engine {metadata.engine}, {path.stat().st_size / 1e6:.1f} MB")
     console.print(f"tile {metadata.tile}, halo {metadata.halo}, seam {metadata.seam}, sizes {metadata.sizes}")
-    console.print(f"pixels {size.x:g} x {size.y:g}, {size.crs or 'no coordinate reference system'}")
+    ground = "" if size.metres is None else f", {size.metres:.4g} m on the ground"
+    console.print(f"pixels {size.x:g} x {size.y:g}, {size.crs or 'no coordinate reference system'}{ground}")
     facts = metadata.training
     console.print(f"trained on {', '.join(facts.data)} ({facts.licence or 'no licence stated'})")
     console.print(f"network {facts.network}, method {facts.method}; parity {metadata.parity:.1e}")

@@ -188,9 +188,13 @@ def _versions() -> dict[str, Any]:
 
 
 def _describe(job: Job, _channel: Channel, _stop: Stop) -> dict[str, Any]:
+    from engine.inference.gridding import model_metres
     from engine.inference.model import Model
 
-    return {"metadata": Model(job.model).metadata.model_dump(mode="json")}
+    model = Model(job.model)
+    metadata = model.metadata.model_dump(mode="json")
+    metadata["pixel_size"]["metres"] = model_metres(model)  # models of before do not hold it
+    return {"metadata": metadata}
 
 
 def _match(job: Job, channel: Channel, _stop: Stop) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.data.scenes import Scene, windows
+from engine.data.scenes import Scene
 from engine.data.settings import FewSettings
 from engine.data.splits import pixel_hashes
 from engine.grid import Window
@@ -58,7 +58,7 @@ def draw_pixels(scenes: Iterable[tuple[int, Scene]], classes: int, settings: Few
     hashes = [np.empty(0, np.uint64) for _ in range(classes)]
     places = [np.empty((0, 3), np.int64) for _ in range(classes)]
     for number, scene in scenes:
-        for window in windows(scene.grid, AREA):
+        for window in scene.grid.windows(AREA):
             labels = scene.all_labels(window, "train")
             for land_class in np.unique(labels[labels != IGNORED]):
                 rows, cols = np.nonzero(labels == land_class)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
 
 import numpy as np
-from affine import Affine
 from numpy.typing import NDArray
 
 from engine.availability import Scenario
@@ -159,16 +158,7 @@ def _first_source(spec: SceneSpec, modalities: Sequence[Modality]) -> SourceSpec
 def scene_grid(spec: SceneSpec, modalities: Sequence[Modality], pixel_size: float | None) -> Grid:
     """The grid of the scene's first modality, at ``pixel_size`` where that is given."""
     with open_source(_first_source(spec, modalities)) as source:
-        grid = source.grid
-    width, height = grid.pixel_size
-    if pixel_size is None or (np.isclose(width, pixel_size) and np.isclose(height, pixel_size)):
-        return grid
-    return Grid(
-        grid.crs,
-        grid.transform @ Affine.scale(pixel_size / width, pixel_size / height),
-        max(1, round(grid.height * height / pixel_size)),
-        max(1, round(grid.width * width / pixel_size)),
-    )
+        return source.grid if pixel_size is None else source.grid.resized(pixel_size)
 
 
 class Scene:
@@ -286,10 +276,3 @@ class Scene:
             block = self.readers[modality.name].read(window)
             values[modality.name], valid[number] = block.values, block.valid
         return Patch(values, valid, self.labels(window, split))
-
-
-def windows(grid: Grid, size: int) -> Iterator[Window]:
-    """Squares of ``size`` that cover a grid, row by row; those at its end are cut."""
-    for row in range(0, grid.height, size):
-        for col in range(0, grid.width, size):
-            yield Window(row, col, size, size) & grid.window

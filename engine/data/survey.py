@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.data.few import DrawnPixels, draw_pixels
-from engine.data.scenes import Scene, SceneSpec, scene_specs, windows, with_scales
+from engine.data.scenes import Scene, SceneSpec, scene_specs, with_scales
 from engine.data.settings import DataSettings, FewSettings
 from engine.errors import RecipeError, SplitError
 from engine.grid import Window
@@ -166,7 +166,7 @@ def survey(collection: SceneCollection) -> Survey:
     counts: list[NDArray[np.int64]] = []
     for number in range(len(collection)):
         scene = collection[number]
-        for window in windows(scene.grid, collection.data.chip if drawn is None else MEASURED):
+        for window in scene.grid.windows(collection.data.chip if drawn is None else MEASURED):
             labels = scene.all_labels(window, "train")
             chosen = labels != IGNORED if drawn is None else scene.split(window, "train")
             if not chosen.any():

@@ -17,12 +17,13 @@ from rasterio.crs import CRS
 from engine.availability import from_bits
 from engine.errors import ModalityError
 from engine.export.writing import write_model
-from engine.inference.model import Model, PixelSize
+from engine.ground import ground_of
+from engine.inference.gridding import model_metres
+from engine.inference.model import Model
 from engine.inference.specialise import specialise
 from engine.modality import Modality
 
 INPUT = "deepness_image"
-_METRES_PER_DEGREE = 111_320.0
 
 
 def export_deepness(model: Model, name: str | None, path: Path) -> Modality:
@@ -84,11 +85,7 @@ def _keys(model: Model) -> dict[str, object]:
         "seg_small_segment": 0,
     }
     if metadata.pixel_size.crs is not None:
-        keys["resolution"] = _centimetres(metadata.pixel_size)
+        ground = ground_of(CRS.from_string(metadata.pixel_size.crs))  # Deepness takes a layer's units for metres
+        metres = model_metres(model) if ground.geographic else ground.unit * metadata.pixel_size.x
+        keys["resolution"] = round(100 * metres, 3)
     return keys
-
-
-def _centimetres(size: PixelSize) -> float:
-    crs = CRS.from_string(str(size.crs))
-    metres = _METRES_PER_DEGREE if crs.is_geographic else crs.linear_units_factor[1]
-    return round(100 * metres * size.x, 3)

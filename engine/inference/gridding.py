@@ -6,19 +6,28 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from affine import Affine
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.warp import transform_bounds
 
-from engine.errors import GridError
+from engine.errors import GridError, ModelError
 from engine.grid import Bounds, Grid, Window
+from engine.ground import Ground, ground_of
 from engine.inference.model import Model
 from engine.raster.alignment import GdalError
 from engine.raster.sources import SourceSpec, open_source
 
 COARSER = 1.5
 """A source whose pixels differ by more than this factor from the map's is warned about."""
+
+SAME = 1.01
+"""Pixels whose sizes differ by no more than this factor are of one size."""
+
+FINER = 100
+"""A map of more than this many pixels for each of the sources' is made only if its pixel size is asked for."""
+
+LARGEST = 10**11
+"""Pixels that a map may have."""
 
 Sources = Mapping[str, Sequence[SourceSpec]]
 
@@ -31,48 +40,52 @@ class Gridding:
     warnings: tuple[str, ...]
 
 
-def grid_metres(grid: Grid) -> float:
-    """Size of a pixel in metres; at the grid's middle where its CRS is geographic (spherical, to a few permille)."""
-    width, height = grid.pixel_size
-    size = math.sqrt(width * height)
-    if grid.crs is None:
-        return size
-    if grid.crs.is_geographic:
-        _, bottom, _, top = grid.bounds
-        if not -90.1 <= bottom <= top <= 90.1:
-            raise GridError(
-                f"a raster in {grid.crs.to_string()} reaches from {bottom:g} to {top:g} north, which are no degrees; "
-                "assign it its right coordinate reference system"
-            )
-        return size * 111_320 * math.sqrt(math.cos(math.radians((bottom + top) / 2)))
-    try:
-        return float(size * grid.crs.linear_units_factor[1])
-    except CRSError as error:
-        raise GridError(
-            f"{grid.crs.to_wkt()[:80]} is no geographic or projected coordinate reference system; assign one"
-        ) from error
-
-
-def _scaled(grid: Grid, pixel_size: float) -> Grid:
-    """The same area from the same origin in square pixels of ``pixel_size``."""
-    width, height = grid.pixel_size
-    if math.isclose(width, pixel_size, rel_tol=1e-4) and math.isclose(height, pixel_size, rel_tol=1e-4):
-        return grid
-    return Grid(
-        grid.crs,
-        grid.transform @ Affine.scale(pixel_size / width, pixel_size / height),
-        max(1, math.ceil(grid.height * height / pixel_size - 1e-6)),
-        max(1, math.ceil(grid.width * width / pixel_size - 1e-6)),
-    )
-
-
 def model_metres(model: Model) -> float:
-    """Size of a model's pixel in metres."""
-    size = model.metadata.pixel_size
-    mean = math.sqrt(size.x * size.y)
-    if size.crs is not None and size.crs.upper() in ("EPSG:4326", "OGC:CRS84"):
-        return mean * 111_320
-    return mean
+    """Size of a model's pixel on the ground in metres.
+
+    A model of an engine that did not say it in metres is read by its CRS: by its scale in the middle of where the model
+    was trained. Where the model does not say that either, a projected CRS is taken to be true to scale, and an angle to
+    be as long as on the equator.
+
+    Raises:
+        ModelError: If its CRS cannot be read.
+    """
+    size, area = model.metadata.pixel_size, model.metadata.training.area
+    if size.metres is not None:
+        return size.metres
+    ground = _ground(model)
+    if ground is None:
+        return math.sqrt(size.x * size.y)
+    return math.sqrt(size.x * size.y) * (ground.unit if area is None else ground.unit_within(area))
+
+
+def _ground(model: Model) -> Ground | None:
+    text = model.metadata.pixel_size.crs
+    try:
+        return None if text is None else ground_of(CRS.from_user_input(text))
+    except (CRSError, GridError) as error:
+        raise ModelError(f"{model.path}: the CRS of its pixels cannot be read: {error}; export it again") from error
+
+
+def _alike(one: float, other: float) -> bool:
+    return abs(math.log(one / other)) <= math.log(SAME)
+
+
+def _fitted(reference: Grid, model: Model) -> Grid:
+    """``reference`` in pixels of the model's size; itself where its own are of that size.
+
+    The size that the model was trained with is taken to the digit where that is right as well: grids of UTM zones have
+    pixels of 10 m, not of 10.004.
+    """
+    size, own = model.metadata.pixel_size, math.sqrt(math.prod(reference.pixel_size))
+    wanted = own * model_metres(model) / reference.metres
+    if _alike(wanted, own):
+        return reference
+    ground, trained = ground_of(reference.crs), _ground(model)
+    if trained is not None and trained.geographic == ground.geographic:
+        nominal = math.sqrt(size.x * size.y) * trained.unit / ground.unit
+        wanted = nominal if _alike(nominal, wanted) else wanted
+    return reference.resized(wanted)
 
 
 def choose_grid(
@@ -80,9 +93,10 @@ def choose_grid(
 ) -> Gridding:
     """The grid that a model's sources are brought onto.
 
-    It has the model's pixel size, and CRS and origin of the source whose pixels match that best (ties: the model's
-    first modality). It covers all sources that lie on its pixels already; the others are warped onto it and do not
-    enlarge it, so that a world-wide elevation model does not make a world-wide map.
+    It has the model's pixel size on the ground, and CRS and origin of the source whose pixels match that best (ties:
+    the model's first modality); where they match to 1 %, that source's very pixels. It covers all sources that lie on
+    its pixels already; the others are warped onto it and do not enlarge it, so that a world-wide elevation model does
+    not make a world-wide map.
 
     Args:
         model: The model.
@@ -92,7 +106,8 @@ def choose_grid(
 
     Raises:
         RasterReadError: If a source cannot be opened.
-        GridError: If only some sources have a CRS, one is impossible, or a pixel size is given beside ``like``.
+        GridError: If only some sources have a CRS, one is impossible, a pixel size is given beside ``like``, or pixels
+            of the model's size would be out of all proportion to the sources'.
     """
     grids: dict[str, Grid] = {}
     for name in model.names:
@@ -108,16 +123,20 @@ def choose_grid(
         return Gridding(grid, tuple(_warnings(grid, grids)))
     _check_crs(grids)
     wanted = model_metres(model)
-    best = min(grids, key=lambda name: round(abs(math.log(grid_metres(grids[name]) / wanted)), 3))
+    apart = {name: abs(math.log(grid.metres / wanted)) for name, grid in grids.items()}
+    best = next(name for name in grids if apart[name] <= min(apart.values()) + math.log(SAME))
     reference = grids[best]
     if reference.crs is None:
         return Gridding(reference, ())
-    factor = wanted / grid_metres(reference)
-    if pixel_size is not None:
-        reference = _scaled(reference, pixel_size)
-    elif abs(math.log(factor)) > math.log(1.01):
-        reference = _scaled(reference, math.sqrt(math.prod(reference.pixel_size)) * factor)
-    grid = _union(reference, grids.values())
+    fitted = _fitted(reference, model) if pixel_size is None else reference.resized(pixel_size)
+    grid = _union(fitted, grids.values())
+    given = sum(one.height * one.width for one in grids.values())
+    if pixel_size is None and grid.height * grid.width > FINER * given:
+        raise GridError(
+            f"the model was trained on pixels of {wanted:.4g} m, {best} has {reference.metres:.4g} m: a map of "
+            f"{grid.height} x {grid.width} pixels would have more than {FINER} times those of its sources together; "
+            f"give a finer source, or ask for these pixels with --pixel-size {grid.pixel_size[0]:.9g}"
+        )
     return Gridding(grid, tuple(_warnings(grid, grids)))
 
 
@@ -129,6 +148,11 @@ def _check_crs(grids: Mapping[str, Grid]) -> None:
             f"{without[0]}: has no coordinate reference system, while {other} has one; assign it one "
             "(for instance with gdal_edit.py -a_srs), or give only sources without"
         )
+    for name, grid in grids.items():
+        try:
+            _ = grid.metres
+        except GridError as error:
+            raise GridError(f"{name}: {error}") from error
 
 
 def _union(reference: Grid, grids: Iterable[Grid]) -> Grid:
@@ -143,12 +167,12 @@ def _union(reference: Grid, grids: Iterable[Grid]) -> Grid:
 def _warnings(grid: Grid, grids: Mapping[str, Grid]) -> list[str]:
     found = []
     for name, other in grids.items():
-        ratio = grid_metres(other) / grid_metres(grid)
+        ratio = other.metres / grid.metres
         if not 1 / COARSER <= ratio <= COARSER:
             kind = "coarser" if ratio > 1 else "finer"
             found.append(
                 f"{name}: its pixels are {max(ratio, 1 / ratio):.1f} times {kind} than the map's "
-                f"({grid_metres(other):.3g} m, the map {grid_metres(grid):.3g} m)"
+                f"({other.metres:.3g} m, the map {grid.metres:.3g} m)"
             )
         if grid.offset_of(other) is None and grid.crs is not None and _reaches_beyond(other, grid):
             found.append(f"{name}: reaches far beyond the map's grid; what lies outside is not mapped")
@@ -193,3 +217,16 @@ def window_of_bounds(grid: Grid, bounds: Bounds | None, crs: str | None = None) 
             f"bounds {bounds} lie outside of the map's grid {grid.bounds}; give left, bottom, right, top in its CRS"
         )
     return window
+
+
+def check_size(window: Window) -> None:
+    """Refuses a map that nobody can want, before anything is allocated for it.
+
+    Raises:
+        GridError: If it has more pixels than LARGEST.
+    """
+    if window.height * window.width > LARGEST:
+        raise GridError(
+            f"a map of {window.height} x {window.width} pixels is more than the {LARGEST:,} that are taken on; choose "
+            "a part with --bounds or --area, or larger pixels with --pixel-size"
+        )

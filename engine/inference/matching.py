@@ -20,7 +20,7 @@ from rasterio.windows import Window as RasterioWindow
 from engine.availability import Scenario
 from engine.errors import BandError, EngineError, GridError, ModalityError, RasterReadError
 from engine.grid import Grid
-from engine.inference.gridding import COARSER, grid_metres, model_metres
+from engine.inference.gridding import COARSER, model_metres
 from engine.inference.model import Model
 from engine.modality import Modality
 from engine.raster.alignment import fits
@@ -263,9 +263,9 @@ def _candidate(
     if unit and modality.unit and _tokens(unit) == _tokens(modality.unit):
         score += UNIT
         reasons.append(f"unit {unit}")
-    if source.grid.crs is not None and 1 / COARSER <= grid_metres(source.grid) / wanted <= COARSER:
+    if source.grid.crs is not None and 1 / COARSER <= source.grid.metres / wanted <= COARSER:
         score += PIXELS
-        reasons.append(f"pixels of {grid_metres(source.grid):.3g} m")
+        reasons.append(f"pixels of {source.grid.metres:.3g} m")
     if _tokens(modality.name) <= _tokens(f"{layer.name} {PurePath(layer.spec.path).name}"):
         score += CALLED
         reasons.append(f"its name says {modality.name}")

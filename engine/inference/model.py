@@ -70,11 +70,17 @@ class ClassFacts(_Document):
 
 
 class PixelSize(_Document):
-    """The training pixels, in the units of ``crs`` (None: images without georeference)."""
+    """The training pixels, in the units of ``crs`` (None: images without georeference).
+
+    Args:
+        metres: Their size on the ground: the root of a pixel's geodesic area where they were; None without
+            georeference, and in models of engines that did not say.
+    """
 
     x: float
     y: float
     crs: str | None
+    metres: float | None = None
 
 
 class ScenarioAccuracy(_Document):

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 import engine
 from engine.errors import OutputError
-from engine.grid import Grid, Window
+from engine.grid import Grid, PixelAreas, Window
 from engine.inference.model import Model
 from engine.inference.mosaic import MapBlock
 from engine.inference.spool import Spool, SpoolLayer
@@ -117,7 +117,7 @@ class MapOutputs:
             "origin": SpoolLayer("uint16", len(model.names)),
         }
         self.layers = {name: kinds[name] for name in self.paths}
-        self._areas = grid.pixel_areas()
+        self._areas = None if grid.crs is None else PixelAreas(grid)
 
     @property
     def pixel_bytes(self) -> int:
@@ -269,7 +269,7 @@ class MapOutputs:
 class _Tally:
     """Counts a row of tiles: pixels, confidence and area of each class, and pixels of each availability."""
 
-    def __init__(self, model: Model, areas: NDArray[np.float64] | None) -> None:
+    def __init__(self, model: Model, areas: PixelAreas | None) -> None:
         self.count, self.areas = len(model.classes), areas
         self.joint = np.zeros((self.count + 1) * 101, dtype=np.int64)
         self.area = np.zeros(self.count)
@@ -278,16 +278,10 @@ class _Tally:
     def add(self, block: MapBlock, valid: NDArray[np.bool_], area: Window) -> None:
         """Adds a block that lies at ``area`` of the map."""
         classes = np.where(valid, block.classes, self.count).astype(np.int32)
-        joint = np.bincount((classes * 101 + block.confidence).ravel(), minlength=len(self.joint))
-        self.joint += joint
+        self.joint += np.bincount((classes * 101 + block.confidence).ravel(), minlength=len(self.joint))
         if self.areas is not None:
-            areas = self.areas[area.row : area.end_row]
-            if areas[0] == areas[-1]:
-                self.area += joint.reshape(-1, 101).sum(axis=1)[: self.count] * areas[0]
-            else:
-                places = classes + np.arange(len(classes), dtype=np.int32)[:, None] * (self.count + 1)
-                by_row = np.bincount(places.ravel(), minlength=len(classes) * (self.count + 1))
-                self.area += areas @ by_row.reshape(len(classes), -1)[:, : self.count]
+            areas = self.areas.within(area)
+            self.area += np.bincount(classes.ravel(), areas.ravel(), self.count + 1)[: self.count]
         first = int(block.availability.flat[0])
         if (block.availability == first).all():
             self.masks[first] += block.availability.size

@@ -17,7 +17,7 @@ from engine.availability import Scenario, from_bits
 from engine.errors import Cancelled, GridError, ModalityError, OutputError
 from engine.grid import Bounds, Grid, Window
 from engine.inference.batching import Batches
-from engine.inference.gridding import Sources, choose_grid, window_of_bounds
+from engine.inference.gridding import Sources, check_size, choose_grid, window_of_bounds
 from engine.inference.machine import usable_processors
 from engine.inference.model import Model
 from engine.inference.mosaic import Seam, map_blocks
@@ -195,6 +195,7 @@ def predict(
         interest = None if area is None else PolygonMask(area, gridding.grid)
         if interest is not None:
             window = _within(interest, window, str(area))
+        check_size(window)
         grid = gridding.grid.part(window)
         sessions = Sessions(model, device)
         metadata = model.metadata

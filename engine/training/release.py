@@ -47,7 +47,9 @@ def _accuracy(tiling: Tiling) -> tuple[ScenarioAccuracy, ...]:
 def _pixel_size(collection: SceneCollection, recipe: Recipe) -> PixelSize:
     grid = scene_grid(collection.specs[0], collection.modalities, recipe.data.pixel_size)
     width, height = grid.pixel_size
-    return PixelSize(x=width, y=height, crs=grid.crs.to_string() if grid.crs else None)
+    if grid.crs is None:
+        return PixelSize(x=width, y=height, crs=None)
+    return PixelSize(x=width, y=height, crs=grid.crs.to_string(), metres=grid.metres)
 
 
 def _area(collection: SceneCollection, recipe: Recipe) -> tuple[float, float, float, float] | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime
+import pyproj
 import pytest
 import rasterio
 
@@ -25,7 +26,7 @@ def values(model: Model, batch: int = 3) -> dict[str, np.ndarray]:
     return {item.name: sample_values(item, rng, batch, model.metadata.tile) for item in model.modalities}
 
 
-def test_the_file_describes_itself(model_path: Path) -> None:
+def test_the_file_describes_itself(model_path: Path, scenes: Path) -> None:
     metadata = Model(model_path).metadata
     assert [item.name for item in metadata.modalities] == list(NAMES)
     assert [item.dtype for item in metadata.modalities] == ["uint16", "float32", "float32"]
@@ -34,6 +35,12 @@ def test_the_file_describes_itself(model_path: Path) -> None:
     assert metadata.parity is not None
     assert metadata.parity < 1e-4
     assert metadata.pixel_size.x == 10
+    assert metadata.pixel_size.metres is not None
+    with rasterio.open(scenes / "first" / "optical.tif") as dataset:
+        middle = dataset.transform @ (dataset.width / 2, dataset.height / 2)
+    zone = pyproj.Proj("EPSG:32631")
+    scale = zone.get_factors(*zone(*middle, inverse=True)).meridional_scale  # the same in all directions
+    assert metadata.pixel_size.metres == pytest.approx(10 / scale, rel=1e-6)
 
 
 def test_accuracies_name_the_pixels_that_they_are_of(model_path: Path, scenes: Path) -> None:

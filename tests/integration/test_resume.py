@@ -13,14 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from rasterio.crs import CRS
 
 from engine.errors import Cancelled, OutputError, RasterReadError
-from engine.grid import Grid, Window
+from engine.grid import Window
 from engine.inference.outputs import file_digest
 from engine.inference.predict import Summary, part_folder, predict
 from engine.inference.spool import Spool, SpoolLayer
@@ -360,15 +358,3 @@ spool.commit({"classes": np.ones((1, 60, 100), "uint8")}, {})
     assert "OutputError" in done.stderr
     assert "is the disk full?" in done.stderr
     assert subprocess.run([*command, "again"], capture_output=True, text=True, check=True).stdout == "2\n"
-
-
-def test_pixel_areas_are_geodesic_where_the_crs_is_geographic() -> None:
-    world = Grid(CRS.from_epsg(4326), Affine(1, 0, -180, 0, -1, 90), 180, 360)
-    areas = world.pixel_areas()
-    assert areas is not None
-    assert areas.sum() * 360 == pytest.approx(510_065_621_724_089, rel=1e-9)  # the ellipsoid's surface
-    assert areas[89] > areas[45] > areas[0] > 0
-    feet = Grid(CRS.from_epsg(2263), Affine(10, 0, 0, 0, -10, 0), 2, 2).pixel_areas()
-    assert feet is not None
-    assert feet[0] == pytest.approx((10 * 1200 / 3937) ** 2)
-    assert Grid(None, Affine(1, 0, 0, 0, 1, 0), 2, 2).pixel_areas() is None
