@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = (
-    {"errors", "availability", "modality", "grid"},
+    {"errors", "availability", "modality", "ground", "grid"},
     {"raster"},
     {"data"},
     {"language"},
@@ -20,7 +20,7 @@ LAYERS = (
     {"training"},
     {"cli"},
 )
-WITHOUT_TORCH = ("errors", "availability", "modality", "grid", "raster", "inference")
+WITHOUT_TORCH = ("errors", "availability", "modality", "ground", "grid", "raster", "inference")
 FILES = sorted((ROOT / "engine").rglob("*.py"))
 
 

@@ -172,9 +172,7 @@ def test_a_crs_that_is_no_map_of_the_earth_is_refused(text: str) -> None:
 
 def test_metres_that_are_called_degrees_are_refused() -> None:
     for code, unit in ((4326, "degrees"), (4807, "grads")):
-        with pytest.raises(
-            GridError, match=f"reaches from 4600 to 5000 north, which are no {unit}; assign it its right"
-        ):
+        with pytest.raises(GridError, match=f"from 4600 to 5000 north, which are no {unit}; assign it its right"):
             _ = Grid(CRS.from_epsg(code), Affine(10, 0, 1000, 0, -10, 5000), 40, 50).metres
     nodes_on_the_poles = Grid(CRS.from_epsg(4326), Affine(0.5, 0, -180.25, 0, -0.5, 90.25), 361, 721)
     assert nodes_on_the_poles.metres == pytest.approx(55_500, rel=0.01)
