@@ -23,6 +23,9 @@ NODES = 25_000.0
 MOST_NODES = 2048
 """Nodes on a side that are enough for the whole Earth."""
 
+UNEVEN = 5e-5
+"""Share by which the areas of pixels may differ from one end to the other of a part where they count as even."""
+
 PLACES = 21
 """Rows and columns of places among which the middle of a grid is sought where it lies outside of the CRS's domain."""
 
@@ -222,10 +225,10 @@ class Grid:
 
 
 class PixelAreas:
-    """Geodesic areas of a grid's pixels.
+    """Geodesic areas of a grid's pixels, to :data:`UNEVEN`.
 
-    They are found at the nodes of a coarse lattice and interpolated between them, to about 1e-5 of an area (less well
-    where a pixel is wider than a degree, and where a CRS's domain ends). The memory does not grow with the pixels.
+    They are found at the nodes of a coarse lattice and interpolated between them, to 1e-5 of an area; less exactly
+    where a pixel is wider than a degree and where a CRS's domain ends. The memory does not grow with the pixels.
 
     Args:
         grid: A grid with a CRS.
@@ -240,14 +243,18 @@ class PixelAreas:
         down, across = _nodes(grid.height, height * ground.unit), _nodes(grid.width, width * ground.unit)
         areas = [ground.areas(*grid.coordinates(across + 0.5, np.full_like(across, row + 0.5))) for row in down]
         self._areas = np.stack(areas) * abs(grid.transform.determinant)
-        self._steps = down[-1] / max(1, len(down) - 1), across[-1] / max(1, len(across) - 1)
+        self._steps = down[-1] / max(1, len(down) - 1) or 1, across[-1] / max(1, len(across) - 1) or 1
 
-    def within(self, window: Window) -> NDArray[np.float64]:
-        """Square metres of each pixel ``[h, w]`` of a window of the grid; zero outside of the CRS's domain."""
-        rows, down = _weights(window.row, window.height, self._steps[0])
-        cols, across = _weights(window.col, window.width, self._steps[1])
-        areas: NDArray[np.float64] = down @ self._areas[rows, cols] @ across.T
-        return areas
+    def parts(self, window: Window) -> NDArray[np.float64]:
+        """Square metres of a pixel in each of the parts ``[n, m]`` of a window: as few as may count as even.
+
+        Pixel (row, column) of the window's ``[h, w]`` is in part (row * n // h, column * m // w). Outside of the CRS's
+        domain a pixel has no area.
+        """
+        rows, cols = (window.row, window.height, self._steps[0]), (window.col, window.width, self._steps[1])
+        areas = self._areas[_around(*rows), _around(*cols)]
+        found: NDArray[np.float64] = _weights(areas, *rows) @ areas @ _weights(areas.T, *cols).T
+        return found
 
 
 def _nodes(pixels: int, metres: float) -> NDArray[np.float64]:
@@ -255,8 +262,14 @@ def _nodes(pixels: int, metres: float) -> NDArray[np.float64]:
     return np.linspace(0, pixels - 1, min(pixels, 1 + math.ceil(pixels * metres / NODES), MOST_NODES))
 
 
-def _weights(first: int, pixels: int, step: float) -> tuple[slice, NDArray[np.float64]]:
-    """The nodes around pixels, and the weight ``[pixels, nodes]`` that each has for each of them."""
-    places = (first + np.arange(pixels)) / (step or 1)
-    nodes = slice(int(places[0]), math.ceil(places[-1]) + 1)
-    return nodes, np.maximum(0, 1 - np.abs(places[:, None] - np.arange(nodes.start, nodes.stop)))
+def _around(first: int, pixels: int, step: float) -> slice:
+    """The nodes around pixels."""
+    return slice(int(first / step), math.ceil((first + pixels - 1) / step) + 1)
+
+
+def _weights(areas: NDArray[np.float64], first: int, pixels: int, step: float) -> NDArray[np.float64]:
+    """Weights ``[parts, nodes]`` of the nodes around pixels, whose ``areas`` are given, in the middle of each part."""
+    steepest = np.abs(np.diff(areas, axis=0)).max(initial=0) / step
+    count = min(pixels, 1 + int(pixels * steepest / UNEVEN / (areas.max() or 1)))
+    places = (first - 0.5 + (np.arange(count) + 0.5) * pixels / count) / step - int(first / step)
+    return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(len(areas))))

@@ -278,16 +278,25 @@ class _Tally:
     def add(self, block: MapBlock, valid: NDArray[np.bool_], area: Window) -> None:
         """Adds a block that lies at ``area`` of the map."""
         classes = np.where(valid, block.classes, self.count).astype(np.int32)
-        self.joint += np.bincount((classes * 101 + block.confidence).ravel(), minlength=len(self.joint))
+        joint = np.bincount((classes * 101 + block.confidence).ravel(), minlength=len(self.joint))
+        self.joint += joint
         if self.areas is not None:
-            areas = self.areas.within(area)
-            self.area += np.bincount(classes.ravel(), areas.ravel(), self.count + 1)[: self.count]
+            areas = self.areas.parts(area)
+            counts = joint.reshape(-1, 101).sum(axis=1) if areas.size == 1 else self._by_part(classes, *areas.shape)
+            self.area += areas.ravel() @ counts.reshape(areas.size, -1)[:, : self.count]
         first = int(block.availability.flat[0])
         if (block.availability == first).all():
             self.masks[first] += block.availability.size
         else:
             masks, numbers = np.unique(block.availability, return_counts=True)
             self.masks.update(dict(zip(masks.tolist(), numbers.tolist(), strict=True)))
+
+    def _by_part(self, classes: NDArray[np.int32], down: int, across: int) -> NDArray[np.int64]:
+        """Pixels of each class in each part of :meth:`PixelAreas.parts`, the nodata last."""
+        height, width = classes.shape
+        rows, cols = np.arange(height) * down // height, np.arange(width) * across // width
+        firsts = ((rows[:, None] * across + cols) * (self.count + 1)).astype(np.int32)
+        return np.bincount((classes + firsts).ravel(), minlength=down * across * (self.count + 1))
 
     def taken(self) -> dict[str, dict[str, float]]:
         """The sums, by name and key; counts anew from here."""

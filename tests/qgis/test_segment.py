@@ -235,6 +235,19 @@ def test_a_copy_that_would_be_too_large_is_refused(project, material, tmp_path, 
         run(parameters, feedback)
 
 
+def test_a_web_map_is_copied_in_pixels_true_on_the_ground(project, material, tmp_path, feedback):
+    """At 60 N a unit of Web Mercator is .5013 m across and .5004 m up: from the radii of curvature of WGS 84."""
+    from qgis.core import QgsProcessingException, QgsRasterLayer
+
+    web = QgsRasterLayer("type=xyz&url=http://127.0.0.1:9/{z}/{x}/{y}.png&zmax=3&zmin=0", "streets", "wms")
+    parameters = {"MODEL": str(material / "synthetic.onnx"), "LAYERS": [web], "OUTPUT": str(tmp_path / "map.tif")}
+    with pytest.raises(QgsProcessingException) as caught:
+        run({**parameters, "EXTENT": "113195,2113195,7399738,9399738 [EPSG:3857]"}, feedback)
+    columns, rows = map(int, re.search(r"(\d+) x (\d+) pixels", str(caught.value)).groups())
+    assert columns == pytest.approx(2_000_000 * 0.5013 / 10, rel=2e-3)
+    assert rows == pytest.approx(2_000_000 * 0.5004 / 10, rel=2e-3)
+
+
 def wrong(parameters, feedback, message):
     from qgis.core import QgsProcessingException
 

@@ -117,34 +117,52 @@ def test_a_pixel_is_as_large_as_geodesics_say(name: str) -> None:
     assert grid.metres == pytest.approx(math.sqrt(polygon_area(grid, middle)) / 20, rel=1e-5)
 
 
+def pixel_areas(areas: PixelAreas, window: Window) -> NDArray[np.float64]:
+    """The area of each pixel ``[h, w]`` of a window."""
+    parts = areas.parts(window)
+    down, across = parts.shape
+    rows, cols = np.arange(window.height) * down // window.height, np.arange(window.width) * across // window.width
+    return parts[np.ix_(rows, cols)]
+
+
 @pytest.mark.parametrize("name", GRIDS)
 def test_areas_are_those_of_geodesic_polygons(name: str) -> None:
+    """Polygons of geographiclib are exact to .1 square metre."""
     grid, rng = GRIDS[name], np.random.default_rng(1)
     areas = PixelAreas(grid)
-    for _ in range(20):
-        window = Window(int(rng.integers(grid.height - 40)), int(rng.integers(grid.width - 40)), 40, 40)
-        inner = Window(window.row + 3, window.col + 5, 20, 10)
-        found = areas.within(window)
-        assert found.shape == (40, 40)
-        assert found[3:23, 5:15].sum() == pytest.approx(polygon_area(grid, inner), rel=1e-5)
+    for size in (1, 40, 40, 40, 500, 500, 500):
+        window = Window(int(rng.integers(grid.height - size)), int(rng.integers(grid.width - size)), size, size)
+        found = pixel_areas(areas, window)
+        assert found.sum() == pytest.approx(polygon_area(grid, window), rel=2e-5, abs=0.1)
+        row, col = (int(place) for place in rng.integers(0, max(1, size - 20), 2))
+        inner = Window(row, col, min(20, size), min(10, size))
+        part = polygon_area(grid, inner.shifted(window.row, window.col))
+        assert found[inner.within(Window(0, 0, size, size))].sum() == pytest.approx(part, rel=6e-5, abs=0.1)
+
+
+def test_pixels_of_one_size_are_one_part() -> None:
+    """A tile of 3 km in UTM, 100 km off its meridian; and in degrees, where rows differ by up to 1 in 1000."""
+    assert PixelAreas(GRIDS["UTM"]).parts(Window(30, 30, 300, 300)).shape == (1, 1)
+    degrees = Grid(CRS.from_epsg(4326), Affine(1e-4, 0, 10, 0, -1e-4, 60), 2000, 1500)
+    down, across = PixelAreas(degrees).parts(Window(30, 30, 300, 300)).shape
+    assert across == 1
+    assert 5 < down < 20
 
 
 def test_the_areas_of_all_pixels_are_the_earths() -> None:
-    world = Grid(CRS.from_epsg(4326), Affine(0.05, 0, -180, 0, -0.05, 90), 3600, 7200)
-    areas = PixelAreas(world)
-    rows = areas.within(Window(0, 0, 3600, 1))
-    assert rows.sum() * 7200 == pytest.approx(510_065_621_724_089, rel=1e-5)  # the ellipsoid's surface
-    degrees = PixelAreas(Grid(CRS.from_epsg(4326), Affine(1, 0, -180, 0, -1, 90), 180, 360)).within(
-        Window(0, 0, 180, 360)
-    )
-    assert degrees.sum() == pytest.approx(510_065_621_724_089, rel=2e-5)
+    whole = 510_065_621_724_089  # square metres of the ellipsoid
+    fine = Grid(CRS.from_epsg(4326), Affine(0.05, 0, -180, 0, -0.05, 90), 3600, 7200)
+    assert pixel_areas(PixelAreas(fine), Window(0, 0, 3600, 1)).sum() * 7200 == pytest.approx(whole, rel=1e-5)
+    coarse = Grid(CRS.from_epsg(4326), Affine(1, 0, -180, 0, -1, 90), 180, 360)
+    degrees = pixel_areas(PixelAreas(coarse), coarse.window)
+    assert degrees.sum() == pytest.approx(whole, rel=2e-5)
     assert degrees[89, 0] > degrees[45, 7] > degrees[0, 359] > 0
 
 
 def test_areas_need_no_more_memory_for_more_pixels() -> None:
     tracemalloc.start()
     areas = PixelAreas(Grid(CRS.from_epsg(32631), Affine(10, 0, 300_000, 0, -10, 5_800_000), 40_000, 40_000))
-    last = areas.within(Window(39_999, 39_999, 1, 1))
+    last = areas.parts(Window(39_999, 39_999, 1, 1))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert last.shape == (1, 1)
@@ -154,9 +172,9 @@ def test_areas_need_no_more_memory_for_more_pixels() -> None:
 def test_no_place_has_no_area_and_a_grid_beyond_the_middle_has_a_size() -> None:
     """A geostationary satellite sees a disc; the middle of this grid lies beside it."""
     disc = CRS.from_string("+proj=geos +h=35785831 +lon_0=0")
-    grid = Grid(disc, Affine(3000, 0, -5_500_000, 0, -3000, 5_500_000), 800, 800)
-    assert not np.isfinite(on_the_ellipsoid(grid, np.array([400.0]), np.array([400.0]))[1]).any()
-    assert PixelAreas(grid).within(Window(0, 0, 1, 1)) == 0
+    grid = Grid(disc, Affine(3000, 0, -5_500_000, 0, -3000, 5_500_000), 700, 700)
+    assert not np.isfinite(on_the_ellipsoid(grid, np.array([350.0]), np.array([350.0]))[1]).any()
+    assert PixelAreas(grid).parts(Window(0, 0, 1, 1)) == 0
     assert 3000 < grid.metres < 30_000
     outside = Grid(disc, Affine(3000, 0, 6e6, 0, -3000, 5e6), 10, 10)
     with pytest.raises(GridError, match="no place on the Earth; assign it its right coordinate reference system"):

@@ -106,7 +106,7 @@ def trained(tmp_path: Path) -> Callable[..., Model]:
 
 @pytest.fixture
 def write(write_raster: WriteRaster) -> Callable[..., SourceSpec]:
-    """Writes a raster of squares and rectangles at a place."""
+    """Writes a raster of squares of 20 x 20 pixels, 1 and -1 by turns."""
 
     def write(
         code: int | None, transform: Affine, shape: tuple[int, int] = (192, 192), name: str = "dem"
