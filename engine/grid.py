@@ -248,13 +248,18 @@ class PixelAreas:
     def parts(self, window: Window) -> NDArray[np.float64]:
         """Square metres of a pixel in each of the parts ``[n, m]`` of a window: as few as may count as even.
 
-        Pixel (row, column) of the window's ``[h, w]`` is in part (row * n // h, column * m // w). Outside of the CRS's
-        domain a pixel has no area.
+        The parts are of one size, and each pixel is in the part that has its centre (:func:`even_part`). Outside of the
+        CRS's domain a pixel has no area.
         """
         rows, cols = (window.row, window.height, self._steps[0]), (window.col, window.width, self._steps[1])
         areas = self._areas[_around(*rows), _around(*cols)]
         found: NDArray[np.float64] = _weights(areas, *rows) @ areas @ _weights(areas.T, *cols).T
         return found
+
+
+def even_part(pixels: int, parts: int) -> NDArray[np.int64]:
+    """For each of so many pixels the part that has its centre."""
+    return (2 * np.arange(pixels) + 1) * parts // (2 * pixels)
 
 
 def _nodes(pixels: int, metres: float) -> NDArray[np.float64]:

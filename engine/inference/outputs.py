@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 import engine
 from engine.errors import OutputError
-from engine.grid import Grid, PixelAreas, Window
+from engine.grid import Grid, PixelAreas, Window, even_part
 from engine.inference.model import Model
 from engine.inference.mosaic import MapBlock
 from engine.inference.spool import Spool, SpoolLayer
@@ -294,8 +294,8 @@ class _Tally:
     def _by_part(self, classes: NDArray[np.int32], down: int, across: int) -> NDArray[np.int64]:
         """Pixels of each class in each part of :meth:`PixelAreas.parts`, the nodata last."""
         height, width = classes.shape
-        rows, cols = np.arange(height) * down // height, np.arange(width) * across // width
-        firsts = ((rows[:, None] * across + cols) * (self.count + 1)).astype(np.int32)
+        parts = even_part(height, down)[:, None] * across + even_part(width, across)
+        firsts = (parts * (self.count + 1)).astype(np.int32)
         return np.bincount((classes + firsts).ravel(), minlength=down * across * (self.count + 1))
 
     def taken(self) -> dict[str, dict[str, float]]:

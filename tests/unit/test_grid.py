@@ -121,7 +121,8 @@ def pixel_areas(areas: PixelAreas, window: Window) -> NDArray[np.float64]:
     """The area of each pixel ``[h, w]`` of a window."""
     parts = areas.parts(window)
     down, across = parts.shape
-    rows, cols = np.arange(window.height) * down // window.height, np.arange(window.width) * across // window.width
+    rows = ((np.arange(window.height) + 0.5) / window.height * down).astype(int)
+    cols = ((np.arange(window.width) + 0.5) / window.width * across).astype(int)
     return parts[np.ix_(rows, cols)]
 
 
