@@ -47,7 +47,7 @@ class Ground:
             raise GridError(
                 f"{crs.to_wkt()[:80]} is no geographic or projected coordinate reference system; assign one"
             ) from error
-        self._plane, self._ellipsoid = plane, ellipsoid
+        self._plane, self._ellipsoid, self._name = plane, ellipsoid, crs.to_string()
         self.geographic = plane.is_geographic
         self.angle, self.radians = geodetic.axis_info[0].unit_name, geodetic.axis_info[0].unit_conversion_factor
         self.unit: float = plane.axis_info[0].unit_conversion_factor * (ellipsoid.a if self.geographic else 1)
@@ -72,7 +72,7 @@ class Ground:
             The root of a square unit's area; ``unit`` where the CRS has no such place.
         """
         west, south, east, north = area
-        use = self._plane.area_of_use
+        use = pyproj.CRS.from_user_input(self._name).area_of_use  # a raster's definition need not say it
         if use is not None and use.west < use.east:
             west, east = max(west, use.west), min(east, use.east)
             south, north = max(south, use.south), min(north, use.north)

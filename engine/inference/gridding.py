@@ -71,14 +71,14 @@ def _alike(one: float, other: float) -> bool:
     return abs(math.log(one / other)) <= math.log(SAME)
 
 
-def _fitted(reference: Grid, model: Model) -> Grid:
-    """``reference`` in pixels of the model's size; itself where its own are of that size.
+def _fitted(reference: Grid, model: Model, metres: float) -> Grid:
+    """``reference`` in pixels of the model's size, which is ``metres``; itself where its own are of that size.
 
     The size that the model was trained with is taken to the digit where that is right as well: grids of UTM zones have
     pixels of 10 m, not of 10.004.
     """
     size, own = model.metadata.pixel_size, math.sqrt(math.prod(reference.pixel_size))
-    wanted = own * model_metres(model) / reference.metres
+    wanted = own * metres / reference.metres
     if _alike(wanted, own):
         return reference
     ground, trained = ground_of(reference.crs), _ground(model)
@@ -128,7 +128,7 @@ def choose_grid(
     reference = grids[best]
     if reference.crs is None:
         return Gridding(reference, ())
-    fitted = _fitted(reference, model) if pixel_size is None else reference.resized(pixel_size)
+    fitted = _fitted(reference, model, wanted) if pixel_size is None else reference.resized(pixel_size)
     grid = _union(fitted, grids.values())
     given = sum(one.height * one.width for one in grids.values())
     if pixel_size is None and grid.height * grid.width > FINER * given:

@@ -294,9 +294,10 @@ class _Tally:
     def _by_part(self, classes: NDArray[np.int32], down: int, across: int) -> NDArray[np.int64]:
         """Pixels of each class in each part of :meth:`PixelAreas.parts`, the nodata last."""
         height, width = classes.shape
-        parts = even_part(height, down)[:, None] * across + even_part(width, across)
-        firsts = (parts * (self.count + 1)).astype(np.int32)
-        return np.bincount((classes + firsts).ravel(), minlength=down * across * (self.count + 1))
+        size = self.count + 1
+        places = classes + (even_part(height, down) * across * size).astype(np.int32)[:, None]
+        places += (even_part(width, across) * size).astype(np.int32)
+        return np.bincount(places.ravel(), minlength=down * across * size)
 
     def taken(self) -> dict[str, dict[str, float]]:
         """The sums, by name and key; counts anew from here."""
