@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from glob import escape
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from engine.raster.alignment import AlignedReader
 from engine.raster.labels import LabelMapping, LabelReader, open_labels
 from engine.raster.masks import MaskSpec, open_modality, parse_masks
 from engine.raster.matlab import file_of
-from engine.raster.mosaics import Order, grouped
+from engine.raster.mosaics import Order, extended, grouped
 from engine.raster.sources import SourceSpec, open_source
 
 
@@ -32,9 +32,9 @@ class SceneSpec:
 
     name: str
     sources: dict[str, tuple[SourceSpec, ...]]
-    masks: dict[str, tuple[MaskSpec, ...]]
     labels: LabelSource | None
     split: SplitName | None
+    masks: Mapping[str, tuple[MaskSpec, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -128,9 +128,9 @@ def scene_specs(data: DataSettings, root: Path) -> tuple[SceneSpec, ...]:
                 modality: tuple(_source_at(root, _filled(text, tile)) for text in paths)
                 for modality, paths in scene.sources.items()
             },
-            _masks_at(root, {key: [_filled(text, tile) for text in many] for key, many in scene.masks.items()}),
             scene.labels and scene.labels.model_copy(update={"path": _under(root, _filled(scene.labels.path, tile))}),
             taken[name],
+            _masks_at(root, {key: [_filled(text, tile) for text in many] for key, many in scene.masks.items()}),
         )
         for name, scene, tile in found
     )
@@ -156,9 +156,13 @@ def _first_source(spec: SceneSpec, modalities: Sequence[Modality]) -> SourceSpec
 
 
 def scene_grid(spec: SceneSpec, modalities: Sequence[Modality], pixel_size: float | None) -> Grid:
-    """The grid of the scene's first modality, at ``pixel_size`` where that is given."""
-    with open_source(_first_source(spec, modalities)) as source:
-        return source.grid if pixel_size is None else source.grid.resized(pixel_size)
+    """The grid of the scene's first modality, at ``pixel_size`` where that is given, over all rasters of its mosaic."""
+    first = next(modality for modality in modalities if modality.name in spec.sources)
+    with ExitStack() as stack:
+        sources = [stack.enter_context(open_source(source)) for source in spec.sources[first.name]]
+        grid = sources[0].grid if pixel_size is None else sources[0].grid.resized(pixel_size)
+        mosaic = len(grouped(sources, first)) > 1
+        return extended(grid, [source.grid for source in sources]) if mosaic else grid
 
 
 class Scene:

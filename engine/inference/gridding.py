@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from rasterio.crs import CRS
@@ -15,6 +16,7 @@ from engine.grid import Bounds, Grid, Window
 from engine.ground import Ground, ground_of
 from engine.inference.model import Model
 from engine.raster.alignment import GdalError
+from engine.raster.mosaics import extended, grouped
 from engine.raster.sources import SourceSpec, open_source
 
 COARSER = 1.5
@@ -96,7 +98,7 @@ def choose_grid(
     It has the model's pixel size on the ground, and CRS and origin of the source whose pixels match that best (ties:
     the model's first modality); where they match to 1 %, that source's very pixels. It covers all sources that lie on
     its pixels already; the others are warped onto it and do not enlarge it, so that a world-wide elevation model does
-    not make a world-wide map.
+    not make a world-wide map. The other rasters of its mosaic do enlarge it.
 
     Args:
         model: The model.
@@ -110,10 +112,16 @@ def choose_grid(
             of the model's size would be out of all proportion to the sources'.
     """
     grids: dict[str, Grid] = {}
-    for name in model.names:
-        for spec in sources.get(name, ()):
-            with open_source(spec) as source:
-                grids[str(spec)] = source.grid
+    mosaics: dict[str, list[Grid]] = {}
+    for modality in model.modalities:
+        with ExitStack() as stack:
+            opened = [stack.enter_context(open_source(spec)) for spec in sources.get(modality.name, ())]
+            if not opened:
+                continue
+            found = {str(source.spec): source.grid for source in opened}
+            if len(grouped(opened, modality)) > 1:
+                mosaics |= {key: list(found.values()) for key in found}
+            grids |= found
     if like is not None:
         if pixel_size is not None:
             raise GridError(f"the grid of {like} has a pixel size of its own; leave out the one given ({pixel_size})")
@@ -129,7 +137,7 @@ def choose_grid(
     if reference.crs is None:
         return Gridding(reference, ())
     fitted = _fitted(reference, model, wanted) if pixel_size is None else reference.resized(pixel_size)
-    grid = _union(fitted, grids.values())
+    grid = extended(_union(fitted, grids.values()), mosaics.get(best, ()))
     given = sum(one.height * one.width for one in grids.values())
     if pixel_size is None and grid.height * grid.width > FINER * given:
         raise GridError(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import PurePath
 from typing import Literal
 
+from rasterio.warp import transform_bounds
+
 from engine.errors import BandError
+from engine.grid import Grid, Window
 from engine.modality import Modality
 from engine.raster.sources import RasterSource
 
@@ -43,6 +47,19 @@ def grouped(sources: Sequence[RasterSource], modality: Modality) -> list[list[Ra
             "a mosaic, which have all bands each"
         )
     return found
+
+
+def extended(grid: Grid, members: Iterable[Grid]) -> Grid:
+    """A grid that reaches over all rasters of a mosaic; those on other pixels by the rectangle around their bounds."""
+    window = grid.window
+    for one in members:
+        offset = grid.offset_of(one)
+        if offset is not None:
+            window = window | Window(*offset, one.height, one.width)
+        elif grid.crs is not None and one.crs is not None:
+            bounds = one.bounds if one.crs == grid.crs else transform_bounds(one.crs, grid.crs, *one.bounds)
+            window = window | grid.window_of(bounds) if all(map(math.isfinite, bounds)) else window
+    return grid.part(window)
 
 
 def _bands(sources: Sequence[RasterSource]) -> int:

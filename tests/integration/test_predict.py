@@ -288,3 +288,31 @@ def test_metres_that_are_called_degrees_are_refused(model_path: Path, second: Pa
         target.write(values)
     with pytest.raises(GridError, match="which are no degrees; assign it its right coordinate reference system"):
         run(model_path, tmp_path / "map.tif", {"dem": tmp_path / "dem.tif"})
+
+
+def test_neighbouring_rasters_are_mapped_as_the_whole(model_path: Path, second: Path, tmp_path: Path) -> None:
+    """Two halves of a scene, which overlap, give its map; --origin says which of them each pixel is from."""
+    halves = []
+    with rasterio.open(second / "optical.tif") as whole:
+        width = whole.width
+        for number, (start, end) in enumerate(((0, 100), (80, width))):
+            halves.append(tmp_path / f"half{number}.tif")
+            profile = whole.profile | {
+                "width": end - start, "transform": whole.transform @ rasterio.Affine.translation(start, 0),
+            }  # fmt: skip
+            with rasterio.open(halves[-1], "w", **profile) as half:
+                half.write(whole.read(window=((0, whole.height), (start, end))))
+                half.descriptions = whole.descriptions
+    expected, got = tmp_path / "expected.tif", tmp_path / "got.tif"
+    predict(model_path, {"optical": [SourceSpec(str(second / "optical.tif"))]}, expected)
+    sources = {"optical": [SourceSpec(str(half)) for half in halves]}
+    summary = predict(model_path, sources, got, origin=tmp_path / "origin.tif")
+    assert "a mosaic" in summary.notes[0]
+    with rasterio.open(expected) as one, rasterio.open(got) as other, rasterio.open(tmp_path / "origin.tif") as origin:
+        assert one.transform == other.transform
+        np.testing.assert_array_equal(one.read(1), other.read(1))
+        assert origin.tags()["OPTICAL_2"] == str(halves[1])
+        columns = np.broadcast_to(np.where(np.arange(width) < 100, 1, 2), one.shape)
+        there = one.read(1) != 255
+        np.testing.assert_array_equal(origin.read(1)[there], columns[there])
+        assert not origin.read(2).any()

@@ -9,8 +9,9 @@ from affine import Affine
 
 from engine.errors import BandError, RasterReadError
 from engine.grid import Grid, Window
+from engine.modality import Modality
 from engine.raster.alignment import AlignedReader
-from engine.raster.masks import MaskSpec, PolygonMask, open_mask
+from engine.raster.masks import MaskSpec, PolygonMask, open_mask, open_modality, parse_masks
 from engine.raster.sources import SourceSpec
 
 Write = Callable[..., Path]
@@ -108,3 +109,70 @@ def test_a_masked_reader_is_invalid_where_any_mask_says_so(write_raster: Write, 
     with AlignedReader([SourceSpec(str(write_raster("values.tif", values)))], grid, masks={0: masks}) as reader:
         block = reader.read(grid.window)
     np.testing.assert_array_equal(block.valid, (clouds[0] == 0) & (shadows[0] == 0))
+
+
+@pytest.mark.parametrize("nodata", [None, 0, 4], ids=["none", "the masked value", "another"])
+@pytest.mark.parametrize("shift", [0.0, 0.3], ids=["direct", "warped"])
+def test_a_rule_acts_on_what_is_stored_whatever_the_mask_calls_nodata(
+    write_raster: Write, grid: Grid, nodata: float | None, shift: float
+) -> None:
+    scl = np.full((1, 40, 50), 4, "uint8")
+    scl[:, :, :20] = 0
+    path = write_raster("scl.tif", scl, nodata=nodata, transform=grid.transform @ Affine.translation(-shift, -shift))
+    np.testing.assert_array_equal(read(f"{path}:scl", grid)[:, :49], scl[0, :, :49] == 0)
+
+
+def test_beyond_a_mask_nothing_is_masked_which_is_said_or_all_is(write_raster: Write, grid: Grid) -> None:
+    path = write_raster("scl.tif", np.full((1, 40, 25), 4, "uint8"))
+    mask = open_mask(MaskSpec.parse(f"{path}:scl"), grid)
+    assert not mask.read(grid.window).any()
+    assert "reaches 50.0% of the pixels" in mask.warnings(grid.window)[0]
+    assert not mask.warnings(Window(0, 0, 40, 25))
+    mask.close()
+    beyond = open_mask(MaskSpec.parse(f"{path}:scl:outside"), grid)
+    np.testing.assert_array_equal(beyond.read(grid.window), np.arange(50) >= np.full((40, 1), 25))
+    assert not beyond.warnings(grid.window)
+    beyond.close()
+
+
+def test_values_in_all_bands_of_an_image_are_masked(write_raster: Write, grid: Grid) -> None:
+    image = np.ones((3, 40, 50), "uint16")
+    image[:, :10] = 0
+    image[0, 10:20] = 0  # dark in one band alone
+    masked = read(f"{write_raster('image.tif', image)}:values=0", grid)
+    np.testing.assert_array_equal(masked, np.broadcast_to(np.arange(40)[:, None] < 10, (40, 50)))
+
+
+def test_values_may_be_negative_or_fractions(write_raster: Write, grid: Grid) -> None:
+    values = np.zeros((1, 40, 50), "float32")
+    values[0, 3], values[0, 5] = -9999, 0.5
+    masked = read(f"{write_raster('a.tif', values)}:values=-9999,0.5", grid)
+    assert np.flatnonzero(masked.all(axis=1)).tolist() == [3, 5]
+
+
+def test_a_mask_may_be_for_one_raster_of_a_mosaic(write_raster: Write, grid: Grid) -> None:
+    """Under the clouds of the first date the second one is taken."""
+    clouds = np.zeros((1, 40, 50), "uint8")
+    clouds[0, :, 30:] = 9
+    rasters = [write_raster(f"{value}.tif", np.full((1, 40, 50), value, "uint8")) for value in (1, 2)]
+    text = f"{write_raster('clouds.tif', clouds)}:values=9"
+    band = Modality("a", ("b",), "uint8")
+    specs = [SourceSpec(str(path)) for path in rasters]
+    for name, expected in (("a:1", (1, 2)), ("a:2", (1, 1)), ("a", (1, 0))):
+        masks = parse_masks([(name, text)])["a"]
+        with open_modality(specs, masks, grid, band, "given") as reader:
+            block = reader.read(grid.window)
+        assert tuple(np.where(block.valid, block.values[0], 0)[5, [10, 40]]) == expected
+    with pytest.raises(BandError, match="raster 3 of a mosaic, but there are 2"):
+        open_modality(specs, parse_masks([("a:3", text)])["a"], grid, band, "given")
+    with pytest.raises(BandError, match="'x' is no number of a raster"):
+        parse_masks([("a:x", text)])
+
+
+def test_points_are_no_area(tmp_path: Path, grid: Grid) -> None:
+    geopandas = pytest.importorskip("geopandas")
+    from shapely.geometry import Point
+
+    geopandas.GeoDataFrame(geometry=[Point(1100, 4900)], crs=32631).to_file(tmp_path / "points.gpkg")
+    with pytest.raises(RasterReadError, match=r"points\.gpkg: holds Point, which have no area"):
+        open_mask(MaskSpec.parse(str(tmp_path / "points.gpkg")), grid)
