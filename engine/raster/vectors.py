@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from rasterio.warp import transform_bounds
 
 from engine.errors import GridError, RasterReadError
@@ -47,7 +48,7 @@ def _chosen(path: str, file: str, layer: str | None) -> str:
     except (OSError, ValueError, RuntimeError) as error:
         raise RasterReadError(f"{file}: cannot be read as a vector file: {error}") from error
     kinds = dict(zip(found["name"], found["geometry_type"], strict=True))
-    drawn = [name for name, kind in kinds.items() if kind is not None]
+    drawn = [name for name, kind in kinds.items() if isinstance(kind, str)]
     if layer is None and len(drawn) == 1:
         return str(drawn[0])
     if layer is not None and layer in drawn:
@@ -96,13 +97,30 @@ def read_features(path: str, grid: Grid) -> GeoDataFrame:
 
 
 def _repaired(shape: Geometry) -> Geometry:
-    """A valid geometry of the same dimension: lines that a polygon falls apart into hold no pixel."""
+    """The area of an invalid geometry: of each polygon what lies within an odd number of its rings' turns.
+
+    So draw GDAL and QGIS what crosses itself. ``shapely.make_valid`` loses a loop where a ring passes a point twice.
+    """
     import shapely
 
-    valid = shapely.make_valid(shape)
-    parts = shapely.get_parts(valid)
-    flat = [part for part in parts if shapely.get_dimensions(part) == shapely.get_dimensions(shape)]
-    return shapely.union_all(flat) if len(flat) < len(parts) else valid
+    faces = []
+    for polygon in shapely.get_parts(shape):
+        lines = shapely.node(polygon.boundary)
+        for face in shapely.get_parts(shapely.polygonize([lines])):
+            inside = face.representative_point()
+            turns = (
+                _crossings(shapely.get_coordinates(ring), inside.x, inside.y) for ring in shapely.get_rings(polygon)
+            )
+            faces += [face] if sum(turns) % 2 else []
+    return shapely.union_all(faces)
+
+
+def _crossings(ring: NDArray[np.float64], x: float, y: float) -> int:
+    """How often a ring ``[N, 2]`` crosses the line from a point to the right."""
+    (x1, y1), (x2, y2) = ring[:-1].T, ring[1:].T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        right = (x2 - x1) * (y - y1) / (y2 - y1) + x1 > x
+    return int((((y1 > y) != (y2 > y)) & right).sum())
 
 
 def _near(frame: GeoDataFrame, grid: Grid) -> GeoDataFrame:
