@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from pathlib import Path
 
@@ -23,7 +24,8 @@ def main() -> None:
     run(interpreter, "-m", "ruff", "check", ".")
     run(interpreter, "-m", "ruff", "format", "--check", ".")
     run(interpreter, "-m", "mypy")
-    run(interpreter, "-m", "pytest", *others)
+    workers = [] if others else ["-n", str(os.cpu_count() or 1), "--dist", "worksteal"]
+    run(interpreter, "-m", "pytest", *workers, *others)
     where = arguments.qgis or ("none" if others else "system")
     if where == "none":
         print("QGIS TESTS LEFT OUT, as asked")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"  # workers of pytest and what they start share the processors
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ import rasterio
 import torch
 import yaml
 from affine import Affine
+from filelock import FileLock
 from hypothesis import settings
 from numpy.typing import NDArray
 from rasterio.crs import CRS
@@ -25,18 +29,41 @@ ROOT = Path(__file__).resolve().parent.parent
 UTM = CRS.from_epsg(32631)
 ORIGIN = Affine(10, 0, 1000, 0, -10, 5000)
 
-torch.set_num_threads(2)
-settings.register_profile("project", deadline=None)  # no test asserts on time
+torch.set_num_threads(1)
+settings.register_profile("project", deadline=None, database=None)  # no test asserts on time; workers share no examples
 settings.load_profile("project")
+
+Shared = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture(scope="session")
-def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """Makes a folder by its name once for all of pytest's workers; those that come later wait for it."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        folder = base / name
+        with FileLock(base / f"{name}.lock"):
+            if not (base / f"{name}.made").exists():
+                folder.mkdir()
+                make(folder)
+                (base / f"{name}.made").touch()
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def scenes(shared: Shared) -> Path:
     """Two synthetic scenes of 200 x 176 pixels; the second one's radar covers its left half."""
-    folder = tmp_path_factory.mktemp("scenes")
-    synthesize(folder / "first", seed=1, size=(200, 176))
-    synthesize(folder / "second", seed=2, size=(200, 176), options=SceneOptions(clouds=0.1, footprints={"sar": 0.5}))
-    return folder
+
+    def make(folder: Path) -> None:
+        options = SceneOptions(clouds=0.1, footprints={"sar": 0.5})
+        synthesize(folder / "first", seed=1, size=(200, 176))
+        synthesize(folder / "second", seed=2, size=(200, 176), options=options)
+
+    return shared("scenes", make)
 
 
 MakeRecipe = Callable[..., Recipe]
@@ -59,20 +86,20 @@ def make_recipe(scenes: Path) -> MakeRecipe:
 
 
 @pytest.fixture(scope="session")
-def run_folder(make_recipe: MakeRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of a few steps."""
-    folder = tmp_path_factory.mktemp("training")
-    run = folder / "run"
-    Training(make_recipe(folder), run, accelerator="cpu").run()
-    return run
+def run_folder(make_recipe: MakeRecipe, shared: Shared) -> Path:
+    """A finished run of a few steps, with its model beside it."""
+
+    def make(folder: Path) -> None:
+        Training(make_recipe(folder), folder / "run", accelerator="cpu").run()
+        release(folder / "run", folder / "model.onnx", "best")
+
+    return shared("training", make) / "run"
 
 
 @pytest.fixture(scope="session")
 def model_path(run_folder: Path) -> Path:
     """The run's model."""
-    path = run_folder.parent / "model.onnx"
-    release(run_folder, path, "best")
-    return path
+    return run_folder.parent / "model.onnx"
 
 
 @pytest.fixture

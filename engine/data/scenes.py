@@ -89,13 +89,15 @@ def _masks_at(root: Path, masks: Mapping[str, Sequence[str]]) -> dict[str, tuple
 def _tiles(root: Path, settings: SceneSettings) -> list[str]:
     """What ``{tile}`` stands for in the file names that match the scene's first pattern, sorted."""
     pattern = next(iter(settings.sources.values()))[0]
-    path = root / SourceSpec.parse(pattern, root).file
-    before, after = path.name.split("{tile}")
-    names = [
-        file.name.removeprefix(before).removesuffix(after)
-        for file in path.parent.glob(f"{escape(before)}*{escape(after)}")
-    ]
-    if not names:
+    for path in (root / pattern, root / SourceSpec.parse(pattern, root).file):  # the @ may be the name's own
+        before, after = path.name.split("{tile}")
+        names = [
+            file.name.removeprefix(before).removesuffix(after)
+            for file in path.parent.glob(f"{escape(before)}*{escape(after)}")
+        ]
+        if names:
+            break
+    else:
         raise RasterReadError(
             f"data.scenes: scene {settings.name}: no file matches {path}; check data.root and the pattern"
         )
