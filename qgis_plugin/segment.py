@@ -26,6 +26,8 @@ from .interpreter import EngineNotFoundError, find_interpreter
 from .layers import LayerError, UsedLayer, gone, project_layers, set_in_qgis, unique_names
 from .process import EngineCancelledError, EngineError, run_job
 
+ORDERS = ("given", "finest", "newest")
+
 DEVICES = ("auto", "cpu", "cuda", "tensorrt", "directml", "coreml")
 
 
@@ -54,6 +56,8 @@ class Segment(QgsProcessingAlgorithm):
     OUTPUT = "OUTPUT"
     CONFIDENCE = "CONFIDENCE"
     AVAILABILITY = "AVAILABILITY"
+    ORIGIN = "ORIGIN"
+    MOSAIC = "MOSAIC"
     SCENARIO = "SCENARIO"
     DEVICE_USED = "DEVICE_USED"
 
@@ -99,13 +103,15 @@ class Segment(QgsProcessingAlgorithm):
             "differ in coordinate reference system, resolution and extent.\n"
             "<b>Assignment</b>: which layer is which sensor, if that should not be found out: "
             "<i>modality=layer[@bands];...</i>, as in <i>optical=Sentinel-2@4,3,2;dem=srtm</i>. Bands are numbers or "
-            "names; layers are names or paths.\n"
+            "names; layers are names or paths. A modality that comes again with all its bands is a mosaic: "
+            "<i>optical=west;optical=east</i>.\n"
             "<b>Extent</b>: the part to map; all of it where empty.\n"
             "<b>Device</b>: auto takes a GPU where the engine has one that works.\n\n"
             "<b>Class map</b>: class values with the model's colours and names; 255 (65535 in 16 bits) where no sensor "
             "has data.\n"
             "<b>Confidence</b>: probability of the class in percent.\n"
-            "<b>Availability</b>: which sensors each pixel had, as bits in the model's order.\n\n"
+            "<b>Availability</b>: which sensors each pixel had, as bits in the model's order.\n"
+            "<b>Origin</b>: which layer of a mosaic each pixel was read from, a band for each sensor.\n\n"
             "The log says which layer was taken for which sensor and why, the engine's command line, and which share "
             "of the map was made by which sensors."
         )
@@ -136,10 +142,15 @@ class Segment(QgsProcessingAlgorithm):
         device = QgsProcessingParameterEnum(
             self.DEVICE, _tr("Device"), list(DEVICES), defaultValue="auto", usesStaticStrings=True
         )
-        device.setFlags(device.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
-        self.addParameter(device)
+        order = QgsProcessingParameterEnum(
+            self.MOSAIC, _tr("First in a mosaic"), list(ORDERS), defaultValue="given", usesStaticStrings=True
+        )
+        for advanced in (device, order):
+            advanced.setFlags(advanced.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
+            self.addParameter(advanced)
         self.addParameter(QgsProcessingParameterRasterDestination(self.OUTPUT, _tr("Class map")))
-        for name, text in ((self.CONFIDENCE, _tr("Confidence")), (self.AVAILABILITY, _tr("Availability"))):
+        optional = ((self.CONFIDENCE, _tr("Confidence")), (self.AVAILABILITY, _tr("Availability")))
+        for name, text in (*optional, (self.ORIGIN, _tr("Origin"))):
             self.addParameter(QgsProcessingParameterRasterDestination(name, text, optional=True, createByDefault=False))
         self.addOutput(QgsProcessingOutputString(self.SCENARIO, _tr("Sensors mapped from")))
         self.addOutput(QgsProcessingOutputString(self.DEVICE_USED, _tr("Device used")))
@@ -209,7 +220,7 @@ class Segment(QgsProcessingAlgorithm):
         """Runs the engine; see :meth:`shortHelpString`."""
         model = self.parameterAsFile(parameters, self.MODEL, context)
         outputs = {self.OUTPUT: self.parameterAsOutputLayer(parameters, self.OUTPUT, context)}
-        for name in (self.CONFIDENCE, self.AVAILABILITY):
+        for name in (self.CONFIDENCE, self.AVAILABILITY, self.ORIGIN):
             if parameters.get(name):
                 outputs[name] = self.parameterAsOutputLayer(parameters, name, context)
         try:
@@ -219,6 +230,7 @@ class Segment(QgsProcessingAlgorithm):
                 "layers": self._described_layers(model, context, feedback),
                 "assignment": self.assignment,
                 "keep": not outputs[self.OUTPUT].startswith(QgsProcessingUtils.tempFolder()),
+                "mosaic": self.parameterAsString(parameters, self.MOSAIC, context) or ORDERS[0],
                 "device": self.parameterAsString(parameters, self.DEVICE, context) or DEVICES[0],
                 **{name.lower(): path for name, path in outputs.items()},
             }

@@ -53,6 +53,7 @@ class Job(BaseModel):
         layers: Rasters to choose from; matched with the model's modalities where there is no assignment.
         assignment: ``modality=layer[@bands];...``.
         bounds: Left, bottom, right, top of the part to map, in ``bounds_crs``.
+        mosaic: Which of several rasters of the same bands comes first.
         keep: Whether a cancel keeps what is finished of the map, in ``<output>.part/``; a job like it goes on there.
         cancel: A file whose appearance cancels the job.
     """
@@ -70,6 +71,8 @@ class Job(BaseModel):
     output: Path | None = None
     confidence: Path | None = None
     availability: Path | None = None
+    origin: Path | None = None
+    mosaic: Literal["given", "finest", "newest"] = "given"
     keep: bool = True
     cancel: Path | None = None
 
@@ -239,7 +242,7 @@ def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
             channel.send("info", text=line)
         sources = found.sources
     channel.send("command", text=_command_line(job, sources))
-    asides = [part_of(path) for path in (job.output, job.confidence, job.availability) if path is not None]
+    asides = [part_of(path) for path in (job.output, job.confidence, job.availability, job.origin) if path is not None]
     # GDAL's own temporary files beside a COG in the making
     stop.leavings += [path.with_name(path.name + end) for path in asides for end in ("", ".ovr.tmp", ".msk.ovr.tmp")]
     if not job.keep:
@@ -250,6 +253,8 @@ def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
         job.output,
         confidence=job.confidence,
         availability=job.availability,
+        origin=job.origin,
+        order=job.mosaic,
         bounds=job.bounds,
         bounds_crs=job.bounds_crs,
         device=job.device,
@@ -281,9 +286,10 @@ def _command_line(job: Job, sources: dict[str, Any]) -> str:
     words = ["engine", "predict", str(job.model)]
     words += [f"{name}={spec}" for name, many in sources.items() for spec in many]
     words += ["-o", str(job.output)]
-    for option, path in (("--confidence", job.confidence), ("--availability", job.availability)):
-        if path is not None:
-            words += [option, str(path)]
+    outputs = {"--confidence": job.confidence, "--availability": job.availability, "--origin": job.origin}
+    for option, path in outputs.items():
+        words += [] if path is None else [option, str(path)]
+    words += [] if job.mosaic == "given" else ["--mosaic", job.mosaic]
     if job.bounds is not None:
         words += ["--bounds", *(repr(number) for number in job.bounds)]
         if job.bounds_crs is not None:
