@@ -18,9 +18,10 @@ from rasterio.io import DatasetReader
 
 from engine.errors import BandError, GridError, RasterReadError
 from engine.grid import Grid
-from engine.modality import LinearScale
+from engine.modality import PHYSICAL, LinearScale
 from engine.raster.matlab import file_of, in_memory
 from engine.raster.placing import Placed, Placement, advice, placement_of
+from engine.raster.products import declared_beside
 from engine.raster.validity import Validity
 
 _KEY = re.compile(r":(?P<key>scale|offset|place)=(?P<value>[^:=@/\\]+)$")
@@ -228,13 +229,16 @@ class RasterSource:
         return found.pop()
 
     def _declared(self) -> tuple[LinearScale, ...] | None:
-        """Scale and offset of each chosen band, as the user says or the raster declares; None where nobody does."""
+        """Scale and offset of each chosen band: the user's, the raster's own or its product's; None where none is."""
         own = [
             (float(self.dataset.scales[band - 1]), float(self.dataset.offsets[band - 1])) for band in self.band_indices
         ]
+        if all(one == PHYSICAL for one in own) and len(self.dataset.indexes) == 1:
+            beside = declared_beside(self.spec.path)
+            own = own if beside is None else [beside]
         said = self.spec.scale or self.spec.offset
         if not said:
-            return tuple(own) if any(one != (1.0, 0.0) for one in own) else None
+            return tuple(own) if any(one != PHYSICAL for one in own) else None
         scales = self._each(self.spec.scale, "scale") or [scale for scale, _ in own]
         offsets = self._each(self.spec.offset, "offset") or [offset for _, offset in own]
         return tuple(zip(scales, offsets, strict=True))

@@ -1,0 +1,137 @@
+"""Which band a band is: by its name, the number that its satellite gives it, its wavelength or its colour."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import rasterio
+import yaml
+from rasterio.enums import ColorInterp
+
+_COLOURS = {
+    ColorInterp.red: "red", ColorInterp.green: "green", ColorInterp.blue: "blue", ColorInterp.coastal: "coastal",
+    ColorInterp.rededge: "rededge", ColorInterp.nir: "nir", ColorInterp.pan: "pan", ColorInterp.lwir: "lwir11",
+}  # fmt: skip
+
+_MICROMETRES = {"um": 1, "µm": 1, "micrometers": 1, "micrometres": 1, "microns": 1, "nm": 1e-3, "nanometers": 1e-3}
+"""Units of wavelengths as ENVI writes them."""
+
+
+@cache
+def table() -> dict[str, Any]:
+    """The content of ``bands.yaml``."""
+    text = files("engine.raster").joinpath("bands.yaml").read_text(encoding="utf-8")
+    content: dict[str, Any] = yaml.safe_load(text)
+    return content
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The words of a name in lower case, with ``band 4`` as b4 and ``Sentinel-2`` as s2."""
+    plain = re.sub(r"[^a-z0-9]+", " ", text.lower())
+    plain = re.sub(r"\bband (?=\d)", "b", plain)
+    plain = re.sub(r"\bsentinel ?([12])(?: ?([abc]))?\b", r"s\1\2", plain)
+    return tuple(plain.split())
+
+
+@cache
+def _phrases() -> list[tuple[tuple[str, ...], str]]:
+    """What is said of each band, the longest first: red edge is not red."""
+    found = [
+        (words(name), band) for band, facts in table()["bands"].items() for name in (band, *facts.get("names", ()))
+    ]
+    return sorted(found, key=lambda item: -len(item[0]))
+
+
+def _by_name(said: Sequence[str]) -> str | None:
+    for phrase, band in _phrases():
+        if any(tuple(said[start : start + len(phrase)]) == phrase for start in range(len(said) - len(phrase) + 1)):
+            return band
+    return None
+
+
+def code_of(said: Iterable[str]) -> str | None:
+    """The number that a satellite gives a band, as in b8a, where there is one among words."""
+    for word in said:
+        found = re.fullmatch(r"b(?:and)?0*(\d{1,2})(a?)", word)
+        if found:
+            return f"b{found[1]}{found[2]}"
+    return None
+
+
+def satellites(texts: Iterable[str], codes: Iterable[str]) -> list[str]:
+    """The satellites that names speak of; where they name none, all that have bands of these numbers."""
+    known = {name: facts for name, facts in table()["satellites"].items() if set(codes) <= set(facts["bands"])}
+    said = " ".join(" ".join(words(text)) for text in texts)
+    named = [
+        name for name, facts in known.items() if any(re.search(rf"\b(?:{word})\b", said) for word in facts["words"])
+    ]
+    return named or list(known)
+
+
+def identity(name: str, among: Sequence[str]) -> str | None:
+    """The common name of a band that is called ``name``; None where that is not certain.
+
+    Args:
+        name: As it stands in a file, a file's name or a model.
+        among: Satellites that it may be of.
+    """
+    said = words(name)
+    named = _by_name(said)
+    if named is not None:
+        return named
+    code = code_of(said)
+    bands = {table()["satellites"][satellite]["bands"].get(code) for satellite in among}
+    return bands.pop() if code is not None and len(bands) == 1 else None
+
+
+def identities(names: Sequence[str], texts: Iterable[str]) -> list[str | None]:
+    """:func:`identity` of each of several bands that belong together.
+
+    Args:
+        names: Of the bands.
+        texts: What else is said of them: names of file and modality.
+    """
+    codes = [code for name in names if (code := code_of(words(name))) is not None]
+    among = satellites([*names, *texts], codes)
+    padded = any(re.search(r"\bb0\d\b", " ".join(words(name))) for name in names)
+    if padded and "sentinel-2" in among:  # no other one writes B02
+        among = ["sentinel-2"]
+    return [identity(name, among) for name in names]
+
+
+def measured(dataset: rasterio.DatasetReader, band: int) -> str | None:
+    """What a band is by its central wavelength, else by its colour interpretation; None where neither says so."""
+    tags = dataset.tags(band)
+    wavelength = dataset.tags(band, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM")
+    factor = 1.0
+    if wavelength is None and "wavelength" in tags:
+        wavelength = tags["wavelength"]
+        factor = _MICROMETRES.get(tags.get("wavelength_units", "").lower(), 0)
+    try:
+        micrometres = float(wavelength or 0) * factor
+    except ValueError:
+        micrometres = 0.0
+    for name, facts in table()["bands"].items():
+        centre, away = facts.get("wavelength", (0, 0))
+        if centre and abs(micrometres - centre) <= away:
+            return str(name)
+    return None if micrometres else _COLOURS.get(dataset.colorinterp[band - 1])
+
+
+def kin(name: str) -> frozenset[str]:
+    """Words that name the same kind of sensor as a modality's name does, itself among them."""
+    said = set(words(name))
+    return frozenset(said.union(*(group for group in table()["sensors"] if said & set(group))))
+
+
+def quality_rule(name: str) -> tuple[bool, str | None]:
+    """Whether a layer's name says that it tells of quality, and the rule by which it masks."""
+    said = "_".join(words(name))
+    for word, rule in table()["quality"].items():
+        if re.search(rf"(?:^|_){word}(?:_|$)", said):
+            return True, rule
+    return False, None

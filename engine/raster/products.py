@@ -1,0 +1,92 @@
+"""Scale and offset that stand beside a product's bands: in a SAFE's metadata (Sentinel-2), in an MTL file (Landsat)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from engine.modality import LinearScale
+
+_SENTINEL = re.compile(r"(?:^|_)B(\d{2}|8A)(?:_\d{2}m)?\.(?:jp2|tif|tiff)$", re.IGNORECASE)
+_LANDSAT = re.compile(r"^(?P<product>L[A-Z]\d{2}_.+?)_(?:(?P<kind>SR|ST)_)?B(?P<band>\d{1,2})\.tiff?$", re.IGNORECASE)
+
+_METADATA = ("MTD_MSIL2A.xml", "MTD_MSIL1C.xml")
+
+_QUANTIFICATION = re.compile(r"<(?:BOA_)?QUANTIFICATION_VALUE[^>]*>\s*(\d+(?:\.\d+)?)\s*<")
+
+_OFFSETS = re.compile(r"""<(?:BOA|RADIO)_ADD_OFFSET band_id="(\d+)"[^>]*>\s*(-?\d+(?:\.\d+)?)\s*<""")
+
+_UP = 5
+"""Folders above a band (IMG_DATA/R10m, the granule) in which a Sentinel-2 product's metadata is looked for."""
+
+_BAND_IDS = ("01", "02", "03", "04", "05", "06", "07", "08", "8A", "09", "10", "11", "12")
+"""Sentinel-2's bands in the order of ``band_id``."""
+
+
+def declared_beside(path: str) -> LinearScale | None:
+    """Scale and offset of a band in a file of its own, as the metadata beside it says; None where nothing does.
+
+    Sentinel-2 from baseline 04.00: reflectance = (number + offset) / quantification. Landsat Collection 2: reflectance
+    or kelvin = number * MULT + ADD.
+    """
+    sentinel, landsat = _SENTINEL.search(Path(path).name), _LANDSAT.match(Path(path).name)
+    if landsat is not None:
+        return _landsat(Path(path).parent, landsat)
+    if sentinel is None:
+        return None
+    for folder in list(Path(path).absolute().parents)[:_UP]:
+        for name in _METADATA:
+            metadata = folder / name
+            if metadata.is_file():
+                return _sentinel(metadata, metadata.stat().st_mtime_ns).get(sentinel[1].upper())
+    return None
+
+
+@lru_cache(maxsize=64)
+def _sentinel(metadata: Path, _changed: int) -> Mapping[str, LinearScale]:
+    """Of each band; none where the file says nothing of a quantification."""
+    text = metadata.read_text(encoding="utf-8", errors="replace")
+    quantification = _QUANTIFICATION.search(text)
+    if quantification is None or not float(quantification[1]):
+        return {}
+    value = float(quantification[1])
+    offsets = {int(band): float(number) for band, number in _OFFSETS.findall(text)}
+    return {name: (1 / value, offsets.get(number, 0.0) / value) for number, name in enumerate(_BAND_IDS)}
+
+
+def _landsat(folder: Path, name: re.Match[str]) -> LinearScale | None:
+    band, kind = int(name["band"]), (name["kind"] or "").upper()
+    group, key = {
+        "SR": ("LEVEL2_SURFACE_REFLECTANCE_PARAMETERS", f"REFLECTANCE_{{}}_BAND_{band}"),
+        "ST": ("LEVEL2_SURFACE_TEMPERATURE_PARAMETERS", f"TEMPERATURE_{{}}_BAND_ST_B{band}"),
+        "": ("LEVEL1_RADIOMETRIC_RESCALING", f"REFLECTANCE_{{}}_BAND_{band}"),
+    }[kind]
+    for end, read in (("_MTL.txt", _from_text), ("_MTL.json", _from_json), ("_MTL.xml", _from_xml)):
+        metadata = folder / f"{name['product']}{end}"
+        if metadata.is_file():
+            try:
+                values = read(metadata, group)
+                return float(values[key.format("MULT")]), float(values[key.format("ADD")])
+            except (OSError, ValueError, KeyError):
+                return None
+    return None
+
+
+def _from_text(metadata: Path, group: str) -> Mapping[str, Any]:
+    text = metadata.read_text(encoding="utf-8", errors="replace")
+    part = text.partition(f"GROUP = {group}\n")[2].partition("END_GROUP")[0]
+    return {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in part.splitlines())}
+
+
+def _from_json(metadata: Path, group: str) -> Mapping[str, Any]:
+    values: Mapping[str, Any] = json.loads(metadata.read_text(encoding="utf-8"))["LANDSAT_METADATA_FILE"][group]
+    return values
+
+
+def _from_xml(metadata: Path, group: str) -> Mapping[str, Any]:
+    text = metadata.read_text(encoding="utf-8", errors="replace")
+    return dict(re.findall(r"<(\w+)>([^<]*)</\1>", text.partition(f"<{group}>")[2].partition(f"</{group}>")[0]))
