@@ -202,7 +202,8 @@ def _describe(job: Job, _channel: Channel, _stop: Stop) -> dict[str, Any]:
 
 def _match(job: Job, channel: Channel, _stop: Stop) -> dict[str, Any]:
     from engine.cli.match import described
-    from engine.inference.matching import Layer, match
+    from engine.inference.candidates import Layer
+    from engine.inference.matching import match
     from engine.inference.model import Model
     from engine.raster.sources import SourceSpec
 
@@ -211,19 +212,19 @@ def _match(job: Job, channel: Channel, _stop: Stop) -> dict[str, Any]:
     for line in described(found):
         channel.send("info", text=line)
     return {
-        "assignment": ";".join(
-            f"{name}={one.layer.name}@{','.join(map(str, one.bands))}" for name, one in found.chosen.items()
-        ),
+        "assignment": ";".join(one.assignment for one in found.chosen.values()),
         "scenario": found.scenario,
         "missing": dict(found.missing),
-        "tied": {name: [one.layer.name for one in many] for name, many in found.tied.items()},
+        "tied": {name: [one.assignment for one in many] for name, many in found.tied.items()},
+        "asked": {name: [one.assignment for one in many] for name, many in found.asked.items()},
         "unused": dict(found.unused),
     }
 
 
 def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
     from engine.cli.match import described
-    from engine.inference.matching import Layer, assign, match
+    from engine.inference.candidates import Layer
+    from engine.inference.matching import assign, match
     from engine.inference.model import Model
     from engine.inference.predict import part_folder, predict
     from engine.inference.sizing import said

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path, PurePath
 
 import click
 
-from engine.inference.matching import Layer, Matching, match
+from engine.errors import RasterReadError
+from engine.inference.candidates import Layer
+from engine.inference.matching import Matching, match
 from engine.inference.model import Model
 from engine.raster.sources import SourceSpec
+
+RASTERS = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".png")
+"""How the names of rasters in a folder end."""
 
 
 @click.command("match")
 @click.argument("model", type=click.Path(path_type=Path))
-@click.argument("rasters", nargs=-1, required=True, metavar="RASTER...")
+@click.argument("rasters", nargs=-1, required=True, metavar="RASTER|FOLDER...")
 def command(model: Path, rasters: tuple[str, ...]) -> None:
     """Show which of MODEL's modalities each RASTER can be, and why.
 
@@ -23,9 +29,10 @@ def command(model: Path, rasters: tuple[str, ...]) -> None:
     \b
     Example:
       engine match zion.onnx landsat.tif srtm.tif
+      engine match s2.onnx S2B_MSIL2A_20240601T105031_N0510_R051_T31UFS_20240601T140312.SAFE
     """
     opened = Model(model)
-    specs = [SourceSpec.parse(text) for text in rasters]
+    specs = [SourceSpec.parse(text) for raster in rasters for text in _files(raster)]
     found = match(opened, [Layer(PurePath(spec.path).name, spec) for spec in specs])
     for line in described(found):
         click.echo(line)
@@ -35,8 +42,19 @@ def command(model: Path, rasters: tuple[str, ...]) -> None:
         f"scenario {found.scenario}"
         + (f": mIoU {accuracy.miou:.3f} on the {accuracy.split} split" if accuracy is not None else "")
     )
-    arguments = " ".join(f"{name}={spec}" for name, many in sources.items() for spec in many)
-    click.echo(f"next: engine predict {model} {arguments} -o map.tif")
+    arguments = [f"{name}={spec}" for name, many in sources.items() for spec in many]
+    click.echo(f"next: {shlex.join(['engine', 'predict', str(model), *arguments, '-o', 'map.tif'])}")
+
+
+def _files(raster: str) -> list[str]:
+    """The rasters of a folder, a product's for instance; else what is named."""
+    folder = Path(raster)
+    if not folder.is_dir():
+        return [raster]
+    found = sorted(str(path) for path in folder.rglob("*") if path.suffix.lower() in RASTERS)
+    if not found:
+        raise RasterReadError(f"{raster}: holds no raster ({', '.join(RASTERS)})")
+    return found
 
 
 def described(found: Matching) -> list[str]:
@@ -45,7 +63,8 @@ def described(found: Matching) -> list[str]:
     for name in found.names:
         if name in found.chosen:
             one = found.chosen[name]
-            lines.append(f"{name}: {one.layer.name}, bands {', '.join(map(str, one.bands))} ({'; '.join(one.reasons)})")
+            parts = "; ".join(f"{part.layer.name}, bands {', '.join(map(str, part.bands))}" for part in one.parts)
+            lines.append(f"{name}: {parts} ({'; '.join(one.reasons)})")
         else:
             lines.append(f"{name}: missing; {found.missing[name]}")
     return lines + [f"not used: {layer} ({why})" for layer, why in found.unused.items()]
