@@ -200,6 +200,7 @@ class _AlignedSource:
     ) -> None:
         self.source, self.grid = source, grid
         self.warped: list[WarpedVRT] = []
+        self.opened: list[rasterio.DatasetReader] = []
         if not is_real(source.dtype):
             raise BandError(f"{source.spec}: is {source.dtype}; bring complex numbers to amplitude or intensity first")
         check_georeference(source, grid)
@@ -236,8 +237,10 @@ class _AlignedSource:
         scale = _scale(source, self.grid)
         place = f"<GeoTransform>{', '.join(map(repr, source.transform.to_gdal()))}</GeoTransform>"
         self.warpable = self.validity.warpable(self.source.dataset, self.source.name, place)
+        dataset = rasterio.open(self.warpable.vrt)
+        self.opened.append(dataset)
         return WarpedVRT(
-            rasterio.open(self.warpable.vrt),
+            dataset,
             src_crs=source.crs,
             crs=self.grid.crs,
             transform=self.grid.transform,
@@ -284,8 +287,8 @@ class _AlignedSource:
         return values, valid
 
     def close(self) -> None:
-        for warped in self.warped:
-            warped.close()
+        for dataset in (*self.warped, *self.opened):
+            dataset.close()
 
 
 @dataclass(frozen=True)
