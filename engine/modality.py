@@ -83,6 +83,10 @@ class Modality:
             means = np.rint(means)
         return means.astype(self.dtype)
 
+    def filled(self, values: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.generic]:
+        """``values`` ``[C, h, w]`` with :attr:`fill` where ``valid`` ``[h, w]`` is false."""
+        return values if valid.all() else np.where(valid, values, self.fill[:, None, None])
+
 
 @dataclass(frozen=True)
 class LandClass:

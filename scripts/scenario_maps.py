@@ -21,7 +21,6 @@ from matplotlib import pyplot as plt
 from matplotlib.patches import Patch
 
 from engine.availability import scenarios
-from engine.data.chips import filled
 from engine.data.scenes import Scene
 from engine.data.settings import SplitName
 from engine.data.survey import SceneCollection
@@ -74,7 +73,7 @@ def main() -> None:
             if given.inputs:
                 whole = scene.read(scene.grid.window, "test")
                 for place, item in reversed(list(enumerate(modalities))):
-                    seen = picture(filled(whole.values[item.name], whole.valid[place], item), item)
+                    seen = picture(item.filled(whole.values[item.name], whole.valid[place]), item)
                     panels.insert(0, (item.name, (255 * seen).astype(np.uint8)))
             for scenario in scenarios(len(modalities)):
                 found = np.full((scene.grid.height, scene.grid.width), -1)

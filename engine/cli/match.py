@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path, PurePath
 
 import click
 
 from engine.errors import RasterReadError
-from engine.inference.candidates import Layer
+from engine.inference.candidates import Candidate, Layer
 from engine.inference.matching import Matching, match
 from engine.inference.model import Model
 from engine.raster.sources import SourceSpec
@@ -33,17 +34,27 @@ def command(model: Path, rasters: tuple[str, ...]) -> None:
     """
     opened = Model(model)
     specs = [SourceSpec.parse(text) for raster in rasters for text in _files(raster)]
-    found = match(opened, [Layer(PurePath(spec.path).name, spec) for spec in specs])
+    names = [PurePath(spec.path).name for spec in specs]
+    alike = {name for name in names if names.count(name) > 1}
+    layers = [Layer(str(spec) if name in alike else name, spec) for name, spec in zip(names, specs, strict=True)]
+    found = match(opened, layers)
     for line in described(found):
         click.echo(line)
+    for options in (found.tied or found.asked).values():
+        for one in options:
+            click.echo(f"choose: {_command(model, {**found.chosen, one.modality: one})}")
     sources = found.sources  # raises where it is not clear what to do
     accuracy = {item.scenario: item for item in opened.metadata.accuracy}.get(found.scenario)
     click.echo(
         f"scenario {found.scenario}"
         + (f": mIoU {accuracy.miou:.3f} on the {accuracy.split} split" if accuracy is not None else "")
     )
-    arguments = [f"{name}={spec}" for name, many in sources.items() for spec in many]
-    click.echo(f"next: {shlex.join(['engine', 'predict', str(model), *arguments, '-o', 'map.tif'])}")
+    click.echo(f"next: {_command(model, {name: found.chosen[name] for name in sources})}")
+
+
+def _command(model: Path, chosen: Mapping[str, Candidate]) -> str:
+    arguments = [f"{name}={spec}" for name, one in chosen.items() for spec in one.specs]
+    return shlex.join(["engine", "predict", str(model), *arguments, "-o", "map.tif"])
 
 
 def _files(raster: str) -> list[str]:
@@ -51,7 +62,11 @@ def _files(raster: str) -> list[str]:
     folder = Path(raster)
     if not folder.is_dir():
         return [raster]
-    found = sorted(str(path) for path in folder.rglob("*") if path.suffix.lower() in RASTERS)
+    found = sorted(
+        str(path)
+        for path in folder.rglob("*")
+        if path.suffix.lower() in RASTERS and "QI_DATA" not in path.parts  # masks of a Sentinel-2 product's making
+    )
     if not found:
         raise RasterReadError(f"{raster}: holds no raster ({', '.join(RASTERS)})")
     return found

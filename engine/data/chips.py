@@ -57,11 +57,6 @@ def class_probabilities(counts: NDArray[np.int64], power: float) -> NDArray[np.f
     return probabilities
 
 
-def filled(values: NDArray[np.generic], valid: NDArray[np.bool_], modality: Modality) -> NDArray[np.generic]:
-    """``values`` ``[C, h, w]`` with the training mean where ``valid`` ``[h, w]`` is false."""
-    return np.where(valid[None], values, modality.fill[:, None, None])
-
-
 class ChipSampler:
     """Draws chips around classes, out of scenes of any size.
 
@@ -205,7 +200,7 @@ def masked(patch: Patch, scenario: Scenario, modalities: Sequence[Modality]) -> 
     members = list(scenario.indices)
     labels = np.where(patch.valid[members].all(axis=0), patch.labels, np.int16(IGNORED))
     values = {
-        modality.name: filled(patch.values[modality.name], patch.valid[number], modality)
+        modality.name: modality.filled(patch.values[modality.name], patch.valid[number])
         for number, modality in enumerate(modalities)
     }
     seen = np.array(scenario.members) & patch.valid.any(axis=(1, 2))
@@ -250,7 +245,7 @@ def _zoomed(patch: Patch, smallest: int, rng: np.random.Generator, modalities: S
     nearest = start + np.floor((np.arange(length) + 0.5) * size / length).astype(np.int64)
     values: dict[str, NDArray[np.generic]] = {}
     for number, modality in enumerate(modalities):
-        whole = filled(patch.values[modality.name], patch.valid[number], modality)
+        whole = modality.filled(patch.values[modality.name], patch.valid[number])
         resized = weights @ whole[:, middle, middle].astype(np.float64) @ weights.T
         values[modality.name] = (np.rint(resized) if modality.dtype != "float32" else resized).astype(modality.dtype)
     return Patch(values, patch.valid[:, nearest][:, :, nearest], patch.labels[nearest][:, nearest])

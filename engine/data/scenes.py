@@ -88,20 +88,22 @@ def _masks_at(root: Path, masks: Mapping[str, Sequence[str]]) -> dict[str, tuple
 
 def _tiles(root: Path, settings: SceneSettings) -> list[str]:
     """What ``{tile}`` stands for in the file names that match the scene's first pattern, sorted."""
-    pattern = next(iter(settings.sources.values()))[0]
-    for path in (root / pattern, root / SourceSpec.parse(pattern, root).file):  # the @ may be the name's own
-        before, after = path.name.split("{tile}")
-        names = [
-            file.name.removeprefix(before).removesuffix(after)
-            for file in path.parent.glob(f"{escape(before)}*{escape(after)}")
-        ]
+    pattern = next(text for texts in settings.sources.values() for text in texts if "{tile}" in text)
+    spec = SourceSpec.parse(pattern, root)
+    prefixed = _PREFIXED.fullmatch(spec.path)
+    inner = "" if prefixed is None else re.split(r'(?<=\})(.*?)[":/]', prefixed["file"], maxsplit=1)
+    for path in (root / pattern, root / spec.file, root / "".join(inner[:2])):  # signs may be the name's own
+        before, tile, after = path.name.partition("{tile}")
+        if not tile:
+            continue
+        found = path.parent.glob(f"{escape(before)}*{escape(after)}")
+        names = sorted(file.name.removeprefix(before).removesuffix(after) for file in found)
         if names:
-            break
-    else:
-        raise RasterReadError(
-            f"data.scenes: scene {settings.name}: no file matches {path}; check data.root and the pattern"
-        )
-    return sorted(names)
+            return names
+    raise RasterReadError(
+        f"data.scenes: scene {settings.name}: no file matches {root / spec.file}; check data.root and the pattern, in "
+        "which {tile} stands in the name of a file"
+    )
 
 
 def _filled(text: str, tile: str) -> str:

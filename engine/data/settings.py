@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -103,6 +104,14 @@ def _in_order(values: tuple[int | str | None, ...]) -> tuple[int | str | None, .
     return tuple(sorted(set(values), key=lambda value: (isinstance(value, str), str(value).zfill(12))))
 
 
+def _number(value: object) -> object:
+    """A whole number that is written as text, as the keys of JSON are, is that number."""
+    return int(value) if isinstance(value, str) and re.fullmatch(r"-?\d+", value) else value
+
+
+LabelValue = Annotated[int | str, BeforeValidator(_number)]
+
+
 class LabelSettings(Settings):
     """What label values mean: values to replace (merging classes), and values that are never learned.
 
@@ -111,8 +120,8 @@ class LabelSettings(Settings):
     A label raster with three bands holds colours, whose values are ``0xRRGGBB``.
     """
 
-    remap: Mapping[int | str, int | str] = {}
-    ignore: Annotated[tuple[int | str | None, ...], AfterValidator(_in_order)] = ()
+    remap: Mapping[LabelValue, LabelValue] = {}
+    ignore: Annotated[tuple[LabelValue | None, ...], AfterValidator(_in_order)] = ()
 
 
 class BlockSplit(Settings):

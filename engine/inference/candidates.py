@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import PurePath
 
 import numpy as np
@@ -18,11 +19,13 @@ from rasterio.windows import Window as RasterioWindow
 
 from engine.errors import BandError, RasterReadError
 from engine.grid import Grid
-from engine.inference.gridding import COARSER
+from engine.inference.gridding import COARSER, model_metres
+from engine.inference.model import Model
 from engine.modality import Modality
 from engine.raster.alignment import fits
 from engine.raster.bands import code_of, identities, kin, measured, table, words
 from engine.raster.conversion import Conversion, conversion
+from engine.raster.mosaics import acquired
 from engine.raster.sources import RasterSource, SourceSpec, open_source
 from engine.raster.validity import Validity
 
@@ -75,18 +78,22 @@ class Candidate:
     Args:
         modality: Name.
         parts: The layers, with the bands in the modality's order.
-        score: Points.
+        score: Points, but for values.
+        likeness: Points for values, which alone tell nothing apart.
         told: Whether a name, a wavelength, a colour or a unit says what it is; the rest fits by chance too.
         reasons: What speaks for it, in words.
         grid: Where its first part lies.
+        taken: When it was, where its metadata or name says so.
     """
 
     modality: str
     parts: tuple[Part, ...]
     score: float
+    likeness: float
     told: bool
     reasons: tuple[str, ...]
     grid: Grid
+    taken: datetime | None
 
     @property
     def specs(self) -> list[SourceSpec]:
@@ -140,10 +147,12 @@ class Pool:
         found = iter(zip(names, identities(names, texts), strict=True))
         self.bands: list[_Band] = []
         for layer, source in opened:
+            # of a raster that is placed while it is read, bands stand elsewhere than in the file
+            places = dict(zip(source.band_indices, source.positions, strict=True)) if layer.spec.place else {}
             for band in source.dataset.indexes:
                 called, one = next(found)
                 one = one or measured(source.dataset, band)
-                self.bands.append(_Band(layer, source, band, frozenset(words(called)), one))
+                self.bands.append(_Band(layer, source, places.get(band, band), frozenset(words(called)), one))
 
     @property
     def source(self) -> RasterSource:
@@ -187,46 +196,48 @@ def _is_band(word: str) -> bool:
     return code_of([word]) is not None or word in table()["bands"]
 
 
-def candidate(modality: Modality, pool: Pool, metres: float) -> Candidate:
-    """A pool's bands as a modality.
-
-    Args:
-        modality: The modality.
-        pool: The pool.
-        metres: Size of the model's pixels.
+def candidate(modality: Modality, pool: Pool, model: Model) -> Candidate:
+    """A pool's bands as a modality of a model.
 
     Raises:
         BandError: If they cannot be it.
     """
+    if any(len(numbers) > 1 for layer, _ in pool.opened for numbers in (layer.spec.scale, layer.spec.offset)):
+        raise BandError("has a scale or offset for each band; give one for all of them, or assign it by name")
     chosen, reasons = _chosen(modality, pool)
     told = bool(reasons)
     score = NAMED if told else 0.0
     if not told:
         count = len(chosen)
-        reasons = [f"{count} band{'s' if count > 1 else ''}"]
+        reasons = [f"{count} band{'s in their order' if count > 1 else ''}"]
     parts = _parts(chosen)
     likeness, said = _values(modality, parts)
-    score += VALUES * likeness
     reasons.append(said)
     first = chosen[0]
-    unit = first.source.dataset.units[first.position - 1]
+    unit = first.source.dataset.units[0]
     if unit and modality.unit and words(unit) == words(modality.unit):
         score, told = score + UNIT, True
         reasons.append(f"unit {unit}")
     grid = first.source.grid
-    if grid.crs is not None and 1 / COARSER <= grid.metres / metres <= COARSER:
+    if grid.crs is not None and 1 / COARSER <= grid.metres / model_metres(model) <= COARSER:
         score += PIXELS
         reasons.append(f"pixels of {grid.metres:.3g} m")
-    if _is_called(modality.name, f"{pool.name} {PurePath(first.layer.spec.path).name}"):
+    if _is_called(modality.name, f"{pool.name} {PurePath(first.layer.spec.path).name}", model.names):
         score, told = score + CALLED, True
         reasons.append(f"its name says {modality.name}")
-    return Candidate(modality.name, parts, score, told, tuple(reasons), grid)
+    try:
+        taken = acquired(first.source)
+    except BandError:
+        taken = None
+    return Candidate(modality.name, parts, score, VALUES * likeness, told, tuple(reasons), grid, taken)
 
 
-def _is_called(modality: str, name: str) -> bool:
-    """Whether a name says a modality's, or a word for the same kind of sensor."""
+def _is_called(modality: str, name: str, names: Sequence[str]) -> bool:
+    """Whether a name says a modality's, or a word for its kind of sensor where the model has no other of that kind."""
     wanted, said = set(words(modality)), set(words(name))
-    return wanted <= said or (len(wanted) == 1 and not said.isdisjoint(kin(modality)))
+    alike = kin(modality)
+    alone = len(wanted) == 1 and not any(alike & set(words(other)) for other in names if other != modality)
+    return wanted <= said or (alone and not said.isdisjoint(alike))
 
 
 def _parts(bands: Sequence[_Band]) -> tuple[Part, ...]:
@@ -244,34 +255,50 @@ def _chosen(modality: Modality, pool: Pool) -> tuple[list[_Band], list[str]]:
     """The bands that a modality would take, in its order, and what they are called; nothing where they are so many.
 
     Raises:
-        BandError: If there is no telling.
+        BandError: If there is no telling, or they are called otherwise.
     """
     meant = identities(modality.bands, [modality.name, modality.unit])
     found = [_called(name, one, pool.bands) for name, one in zip(modality.bands, meant, strict=True)]
     picked = [band for band in found if band is not None]
     if len(picked) == len(found) == len({(band.layer, band.position) for band in picked}):
-        return picked, [f"band names {', '.join(modality.bands)}"]
+        instead = [
+            f"{band.identity} for {name}"
+            for name, one, band in zip(modality.bands, meant, picked, strict=True)
+            if band.identity != one and not frozenset(words(name)) <= band.said
+        ]
+        return picked, [f"band names {', '.join(modality.bands)}", *instead]
+    missing = " or ".join(name for name, band in zip(modality.bands, found, strict=True) if band is None)
+    count = len(pool.bands)
+    bands = f"has {count} band{'s' if count > 1 else ''}"
     if not pool.single:
         source = pool.source
         for positions in (source.band_indices, source.dataset.indexes):  # a fourth band is often called alpha
-            if len(positions) == len(modality.bands):
-                return [next(band for band in pool.bands if band.position == position) for position in positions], []
-    missing = [name for name, band in zip(modality.bands, found, strict=True) if band is None]
-    count = len(pool.bands)
+            if len(positions) != len(modality.bands):
+                continue
+            taken = [pool.bands[position - 1] for position in positions]
+            others = [str(band.identity) for band in taken if band.identity is not None]
+            if others and any(one is not None for one in meant):
+                raise BandError(f"{bands}, called {', '.join(others)}; none is certainly {missing}")
+            return taken, []
     raise BandError(
-        f"has {count} band{'s' if count > 1 else ''}, none of them named {' or '.join(modality.bands)}"
+        f"{bands}, none of them named {' or '.join(modality.bands)}"
         if not picked
-        else f"has {count} bands, but none that is certainly {' or '.join(missing)}"
+        else f"{bands}, but none that is certainly {missing}"
     )
 
 
 def _called(name: str, meant: str | None, bands: Sequence[_Band]) -> _Band | None:
-    """The one band of that name, else the one that is the same band; of several files the finest."""
+    """The one band of that name, else the one that is the same band; of several files the finest.
+
+    A band of that name that is another one (B4 of other satellites) is none. Where the name is no satellite's number,
+    and the band is not there, one that is nearly the same stands for it.
+    """
     wanted = frozenset(words(name))
+    near = table()["near"].get(meant) if code_of(words(name)) is None else None
     for such in (
-        [band for band in bands if wanted and wanted <= band.said],
+        [band for band in bands if wanted and wanted <= band.said and None in (meant, band.identity)],
         [band for band in bands if meant is not None and band.identity == meant],
-        [band for band in bands if meant is not None and band.identity == table()["near"].get(meant)],
+        [band for band in bands if near is not None and band.identity == near],
     ):
         if len({band.layer for band in such}) == len(such) > 1:
             sizes = sorted((band.source.grid.metres, number) for number, band in enumerate(such))

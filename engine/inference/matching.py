@@ -18,7 +18,6 @@ from engine.availability import Scenario
 from engine.errors import BandError, EngineError, GridError, ModalityError, RasterReadError
 from engine.grid import Bounds, Grid
 from engine.inference.candidates import Candidate, Layer, Pool, candidate, grouped_layers
-from engine.inference.gridding import model_metres
 from engine.inference.model import Model
 from engine.modality import Modality
 from engine.raster.alignment import GdalError
@@ -30,6 +29,9 @@ TIED = 0.5
 
 APART = 0.5
 """Share of the smaller raster that two rasters of a mosaic may both cover."""
+
+GAP = 0.05
+"""Share of a raster's width or height by which it may lie off another one of its mosaic."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def match(model: Model, layers: Sequence[Layer]) -> Matching:
     A raster that cannot be read is not used, and it is said why.
     """
     candidates: list[Candidate] = []
-    refused: dict[str, dict[str, str]] = {name: {} for name in model.names}
+    refused: dict[str, dict[Layer, str]] = {name: {} for name in model.names}
     for name, many in grouped_layers(layers):
         for outcome in _outcomes(model, name, many):
             if isinstance(outcome, Candidate):
@@ -110,27 +112,31 @@ def match(model: Model, layers: Sequence[Layer]) -> Matching:
     for one in candidates:
         if one not in placed:
             why = "has no coordinate reference system, while other layers have one; assign it one"
-            refused[one.modality] |= {layer.name: why for layer in one.layers}
+            refused[one.modality] |= dict.fromkeys(one.layers, why)
     candidates = placed
     chosen, tied = _assigned([one for one in candidates if one.told], model.names)
     asked = _asked([one for one in candidates if not one.told], chosen, tied)
     questions = {**tied, **asked}
+    everywhere: dict[Layer, str] = {}
+    for layer in layers:  # what keeps a layer from all of them is said once, beside it
+        if len({refused[name].get(layer) for name in model.names}) == 1:
+            everywhere[layer] = refused[model.names[0]].get(layer, "")
     missing = {
-        name: _missing(modality, refused[name], questions.get(name, ()))
+        name: _missing(modality, refused[name], questions.get(name, ()), everywhere)
         for name, modality in zip(model.names, model.modalities, strict=True)
         if name not in chosen
     }
     kept = (*chosen.values(), *(one for many in questions.values() for one in many))
     used = {layer for one in kept for layer in one.layers}
     unused = {
-        layer.name: _reasons({name: refused[name].get(layer.name, "another layer fits better") for name in model.names})
+        layer.name: _reasons({name: refused[name].get(layer, "another layer fits better") for name in model.names})
         for layer in layers
         if layer not in used
     }
     return Matching(model.names, chosen, missing, tied, asked, unused)
 
 
-Outcome = Candidate | tuple[str, str, str]
+Outcome = Candidate | tuple[str, Layer, str]
 """A candidate; or a modality, a layer and why that is none."""
 
 
@@ -149,7 +155,7 @@ def _outcomes(model: Model, name: str, layers: Sequence[Layer]) -> list[Outcome]
                 _ = source.grid
                 opened.append((layer, source))
             except (RasterReadError, BandError, GridError) as error:
-                found += [(modality, layer.name, str(error)) for modality in model.names]
+                found += [(modality, layer, str(error)) for modality in model.names]
         single = [item for item in opened if item[1].dataset.count == 1]
         pools = [(name, single)] if len(single) > 1 else [(layer.name, [(layer, source)]) for layer, source in single]
         pools += [(layer.name, [(layer, source)]) for layer, source in opened if source.dataset.count > 1]
@@ -158,9 +164,9 @@ def _outcomes(model: Model, name: str, layers: Sequence[Layer]) -> list[Outcome]
                 try:
                     if pool.palette:
                         raise BandError("is a map of classes or colours, not a sensor's image")
-                    found.append(candidate(modality, pool, model_metres(model)))
+                    found.append(candidate(modality, pool, model))
                 except (RasterReadError, BandError, GridError) as error:
-                    found += [(modality.name, layer.name, str(error)) for layer, _ in pool.opened]
+                    found += [(modality.name, layer, str(error)) for layer, _ in pool.opened]
     return found
 
 
@@ -171,11 +177,13 @@ def _reasons(by_modality: Mapping[str, str]) -> str:
     return "; ".join(f"{name}: {why}" for name, why in by_modality.items())
 
 
-def _missing(modality: Modality, refused: Mapping[str, str], possible: Sequence[Candidate]) -> str:
+def _missing(
+    modality: Modality, refused: Mapping[Layer, str], possible: Sequence[Candidate], everywhere: Mapping[Layer, str]
+) -> str:
     if possible:
         return f"could be {' or '.join(one.assignment for one in possible)}"
     wanted = f"{len(modality.bands)} band{'s' if len(modality.bands) > 1 else ''} ({', '.join(modality.bands)})"
-    reasons = "".join(f"; {layer}: {why}" for layer, why in refused.items())
+    reasons = "".join(f"; {layer.name}: {why}" for layer, why in refused.items() if layer not in everywhere)
     return f"{wanted} of {modality.dtype}{', ' + modality.unit if modality.unit else ''}{reasons}"
 
 
@@ -197,7 +205,7 @@ def _assigned(
     """The best candidates, each band of a raster for one modality only; and those that are tied."""
     chosen: dict[str, Candidate] = {}
     tied: dict[str, tuple[Candidate, ...]] = {}
-    rest = sorted(candidates, key=lambda one: (-one.score, names.index(one.modality)))
+    rest = sorted(candidates, key=lambda one: (-one.score, -one.likeness, names.index(one.modality)))
     while rest:
         best = rest[0]
         alike = [one for one in rest if one.modality == best.modality and one.specs != best.specs]
@@ -222,15 +230,30 @@ def _assigned(
 
 
 def _beside(best: Candidate, others: Sequence[Candidate]) -> list[Candidate]:
-    """Those that lie beside a candidate and each other: they make one mosaic."""
-    covered = [_bounds(best.grid, best.grid)]
-    found = []
-    for one in others:
-        bounds = _bounds(one.grid, best.grid)
-        if bounds is not None and covered[0] is not None and _apart(bounds, [area for area in covered if area]):
-            covered.append(bounds)
-            found.append(one)
+    """Those of the same day, as far as is known, that lie beside a candidate or each other: they make one mosaic."""
+    first = _bounds(best.grid, best.grid)
+    covered = [] if first is None else [first]
+    waiting = [(one, _bounds(one.grid, best.grid)) for one in others if _same_day(best, one)]
+    found: list[Candidate] = []
+    for _ in others:  # a neighbour of a neighbour too
+        for one, bounds in waiting:
+            if one not in found and bounds is not None and _apart(bounds, covered) and _touches(bounds, covered):
+                covered.append(bounds)
+                found.append(one)
     return found
+
+
+def _same_day(one: Candidate, other: Candidate) -> bool:
+    return one.taken is None or other.taken is None or one.taken.date() == other.taken.date()
+
+
+def _touches(bounds: Bounds, others: Sequence[Bounds]) -> bool:
+    across, up = GAP * (bounds[2] - bounds[0]), GAP * (bounds[3] - bounds[1])
+    return any(
+        min(bounds[2], other[2]) - max(bounds[0], other[0]) >= -across
+        and min(bounds[3], other[3]) - max(bounds[1], other[1]) >= -up
+        for other in others
+    )
 
 
 def _bounds(grid: Grid, reference: Grid) -> Bounds | None:
@@ -295,7 +318,7 @@ def _named(written: str, known: Mapping[str, Layer], part: str) -> SourceSpec:
         return known[written].spec
     spec = SourceSpec.parse(written)
     if spec.path in known:
-        return SourceSpec(known[spec.path].spec.path, spec.bands)
+        return replace(spec, path=known[spec.path].spec.path)
     try:
         open_source(spec).close()
     except EngineError as error:

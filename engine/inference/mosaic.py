@@ -166,13 +166,8 @@ class _Tiles:
         for index in scenario.indices:
             modality = self.modalities[index]
             block = blocks[modality.name]
-            values = block.values if block.valid.all() else self._filled(block, modality)
-            inputs[modality.name] = values[None]
+            inputs[modality.name] = modality.filled(block.values, block.valid)[None]
         return self.predict(scenario, inputs)[0]
-
-    @staticmethod
-    def _filled(block: Block, modality: Modality) -> NDArray[np.generic]:
-        return np.where(block.valid, block.values, modality.fill[:, None, None])
 
 
 class _Carry:

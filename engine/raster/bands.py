@@ -47,10 +47,14 @@ def _phrases() -> list[tuple[tuple[str, ...], str]]:
 
 
 def _by_name(said: Sequence[str]) -> str | None:
+    """The one band that words speak of; None where they speak of none or of several (a ratio)."""
+    rest, found = list(said), set()
     for phrase, band in _phrases():
-        if any(tuple(said[start : start + len(phrase)]) == phrase for start in range(len(said) - len(phrase) + 1)):
-            return band
-    return None
+        for start in range(len(rest) - len(phrase) + 1):
+            if tuple(rest[start : start + len(phrase)]) == phrase:
+                found.add(band)
+                rest[start : start + len(phrase)] = [""] * len(phrase)
+    return found.pop() if len(found) == 1 else None
 
 
 def code_of(said: Iterable[str]) -> str | None:
@@ -104,7 +108,10 @@ def identities(names: Sequence[str], texts: Iterable[str]) -> list[str | None]:
 
 
 def measured(dataset: rasterio.DatasetReader, band: int) -> str | None:
-    """What a band is by its central wavelength, else by its colour interpretation; None where neither says so."""
+    """What a band is by its central wavelength; by its colour interpretation, where it has no description.
+
+    None where neither says so. GDAL calls any three bands of bytes red, green and blue: a description knows better.
+    """
     tags = dataset.tags(band)
     wavelength = dataset.tags(band, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM")
     factor = 1.0
@@ -119,7 +126,8 @@ def measured(dataset: rasterio.DatasetReader, band: int) -> str | None:
         centre, away = facts.get("wavelength", (0, 0))
         if centre and abs(micrometres - centre) <= away:
             return str(name)
-    return None if micrometres else _COLOURS.get(dataset.colorinterp[band - 1])
+    silent = not micrometres and not dataset.descriptions[band - 1]
+    return _COLOURS.get(dataset.colorinterp[band - 1]) if silent else None
 
 
 def kin(name: str) -> frozenset[str]:

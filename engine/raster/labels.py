@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import eq
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -144,16 +145,17 @@ class RasterLabels:
     def _check_nodata(self) -> None:
         """Refuses a nodata value that is a class's: its pixels would never be labels. GIS software writes such ones."""
         numbers = self._reader.nodata
-        for land_class in self.mapping.classes:
-            parts = (
-                [land_class.value] if len(numbers) == 1 else [land_class.value >> shift & 255 for shift in (16, 8, 0)]
+        mapped = [value for value in self.mapping.remap if isinstance(value, int)]
+        for value in (*(land_class.value for land_class in self.mapping.classes), *mapped):
+            parts = [value] if len(numbers) == 1 else [value >> 16, value >> 8 & 0xFF, value & 0xFF]
+            index = self.mapping.index_of(value)
+            if index is None or index == IGNORED or not any(map(eq, parts, numbers)):
+                continue
+            raise LabelError(
+                f"{self.spec}: declares {', '.join(f'{one:g}' for one in numbers if one is not None)} as nodata, "
+                f"which hides class {self.mapping.classes[index].name} (value {value}); write `nodata: false` beside "
+                "the path of these labels if those pixels are of that class"
             )
-            if any(part == number for part, number in zip(parts, numbers, strict=True)):
-                raise LabelError(
-                    f"{self.spec}: declares {', '.join(f'{one:g}' for one in numbers if one is not None)} as nodata, "
-                    f"which hides class {land_class.name} (value {land_class.value}); write `nodata: false` beside the "
-                    "path of these labels if those pixels are of that class"
-                )
 
     @property
     def warnings(self) -> Sequence[str]:

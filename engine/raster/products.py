@@ -55,7 +55,9 @@ def _sentinel(metadata: Path, _changed: int) -> Mapping[str, LinearScale]:
         return {}
     value = float(quantification[1])
     offsets = {int(band): float(number) for band, number in _OFFSETS.findall(text)}
-    return {name: (1 / value, offsets.get(number, 0.0) / value) for number, name in enumerate(_BAND_IDS)}
+    if not offsets:  # before baseline 04.00
+        offsets = dict.fromkeys(range(len(_BAND_IDS)), 0.0)
+    return {name: (1 / value, offsets[number] / value) for number, name in enumerate(_BAND_IDS) if number in offsets}
 
 
 def _landsat(folder: Path, name: re.Match[str]) -> LinearScale | None:

@@ -136,7 +136,7 @@ class RasterSource:
         self.dataset = _opened(self.name, spec.path)
         self._placed: Placed | None = None
         try:
-            self.band_indices = self._indices()
+            self.band_indices = self.positions = self._indices()
             self.dtype = self._dtype()
             descriptions = self.dataset.descriptions
             self.band_names = tuple(descriptions[band - 1] or f"band {band}" for band in self.band_indices)
@@ -233,7 +233,7 @@ class RasterSource:
         own = [
             (float(self.dataset.scales[band - 1]), float(self.dataset.offsets[band - 1])) for band in self.band_indices
         ]
-        if all(one == PHYSICAL for one in own) and len(self.dataset.indexes) == 1:
+        if self.dtype in ("uint8", "int16", "uint16") and len(self.dataset.indexes) == 1 and own == [PHYSICAL]:
             beside = declared_beside(self.spec.path)
             own = own if beside is None else [beside]
         said = self.spec.scale or self.spec.offset

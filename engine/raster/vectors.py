@@ -25,15 +25,20 @@ def file_and_layer(path: str) -> tuple[str, str | None]:
     file, bar, layer = path.partition("|")
     if not bar or os.path.exists(path):  # noqa: PTH110 (Path.exists raises on a name that is too long)
         return path, None
-    return file, layer.removeprefix(LAYER).partition("|")[0]
+    layer, more, rest = layer.partition("|")
+    if more or layer.startswith("subset="):
+        raise RasterReadError(
+            f"{path}: filters ({rest or layer}) are not read; save what is wanted as a layer of its own"
+        )
+    return file, layer.removeprefix(LAYER)
 
 
 def fields_of(path: str) -> list[str] | None:
     """The fields of a layer with geometries; None where the file is no vector file or holds no such layer."""
     import pyogrio
 
-    file, layer = file_and_layer(path)
     try:
+        file, layer = file_and_layer(path)
         return [str(name) for name in pyogrio.read_info(file, layer=_chosen(path, file, layer))["fields"]]
     except RasterReadError:
         return None
@@ -129,4 +134,6 @@ def _near(frame: GeoDataFrame, grid: Grid) -> GeoDataFrame:
     if not (np.isfinite([left, bottom, right, top]).all() and left < right):
         return frame
     across, up = (right - left) / 10, (top - bottom) / 10
-    return frame.clip((left - across, bottom - up, right + across, top + up), sort=True)
+    near = frame.clip((left - across, bottom - up, right + across, top + up), sort=True)
+    # a straight line of one reference system is bent in another: short pieces of it follow
+    return near.set_geometry(near.geometry.segmentize(max(across, up) / 25))

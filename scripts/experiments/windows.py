@@ -61,7 +61,6 @@ def pixels(collection: Any, modalities: Sequence[Any], split: str, window: int, 
         window: Side of the windows.
         per_class: How many of each class at the most.
     """
-    from engine.data.chips import filled
 
     scene, margin = collection[0], window // 2
     patch = scene.read(scene.grid.window, split)
@@ -76,7 +75,7 @@ def pixels(collection: Any, modalities: Sequence[Any], split: str, window: int, 
     windows = {}
     places = {modality.name: number for number, modality in enumerate(collection.modalities)}
     for modality in modalities:
-        values = filled(patch.values[modality.name], patch.valid[places[modality.name]], modality)
+        values = modality.filled(patch.values[modality.name], patch.valid[places[modality.name]])
         around = np.broadcast_to(
             modality.fill[:, None, None], (len(values), *(size + 2 * margin for size in labels.shape))
         ).copy()

@@ -97,9 +97,7 @@ def _bounds(case: Case) -> Bounds | None:
     if case.part is None:
         return None
     row, col, height, width = case.part
-    corners = [
-        case.grid.affine @ (col + x, row + y) for x in (0.4, width - 0.4) for y in (0.4, height - 0.4)
-    ]
+    corners = [case.grid.affine @ (col + x, row + y) for x in (0.4, width - 0.4) for y in (0.4, height - 0.4)]
     xs, ys = [x for x, _ in corners], [y for _, y in corners]
     return min(xs), min(ys), max(xs), max(ys)
 
@@ -112,8 +110,10 @@ def written(case: Case, folder: Path) -> Given:
         sources[name(number)] = []
         for place, source in enumerate(sensor.sources):
             path = write_source(source, folder / f"{name(number)}_{place}")
-            bands = "" if source.chosen == tuple(range(1, len(source.nodata) + 1)) else "@" + ",".join(
-                map(str, source.positions)
+            bands = (
+                ""
+                if source.chosen == tuple(range(1, len(source.nodata) + 1))
+                else "@" + ",".join(map(str, source.positions))
             )
             sources[name(number)].append(SourceSpec.parse(f"{path}{bands}"))
         if sensor.quality is not None:

@@ -1,4 +1,4 @@
-"""A model of single pixels, made by hand: each sensor that is there adds linear functions of its bands to the logits."""
+"""A model of single pixels, made by hand: each sensor that is there adds linear functions of its bands to logits."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def on_its_pixels(grid: Lattice, raster: Lattice) -> bool:
 
 
 def kernel(grid: Lattice, raster: Lattice) -> dict[str, float]:
-    """GDAL's options for how many pixels of the grid lie in one of the raster: medians, of places in it if there are."""
+    """GDAL's options for how many pixels of the grid lie in one of the raster: medians, of places in it if any."""
     steps = (np.arange(LATTICE) + 0.5) / LATTICE
     rows, cols = (axis.ravel() for axis in np.meshgrid(steps * grid.height, steps * grid.width, indexing="ij"))
     here = np.array(places(grid, cols, rows, raster))

@@ -70,7 +70,7 @@ def mtl(folder: Path, kind: str) -> None:
     [
         ("T31UFS_20240601T105031_B02_10m.jp2", (0.0001, -0.1)),
         ("T31UFS_20240601T105031_B8A_20m.jp2", (0.0001, -0.09)),
-        ("T31UFS_20240601T105031_B12_20m.jp2", (0.0001, 0)),
+        ("T31UFS_20240601T105031_B12_20m.jp2", None),  # its band_id, 12, is missing
         ("T31UFS_20240601T105031_SCL_20m.jp2", None),
         ("T31UFS_20240601T105031_TCI_10m.jp2", None),
         ("T31UFS_20240601T105031_AOT_10m.jp2", None),
@@ -120,3 +120,6 @@ def test_a_source_has_the_scale_that_stands_beside_it(tmp_path: Path, write_rast
         assert source.declared == ((2.75e-05, -0.2),)
     with open_source(SourceSpec(str(path), scale=(1,), offset=(0,))) as source:
         assert source.declared == ((1, 0),)
+    write_raster(path.name, np.ones((1, 4, 5), "float32"))  # reflectance already
+    with open_source(SourceSpec(str(path))) as source:
+        assert source.declared is None
