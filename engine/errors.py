@@ -7,6 +7,7 @@
     │   ├── RasterReadError         a raster cannot be opened or read          (OSError)
     │   ├── BandError               a band does not exist, or their count is wrong (ValueError)
     │   ├── GridError               CRSs, extents or shapes do not go together (ValueError)
+    │   ├── ValuesError             values are not those of the training, and that is refused (ValueError)
     │   ├── LabelError              labels do not fit the classes              (ValueError)
     │   ├── ModalityError           a modality is unknown or none is given     (ValueError)
     │   ├── RecipeError             a key of a recipe is wrong                 (ValueError)
@@ -49,6 +50,10 @@ class BandError(InputError, ValueError):
 
 class GridError(InputError, ValueError):
     """Coordinate reference systems, extents or shapes do not go together."""
+
+
+class ValuesError(InputError, ValueError):
+    """A sensor's values are not those that the model was trained on, and the caller refuses such."""
 
 
 class LabelError(InputError, ValueError):

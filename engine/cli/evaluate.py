@@ -19,10 +19,12 @@ from engine.data.settings import SplitName
 from engine.data.survey import SceneCollection
 from engine.errors import DeviceError, RecipeError
 from engine.evaluation.bias import Bias
+from engine.evaluation.comparison import compare_split
 from engine.evaluation.images import FIGURES, ImageScores, pooled, score_images, write_image_scores
 from engine.evaluation.predictors import torch_predictor
 from engine.evaluation.scenarios import SUMMARY, Evaluation, evaluate, write_report
 from engine.evaluation.tiling import tiles_of
+from engine.inference.comparison import tell
 from engine.inference.machine import usable_processors
 from engine.inference.model import Model
 from engine.inference.mosaic import Predictor
@@ -51,6 +53,7 @@ from engine.training.run import open_run
 )
 @click.option("--tile", type=click.IntRange(8), help="Tile of a run [default: the recipe's chip]; a model has its own.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--strict", is_flag=True, help="Refuse data whose values are not those of the training.")
 def command(
     what: tuple[Path, ...],
     data: Path | None,
@@ -61,6 +64,7 @@ def command(
     protocol: str,
     tile: int | None,
     device: str,
+    strict: bool,
 ) -> None:
     """Score a run, or a model with --data, on a split in every scenario.
 
@@ -93,6 +97,10 @@ def command(
         ):
             if here != there:
                 raise RecipeError(f"{other}: its {key} are {there}, those of {what[0]} {here}; they must be the same")
+    if data is not None:
+        with closing(trained[0].collection()) as collection:
+            compared = compare_split(collection, trained[0].modalities, cast(SplitName, split))
+        tell(compared, strict, lambda text: click.echo(f"Warning: {text}", err=True))
     folder = output or (what[0] if what[0].is_dir() else what[0].parent) / "evaluation" / split
     chosen = cast(SplitName, split)
     facts = {"of": [one.name for one in what], "split": split, "tile": trained[0].size}

@@ -55,6 +55,7 @@ class Job(BaseModel):
         bounds: Left, bottom, right, top of the part to map, in ``bounds_crs``.
         mosaic: Which of several rasters of the same bands comes first.
         keep: Whether a cancel keeps what is finished of the map, in ``<output>.part/``; a job like it goes on there.
+        strict: Refuse values that are not those of the training, instead of warning.
         cancel: A file whose appearance cancels the job.
     """
 
@@ -74,6 +75,7 @@ class Job(BaseModel):
     origin: Path | None = None
     mosaic: Literal["given", "finest", "newest"] = "given"
     keep: bool = True
+    strict: bool = False
     cancel: Path | None = None
 
 
@@ -248,6 +250,12 @@ def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
     stop.leavings += [path.with_name(path.name + end) for path in asides for end in ("", ".ovr.tmp", ".msk.ovr.tmp")]
     if not job.keep:
         stop.leavings.append(part_folder(job.output))
+    early: list[str] = []
+
+    def warned(text: str) -> None:
+        early.append(text)
+        channel.send("warning", text=text)
+
     summary = predict(
         job.model,
         sources,
@@ -261,6 +269,8 @@ def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
         device=job.device,
         leftover="replace",
         keep=job.keep,
+        strict=job.strict,
+        warned=warned,
         expected=lambda found: channel.send("info", text=said(found)),
         progress=_throttled(lambda share: channel.send("progress", share=share)),
         cancelled=stop.asked.is_set,
@@ -268,7 +278,8 @@ def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
     for text in summary.notes:
         channel.send("info", text=text)
     for text in summary.warnings:
-        channel.send("warning", text=text)
+        if text not in early:
+            channel.send("warning", text=text)
     present = [name for name in model.names if name in sources]
     return {
         "scenario": "+".join(present),
@@ -295,6 +306,7 @@ def _command_line(job: Job, sources: dict[str, Any]) -> str:
         words += ["--bounds", *(repr(number) for number in job.bounds)]
         if job.bounds_crs is not None:
             words += ["--bounds-crs", job.bounds_crs]
+    words += ["--strict"] if job.strict else []
     return shlex.join([*words, "--device", job.device])
 
 

@@ -85,6 +85,7 @@ def named(arguments: tuple[str, ...]) -> list[tuple[str, str]]:
 @click.option("--device", default="auto", show_default=True, help=f"One of {', '.join(DEVICES)}.")
 @click.option("--threads", type=click.IntRange(1), help="Threads [default: the processors this process may use].")
 @click.option("--overwrite", is_flag=True, help="Start anew where an unfinished map lies at the output.")
+@click.option("--strict", is_flag=True, help="Refuse values that are not those of the training.")
 def command(
     model: Path,
     sources: tuple[str, ...],
@@ -103,6 +104,7 @@ def command(
     device: str,
     threads: int | None,
     overwrite: bool,
+    strict: bool,
 ) -> None:
     """Map rasters with MODEL, whichever of its sensors they are.
 
@@ -117,6 +119,12 @@ def command(
     columns = (TextColumn("mapping"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns) as bar:
         task = bar.add_task("mapping", total=1.0)
+        early: list[str] = []
+
+        def warned(text: str) -> None:
+            early.append(text)
+            click.echo(f"Warning: {text}", err=True)
+
         summary = predict(
             model,
             parse_sources(sources),
@@ -135,13 +143,16 @@ def command(
             device=device,
             threads=threads,
             leftover="discard" if overwrite else "refuse",
+            strict=strict,
+            warned=warned,
             expected=lambda found: bar.console.print(said(found), highlight=False),
             progress=lambda share: bar.update(task, completed=share),
         )
     for note in summary.notes:
         click.echo(note)
     for warning in summary.warnings:
-        click.echo(f"Warning: {warning}", err=True)
+        if warning not in early:
+            click.echo(f"Warning: {warning}", err=True)
     grid = summary.grid
     if summary.resumed:
         click.echo(f"went on from {summary.resumed:.0%}, which a run before had finished")

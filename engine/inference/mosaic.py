@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
@@ -27,6 +27,9 @@ from engine.modality import Modality
 from engine.raster.alignment import Block
 
 Seam = Literal["crossfade", "crop"]
+
+LATTICE = 8
+"""Of every so manieth row and column of the raster, values are kept to be compared with the training's."""
 
 Predictor = Callable[[Scenario, Mapping[str, NDArray[np.generic]]], NDArray[np.float32]]
 """Probabilities ``[B, K, T, T]`` under a scenario, of its members' values ``[B, C, T, T]``."""
@@ -61,6 +64,8 @@ class MapBlock:
         probabilities: ``[K, h, w]`` of all classes in percent, 0-100, where they are wanted.
         origin: ``[M, h, w]`` which raster of a modality's mosaic, from 1, a pixel was read from, 0 where it was not
             used; where it is wanted.
+        seen: For each modality ``[C, n]`` values of its valid pixels on every ``LATTICE``-th row and column of the
+            raster.
     """
 
     window: Window
@@ -69,6 +74,7 @@ class MapBlock:
     availability: NDArray[np.int32]
     probabilities: NDArray[np.uint8] | None = None
     origin: NDArray[np.uint16] | None = None
+    seen: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,7 @@ class _Tile:
     bits: NDArray[np.int32]
     sums: NDArray[np.float32] | None
     origin: NDArray[np.uint16] | None
+    seen: Mapping[str, NDArray[np.generic]]
 
 
 class _Tiles:
@@ -142,7 +149,21 @@ class _Tiles:
             else:
                 sums = np.zeros_like(probabilities) if sums is None else sums
                 np.copyto(sums, probabilities, where=bits == mask)
-        return _Tile(row, col, bits, sums, self._origin(bits, observed.blocks) if self.origins else None)
+        origin = self._origin(bits, observed.blocks) if self.origins else None
+        return _Tile(row, col, bits, sums, origin, self._seen(observed))
+
+    def _seen(self, observed: _Observed) -> dict[str, NDArray[np.generic]]:
+        """Values on the lattice in the part of the map that the tile finishes."""
+        part = self.plan.final(observed.row, observed.col) & self.window
+        rows, cols = part.within(self.plan.window(observed.row, observed.col))
+        rows = slice(rows.start - part.row % -LATTICE, rows.stop, LATTICE)
+        cols = slice(cols.start - part.col % -LATTICE, cols.stop, LATTICE)
+        bits = observed.bits[rows, cols]
+        return {
+            modality.name: observed.blocks[modality.name].values[:, rows, cols][:, (bits >> number & 1) > 0]
+            for number, modality in enumerate(self.modalities)
+            if modality.name in observed.blocks
+        }
 
     def _origin(self, bits: NDArray[np.int32], blocks: Mapping[str, Block]) -> NDArray[np.uint16]:
         found = np.zeros((len(self.modalities), *bits.shape), dtype=np.uint16)
@@ -291,7 +312,7 @@ def _finished(tile: _Tile, sums: NDArray[np.float32], plan: TilePlan, window: Wi
         )
     origin = None if tile.origin is None else tile.origin[:, rows, cols]
     shares = _percent(sums) if all_of_them else None
-    return MapBlock(part, classes, _percent(best), tile.bits[rows, cols], shares, origin)
+    return MapBlock(part, classes, _percent(best), tile.bits[rows, cols], shares, origin, tile.seen)
 
 
 def _percent(shares: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -30,7 +30,8 @@ from engine.grid import Grid, PixelAreas, Window, even_part
 from engine.inference.model import Model
 from engine.inference.mosaic import MapBlock
 from engine.inference.spool import Spool, SpoolLayer
-from engine.modality import map_dtype
+from engine.inference.values import Seen, tallied
+from engine.modality import Modality, map_dtype
 from engine.raster.cog import RawLayer, write_cog
 from engine.raster.legend import ClassRow, pam, style
 from engine.raster.sources import SourceSpec
@@ -51,6 +52,7 @@ class Provenance:
         sources: For each modality, its sources with size and time of change.
         model: SHA-256 of the model file.
         warnings: What the user was told.
+        values: For each modality how its values compare with the training's.
         origins: For each modality the rasters of its mosaic in their order.
     """
 
@@ -61,6 +63,7 @@ class Provenance:
     sources: object
     model: str
     warnings: Sequence[str]
+    values: object
     origins: Mapping[str, Sequence[str]]
 
 
@@ -186,6 +189,11 @@ class MapOutputs:
             found["origin"] = block.origin
         return found
 
+    def seen(self, spool: Spool, modality: Modality) -> Seen:
+        """What the map's pixels hold of a modality."""
+        tallies = [spool.tally(tally_name(modality.name, number)) for number in range(len(modality.bands) + 1)]
+        return Seen.of_tallies(tallies)
+
     def publish(self, spool: Spool, provenance: Provenance) -> None:
         """Writes the rasters, then what stands beside them, and renames them, the class map last.
 
@@ -274,9 +282,13 @@ class _Tally:
         self.joint = np.zeros((self.count + 1) * 101, dtype=np.int64)
         self.area = np.zeros(self.count)
         self.masks: Counter[int] = Counter()
+        self.bands = {modality.name: len(modality.bands) for modality in model.modalities}
+        self.seen: dict[str, list[NDArray[np.generic]]] = {name: [] for name in self.bands}
 
     def add(self, block: MapBlock, valid: NDArray[np.bool_], area: Window) -> None:
         """Adds a block that lies at ``area`` of the map."""
+        for name, values in block.seen.items():
+            self.seen[name].append(values)
         classes = np.where(valid, block.classes, self.count).astype(np.int32)
         joint = np.bincount((classes * 101 + block.confidence).ravel(), minlength=len(self.joint))
         self.joint += joint
@@ -308,10 +320,23 @@ class _Tally:
             "area": self.area.tolist(),
         }
         tallies = {name: {str(key): number for key, number in enumerate(sums)} for name, sums in found.items()}
-        tallies["availability"] = {str(bits): number for bits, number in self.masks.items()}
+        tallies["availability"] = _keyed(self.masks)
+        for name, parts in self.seen.items():
+            counted = tallied(np.concatenate(parts, axis=1) if parts else np.empty((self.bands[name], 0)))
+            tallies |= {tally_name(name, band): _keyed(counts) for band, counts in enumerate(counted)}
+            parts.clear()
         self.joint[:], self.area[:] = 0, 0
         self.masks.clear()
         return tallies
+
+
+def tally_name(modality: str, number: int) -> str:
+    """What the tally of a modality's band, or behind the last one of what all bands hold alike, is called."""
+    return f"{modality} {number}"
+
+
+def _keyed(counts: Mapping[int, float]) -> dict[str, float]:
+    return {str(key): number for key, number in counts.items()}
 
 
 def file_digest(path: Path) -> str:

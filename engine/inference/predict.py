@@ -17,6 +17,7 @@ from engine.availability import Scenario, from_bits
 from engine.errors import Cancelled, GridError, ModalityError, OutputError
 from engine.grid import Bounds, Grid, Window
 from engine.inference.batching import Batches
+from engine.inference.comparison import Compared, compare_samples, tell, values_facts
 from engine.inference.gridding import Sources, check_size, choose_grid, window_of_bounds
 from engine.inference.machine import usable_processors
 from engine.inference.model import Model
@@ -27,6 +28,7 @@ from engine.inference.shifts import shift_warnings
 from engine.inference.sizing import Estimate, estimate
 from engine.inference.spool import Spool, job_hash
 from engine.inference.tiles import TilePlan
+from engine.inference.values import compare
 from engine.raster.alignment import AlignedReader
 from engine.raster.masks import MaskSpec, PolygonMask, open_modality
 from engine.raster.mosaics import Order
@@ -138,6 +140,8 @@ def predict(
     seam: Seam = "crossfade",
     leftover: Leftover = "refuse",
     keep: bool = True,
+    strict: bool = False,
+    warned: Callable[[str], None] = lambda _text: None,
     expected: Callable[[Estimate], None] = lambda _estimate: None,
     progress: Callable[[float], None] = lambda _share: None,
     cancelled: Callable[[], bool] = lambda: False,
@@ -168,6 +172,9 @@ def predict(
         seam: How neighbouring tiles are joined.
         leftover: What to do with an unfinished map.
         keep: Whether a cancel keeps what is finished.
+        strict: Refuse values that are not those of the training. Where only the whole map shows that, what is finished
+            is kept: a run that is not strict publishes it at once.
+        warned: Told as soon as it is found that values are not those of the training; the summary says so again.
         expected: Told before the map is begun what it will take.
         progress: Told the share that is done.
         cancelled: Asked whether to stop.
@@ -179,6 +186,7 @@ def predict(
         BandError: If bands are missing, too many or of another data type.
         GridError: If the sources do not go together, or the bounds lie outside.
         DeviceError: If the device cannot be used.
+        ValuesError: If ``strict``, and values are not those of the training.
         OutputError: If a result cannot be written, or an unfinished map of another job is in its place.
         ResourceError: If the memory does not suffice for a single tile at a time.
         Cancelled: If ``cancelled`` said so.
@@ -206,6 +214,8 @@ def predict(
         outputs.spare([*read, str(model_path), *([area] if area else []), *([like.path] if like else [])])
         readers = open_readers(model, sources, masks or {}, gridding.grid, stack, order)
         shifts = shift_warnings(readers, gridding.grid)
+        samples = compare_samples(model.modalities, readers, sources, window)
+        strange = tell(samples, strict, warned)
         told = [f"{name}: {text}" for name, reader in readers.items() for text in reader.warnings(window)]
         told += [] if interest is None else interest.warnings(window)
         widest = max(reader.block_width for reader in readers.values())
@@ -286,9 +296,16 @@ def predict(
                 spool.remove()
             raise
         sessions.close()  # the map's compression needs memory of its own
+        compared = [
+            Compared(compare(outputs.seen(spool, one), one), tuple(sources[one.name]))
+            for one in model.modalities
+            if one.name in sources
+        ]
+        known = {one.finding.modality.name for one in samples if one.finding.warned}
+        strange += tell([one for one in compared if one.finding.modality.name not in known], strict, warned)
         shares = _shares(spool.tally("availability"), model.names, grid.height * grid.width)
         seconds = time.monotonic() - started
-        warnings = (*gridding.warnings, *told, *shifts)
+        warnings = (*strange, *gridding.warnings, *told, *shifts)
         notes = tuple(f"{name}: {note}" for name, reader in readers.items() for note in reader.notes)
         outputs.publish(
             spool,
@@ -300,6 +317,7 @@ def predict(
                 job["sources"],
                 str(job["model"]),
                 (*notes, *warnings),
+                values_facts(samples, compared),
                 {name: reader.origins for name, reader in readers.items()},
             ),
         )

@@ -112,15 +112,16 @@ class Seen:
         return cls(tuple(map(Distribution.of, values)), Distribution.of(values[0, alike]))
 
     @classmethod
-    def of_tallies(cls, bands: Sequence[Mapping[int, float]], equal: Mapping[int, float]) -> Seen:
+    def of_tallies(cls, tallies: Sequence[Mapping[int, float]]) -> Seen:
         """Of what :func:`tallied` counted."""
-        return cls(tuple(map(_decoded, bands)), _decoded(equal))
+        *bands, equal = map(_decoded, tallies)
+        return cls(tuple(bands), equal)
 
 
-def tallied(values: NDArray[np.generic]) -> tuple[list[dict[int, float]], dict[int, float]]:
-    """Of ``[C, n]`` values: how often each number occurs by band, and in all bands of a pixel, rounded."""
+def tallied(values: NDArray[np.generic]) -> list[dict[int, float]]:
+    """Of ``[C, n]`` values: how often each number occurs in each band, and last in all bands of a pixel; rounded."""
     codes = _codes(values)
-    return [_counted(band) for band in codes], _counted(codes[0, (values == values[:1]).all(axis=0)])
+    return [_counted(band) for band in (*codes, codes[0, (values == values[:1]).all(axis=0)])]
 
 
 def _codes(values: NDArray[np.generic]) -> NDArray[np.uint32]:
@@ -181,17 +182,18 @@ class Cause:
 
 
 def _causes(modality: Modality) -> Iterator[Cause]:
+    unit = modality.unit.strip().lower()
     yield Cause("they were multiplied by 10 000", 1e-4)
     yield Cause("they were divided by 10 000", 1e4)
     yield Cause("they were multiplied by 255", 1 / 255)
     yield Cause("they were divided by 255", 255)
     yield Cause("they were multiplied by 100", 0.01)
     yield Cause("they were divided by 100", 100)
-    yield Cause("1000 was added, as Sentinel-2 has it since baseline 04.00", term=-1000)
-    yield Cause("1000 was taken off, as from Sentinel-2 since baseline 04.00", term=1000)
+    radiometry = "" if unit in _LENGTHS - {""} else " (Sentinel-2 adds 1000 since baseline 04.00)"
+    yield Cause(f"1000 was added{radiometry}", term=-1000)
+    yield Cause(f"1000 was taken off{radiometry}", term=1000)
     yield Cause("they are linear power and not dB", formula="10*log10(A)")
     yield Cause("they are dB and not linear power", formula="10.0**(A/10.0)")
-    unit = modality.unit.strip().lower()
     if unit in _LENGTHS:
         yield Cause("they are feet and not metres", 0.3048)
     if unit in _LENGTHS | _FEET:
