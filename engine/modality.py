@@ -21,6 +21,12 @@ IGNORED = -1
 LinearScale = tuple[float, float]
 """Scale and offset of a band: physical value = number * scale + offset."""
 
+FILLERS = (0.0, -1.0, -9999.0, -99999.0, -32768.0, 32767.0, 255.0, 65535.0)
+"""Numbers that stand for no data where nobody says so."""
+
+FILLED = 0.05
+"""Share of a sensor's pixels with one of them in all bands from where it is told."""
+
 Values = Literal["stored", "physical"]
 
 PHYSICAL: LinearScale = (1.0, 0.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from engine.data.scenes import Scene, SceneSpec, scene_specs, with_scales
 from engine.data.settings import DataSettings, FewSettings
 from engine.errors import RecipeError, SplitError
 from engine.grid import Window
-from engine.modality import IGNORED, BandStatistics, LandClass, Modality
+from engine.modality import FILLED, FILLERS, IGNORED, BandStatistics, LandClass, Modality
 
 OPEN_SCENES = 48
 """How many scenes are kept open: each has a file or more a modality, and a process may often have 1024 files."""
@@ -111,12 +111,16 @@ class _Moments:
         self.squares = np.zeros(bands)
         self.minimum = np.full(bands, math.inf)
         self.maximum = np.full(bands, -math.inf)
+        self.filled = dict.fromkeys(FILLERS, 0)
 
     def add(self, values: NDArray[np.generic]) -> None:
         """Adds ``[C, N]`` values."""
         count = values.shape[1]
         if count == 0:
             return
+        alike = values[0, (values == values[:1]).all(axis=0)]
+        for filler in FILLERS:
+            self.filled[filler] += int((alike == filler).sum())
         exact = values.astype(np.float64)
         mean = exact.mean(axis=1)
         delta, total = mean - self.mean, self.count + count
@@ -128,7 +132,7 @@ class _Moments:
 
     def statistics(self) -> tuple[BandStatistics, ...]:
         """Of each band; the standard deviation is the population's."""
-        deviations = np.sqrt(self.squares / self.count)
+        deviations = np.where(self.minimum < self.maximum, np.sqrt(self.squares / self.count), 0)
         return tuple(
             BandStatistics(*(float(number) for number in band))
             for band in zip(self.mean, deviations, self.minimum, self.maximum, strict=True)
@@ -137,10 +141,17 @@ class _Moments:
 
 @dataclass(frozen=True)
 class Survey:
-    """What the training pixels hold: the modalities with their statistics, and the cells to draw chips from."""
+    """What the training pixels hold.
+
+    Args:
+        modalities: With their statistics.
+        cells: To draw chips from.
+        warnings: What the user should know of the values.
+    """
 
     modalities: tuple[Modality, ...]
     cells: Cells
+    warnings: tuple[str, ...] = ()
 
     @property
     def class_counts(self) -> NDArray[np.int64]:
@@ -185,7 +196,31 @@ def survey(collection: SceneCollection) -> Survey:
         replace(modality, statistics=moment.statistics())
         for modality, moment in zip(collection.modalities, moments, strict=True)
     )
-    return Survey(measured, cells)
+    warnings = [
+        text for modality, moment in zip(measured, moments, strict=True) for text in _warnings(modality, moment)
+    ]
+    return Survey(measured, cells, tuple(warnings))
+
+
+def _warnings(modality: Modality, moments: _Moments) -> Iterator[str]:
+    """Bands that were constant, and numbers that look like no data that nobody declared.
+
+    In a single band 0 and the like may well be measured; in all of several bands at once they hardly are.
+    """
+    for name, band in zip(modality.bands, modality.statistics, strict=True):
+        if band.minimum == band.maximum:
+            yield (
+                f"{modality.name}: band {name} is {band.minimum:g} on every training pixel; the network learns nothing "
+                "of it and takes it as that, whatever it holds when mapping; leave the band out, or check its source"
+            )
+    for filler, count in moments.filled.items():
+        single = len(modality.bands) == 1 and filler in (-1, 0, 255)
+        if count >= FILLED * moments.count and not single:
+            yield (
+                f"{modality.name}: {filler:g} stands in all bands of {count / moments.count:.0%} of the training "
+                f"pixels, and is learned from as if it were measured; where it stands for no data, leave it out with "
+                f"masks: {{{modality.name}: ['PATH:values={filler:g}']}} in the scene, or declare it as nodata"
+            )
 
 
 def _pixels(drawn: DrawnPixels, classes: int) -> Cells:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.data.scenes import windows
 from engine.data.settings import SplitName
 from engine.data.survey import SceneCollection
 from engine.inference.comparison import Compared
@@ -27,7 +26,7 @@ def compare_split(collection: SceneCollection, modalities: Sequence[Modality], s
     numbers = numbers[:: max(1, len(numbers) // MOST)]
     for number in numbers:
         scene = collection[number]
-        squares = [window for window in windows(scene.grid, SIDE) if scene.split(window, split).any()]
+        squares = [window for window in scene.grid.windows(SIDE) if scene.split(window, split).any()]
         for window in squares[:: max(1, len(squares) * len(numbers) // MOST)]:
             inside = scene.split(window, split)
             for name, reader in scene.readers.items():

@@ -72,8 +72,8 @@ class Compared:
             ends = {"below": band.below, "above": band.above}
             outside = " and ".join(f"{share:.0%} {side}" for side, share in ends.items() if share >= 0.005)
             said.append(
-                f"{band.name} has a mean of {band.mean:.4g} and deviation {band.std:.3g} (training {known.mean:.4g} and "
-                f"{known.std:.3g}), {outside or 'nothing outside of'} the range of {known.minimum:.4g} to "
+                f"{band.name} has a mean of {band.mean:.4g} and deviation {band.std:.3g} (training {known.mean:.4g} "
+                f"and {known.std:.3g}), {outside or 'nothing outside of'} the range of {known.minimum:.4g} to "
                 f"{known.maximum:.4g}"
             )
         return "; ".join(said[:NAMED]) + (f"; and {len(said) - NAMED} more" if len(said) > NAMED else "")

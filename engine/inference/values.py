@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.modality import Modality
+from engine.modality import FILLED, FILLERS, Modality
 
 FEWEST = 256
 """Fewer valid pixels say nothing."""
@@ -35,12 +35,6 @@ MENDED, REORDERED = 0.35, 0.25
 
 RIVAL = 1.2
 """How much better a cause must explain the values than any other."""
-
-FILLED = 0.05
-"""Share of pixels with one and the same number in all bands, outside of the training's range, that is told."""
-
-FILLERS = (0.0, -1.0, -9999.0, -99999.0, -32768.0, 32767.0, 255.0, 65535.0)
-"""Numbers that stand for no data where nobody says so."""
 
 MANTISSA = 14
 """Bits of a float32 that running tallies leave out: numbers are rounded to one in a thousand."""

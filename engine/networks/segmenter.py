@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -19,6 +20,9 @@ def band_scales(modality: Modality, scaling: Scaling) -> tuple[list[float], list
         modality: With its statistics.
         scaling: ``standard``: mean and deviation of the band; ``band_range``: its smallest value and its range;
             ``range``: those of all bands of the sensor together, so that they keep their proportions.
+
+    A band that was constant is divided by infinity: it is zero whatever comes when mapping, since nothing was learned
+    of what another value would mean.
     """
     bands = modality.statistics
     if scaling == "standard":
@@ -28,7 +32,7 @@ def band_scales(modality: Modality, scaling: Scaling) -> tuple[list[float], list
         if scaling == "range":
             low, high = [min(low)] * len(bands), [max(high)] * len(bands)
         offsets, scales = low, [top - bottom for bottom, top in zip(low, high, strict=True)]
-    return offsets, [scale if scale > 0 else 1.0 for scale in scales]
+    return offsets, [scale if scale > 0 else math.inf for scale in scales]
 
 
 class Segmenter(nn.Module):

@@ -155,6 +155,8 @@ class Training:
         else:
             check_free(folder)
         self.survey = self._survey()
+        for text in self.survey.warnings:
+            self.say(f"Warning: {text}")
         if resume:
             self.survey = replace(self.survey, modalities=read_modalities(folder))
         torch.manual_seed(recipe.seed)
