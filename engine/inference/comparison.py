@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.dtypes import dtype_rev, typename_fwd
 
 from engine.errors import ValuesError
 from engine.grid import Window
@@ -157,16 +158,15 @@ def mending(modality: Modality, specs: Sequence[SourceSpec], cause: Cause) -> st
     if not specs:
         return "convert the files"
     if cause.formula:
-        return _calculated(specs, cause.formula)
+        return _calculated(specs, cause.formula, modality.dtype)
     with ExitStack() as stack:
         sources = [stack.enter_context(open_source(spec)) for spec in specs]
         groups = grouped(sources, modality)
         if cause.order:
             return _reordered(modality, groups, cause.order)
         whole = float(cause.factor).is_integer() and float(cause.term).is_integer()
-        kept = np.issubdtype(modality.dtype, np.integer)
-        if modality.scales is None or (kept and not whole):
-            return _calculated(specs, _formula(cause))
+        if modality.scales is None or (np.issubdtype(modality.dtype, np.integer) and not whole):
+            return _calculated(specs, _formula(cause), modality.dtype)
         return " ".join(f"{modality.name}={_scaled(modality, group, cause)}" for group in groups)
 
 
@@ -175,9 +175,10 @@ def _formula(cause: Cause) -> str:
     return f"A*{cause.factor:.9g}{term}" if cause.factor != 1 else f"A{term}"
 
 
-def _calculated(specs: Sequence[SourceSpec], formula: str) -> str:
+def _calculated(specs: Sequence[SourceSpec], formula: str, dtype: str) -> str:
+    kind = typename_fwd[dtype_rev[dtype]]
     return "; ".join(
-        f'gdal_calc.py -A {spec.path} --allBands=A --calc="{formula}" --type=Float32 --outfile=mended.tif'
+        f'gdal_calc.py -A {spec.path} --allBands=A --calc="{formula}" --type={kind} --outfile=mended.tif'
         for spec in specs
     )
 

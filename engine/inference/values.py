@@ -69,7 +69,8 @@ class Distribution:
     @property
     def std(self) -> float:
         """Their standard deviation."""
-        return math.sqrt(float(np.average((self.values - self.mean) ** 2, weights=self.counts)))
+        with np.errstate(over="ignore"):
+            return math.sqrt(float(np.average((self.values - self.mean) ** 2, weights=self.counts)))
 
     @property
     def median(self) -> float:
