@@ -21,8 +21,8 @@ def band_scales(modality: Modality, scaling: Scaling) -> tuple[list[float], list
         scaling: ``standard``: mean and deviation of the band; ``band_range``: its smallest value and its range;
             ``range``: those of all bands of the sensor together, so that they keep their proportions.
 
-    A band that was constant is divided by infinity: it is zero whatever comes when mapping, since nothing was learned
-    of what another value would mean.
+    A band that was constant is divided by infinity: it is zero whatever comes when mapping, since what another value
+    would mean was never learned.
     """
     bands = modality.statistics
     if scaling == "standard":
@@ -32,7 +32,8 @@ def band_scales(modality: Modality, scaling: Scaling) -> tuple[list[float], list
         if scaling == "range":
             low, high = [min(low)] * len(bands), [max(high)] * len(bands)
         offsets, scales = low, [top - bottom for bottom, top in zip(low, high, strict=True)]
-    return offsets, [scale if scale > 0 else math.inf for scale in scales]
+    constant = [band.minimum == band.maximum for band in bands]
+    return offsets, [math.inf if flat else scale or 1.0 for scale, flat in zip(scales, constant, strict=True)]
 
 
 class Segmenter(nn.Module):
