@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -131,6 +132,7 @@ def altered(source: Path, target: Path, change: Callable[[NDArray[np.float64]], 
         exact = change(exact)
     if np.issubdtype(values.dtype, np.integer):
         limits = np.iinfo(values.dtype)
+        profile["nodata"] = None if (exact > limits.max).all() else profile["nodata"]  # what is cut off would be hidden
         exact = np.clip(np.rint(exact), limits.min, limits.max)
     with rasterio.open(target, "w", **(profile | {"driver": "GTiff"})) as dataset:
         dataset.write(np.where(valid, exact, values).astype(values.dtype))
@@ -139,13 +141,13 @@ def altered(source: Path, target: Path, change: Callable[[NDArray[np.float64]], 
 
 def run(*words: str, stdin: str = "") -> str:
     """What a command prints, warnings included."""
+    ours, theirs = os.pipe()  # a job ends when its standard input does
+    os.write(theirs, f"{stdin}\n".encode())
     command = [sys.executable, "-m", "engine.cli", *words]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(f"{stdin}\n".encode())
-        process.stdin.flush()  # a job ends when its standard input does
-        return process.stdout.read().decode()
+    done = subprocess.run(command, stdin=ours, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    for end in (ours, theirs):
+        os.close(end)
+    return done.stdout
 
 
 def causes(text: str) -> str:

@@ -1,0 +1,136 @@
+"""Values that the training never saw: told by `predict`, `job` and `evaluate`, and refused by ``--strict``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from numpy.typing import NDArray
+
+from engine.errors import ValuesError
+from engine.inference.predict import Summary, predict
+from engine.raster.sources import SourceSpec
+from engine.training.recipe import Recipe
+
+
+def changed(source: Path, target: Path, change: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Path:
+    with rasterio.open(source) as dataset:
+        values, profile, names = dataset.read(), dataset.profile, dataset.descriptions
+    other = np.where(values == profile["nodata"], values, change(values.astype(float))).astype(values.dtype)
+    with rasterio.open(target, "w", **profile) as dataset:
+        dataset.write(other)
+        dataset.descriptions = names
+    return target
+
+
+def run(model: Path, output: Path, path: Path | str, **options: object) -> Summary:
+    name = Path(str(path).partition("@")[0].partition(":")[0]).stem
+    return predict(model, {name: [SourceSpec.parse(str(path))]}, output, device="cpu", **options)  # type: ignore[arg-type]
+
+
+def said(*words: object, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "engine.cli", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, input=stdin, check=False)
+
+
+@pytest.fixture
+def raised(scenes: Path, tmp_path: Path) -> Path:
+    """The second scene's optical image as since baseline 04.00."""
+    return changed(scenes / "second/optical.tif", tmp_path / "optical.tif", lambda values: values + 1000)
+
+
+def test_what_was_trained_on_is_not_told_of(model_path: Path, scenes: Path, tmp_path: Path) -> None:
+    for sensor in ("optical", "sar", "dem"):
+        summary = run(model_path, tmp_path / "map.tif", scenes / f"second/{sensor}.tif", strict=True)
+        assert summary.warnings == ()
+
+
+def test_the_cause_is_told_before_the_run_and_what_mends_it_works(
+    model_path: Path, scenes: Path, raised: Path, tmp_path: Path
+) -> None:
+    early: list[str] = []
+    summary = run(model_path, tmp_path / "map.tif", raised, warned=early.append)
+    assert list(summary.warnings) == early
+    assert "optical: " in early[0]
+    assert "1000 was added" in early[0]
+    facts = json.loads((tmp_path / "map.tif.provenance.json").read_text())["values"]
+    for part in ("sample", "map"):
+        assert facts[part]["optical"]["cause"].startswith("1000 was added")
+        assert [band["name"] for band in facts[part]["optical"]["bands"]] == ["blue", "green", "red", "nir"]
+    mended = early[0].partition("To mend it: optical=")[2]
+    assert mended == f"{raised}:offset=-1000"
+    run(model_path, tmp_path / "mended.tif", mended, strict=True)
+    run(model_path, tmp_path / "right.tif", scenes / "second/optical.tif")
+    with rasterio.open(tmp_path / "mended.tif") as one, rasterio.open(tmp_path / "right.tif") as other:
+        np.testing.assert_array_equal(one.read(), other.read())
+
+
+def test_strict_refuses_before_anything_is_written(model_path: Path, raised: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValuesError, match="1000 was added"):
+        run(model_path, tmp_path / "map.tif", raised, strict=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["optical.tif"]
+
+
+def test_what_only_the_whole_map_shows_keeps_the_finished_part(model_path: Path, scenes: Path, tmp_path: Path) -> None:
+    with rasterio.open(scenes / "second/dem.tif") as source:
+        tile, profile = source.read(1), source.profile
+    values = np.tile(tile, (4, 4))[:600, :600]
+    between = np.ones(600, bool)
+    for first in (0, 134, 268, 402, 536):  # where the sample's squares lie
+        between[first : first + 64] = False
+    values[np.ix_(between, between)] *= 10_000
+    with rasterio.open(tmp_path / "dem.tif", "w", **(profile | {"height": 600, "width": 600})) as target:
+        target.write(values, 1)
+    output = tmp_path / "map.tif"
+    with pytest.raises(ValuesError, match=r"dem: .*above"):
+        run(model_path, output, tmp_path / "dem.tif", strict=True)
+    assert not output.exists()
+    summary = run(model_path, output, tmp_path / "dem.tif")
+    assert summary.resumed == 1
+    assert any("above the range" in warning for warning in summary.warnings)
+    facts = json.loads((tmp_path / "map.tif.provenance.json").read_text())["values"]["map"]["dem"]
+    assert facts["pixels"] == 75 * 75  # every eighth row and column
+
+
+def test_tallies_do_not_depend_on_threads_or_bounds_that_hold_all(
+    model_path: Path, scenes: Path, tmp_path: Path
+) -> None:
+    found = []
+    for threads in (1, 3):
+        run(model_path, tmp_path / "map.tif", scenes / "second/optical.tif", threads=threads)
+        found.append(json.loads((tmp_path / "map.tif.provenance.json").read_text())["values"]["map"])
+    assert found[0] == found[1]
+    with rasterio.open(scenes / "second/optical.tif") as source:
+        seen = (source.read(1)[::8, ::8] != 0).sum()
+    assert found[0]["optical"]["pixels"] == seen
+
+
+def test_a_job_tells_and_refuses(model_path: Path, raised: Path, tmp_path: Path) -> None:
+    job = {"protocol": 1, "task": "segment", "model": str(model_path), "output": str(tmp_path / "map.tif")}
+    job |= {"layers": [{"name": "a", "path": str(raised)}], "assignment": "optical=a", "device": "cpu", "strict": True}
+    events = [json.loads(line) for line in said("job", stdin=json.dumps(job) + "\n").stdout.splitlines()]
+    assert events[-1]["event"] == "error"
+    assert events[-1]["kind"] == "ValuesError"
+
+
+def test_predict_and_evaluate_take_strict(
+    model_path: Path, scenes: Path, raised: Path, make_recipe: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    done = said("predict", model_path, f"optical={raised}", "-o", tmp_path / "map.tif", "--strict")
+    assert done.returncode == 2
+    assert "1000 was added" in done.stderr
+    root = shutil.copytree(scenes, tmp_path / "data")
+    for scene in ("first", "second"):
+        changed(scenes / scene / "optical.tif", root / scene / "optical.tif", lambda values: values + 1000)
+    make_recipe(tmp_path)
+    words = ("evaluate", model_path, "--data", tmp_path / "recipe.yaml", "--set", f"data.root={root}", "--strict")
+    done = said(*words, "-o", tmp_path / "evaluation")
+    assert done.returncode == 2
+    assert "1000 was added" in done.stderr
