@@ -28,7 +28,7 @@ from engine.raster.alignment import Block
 
 Seam = Literal["crossfade", "crop"]
 
-LATTICE = 8
+LATTICE = 16
 """Of every so manieth row and column of the raster, values are kept to be compared with the training's."""
 
 Predictor = Callable[[Scenario, Mapping[str, NDArray[np.generic]]], NDArray[np.float32]]

@@ -55,12 +55,10 @@ class Line:
         part: First row, first column, height and width of its pixels.
         hashes: Of each layer's values there (SHA-256 of their bytes, little-endian, row by row, in a row band by band),
             and of what the strip owes to the next panel.
-        tallies: What is counted over the map: numbers by name and key, which are summed up.
     """
 
     part: list[int]
     hashes: dict[str, str]
-    tallies: dict[str, dict[str, float]]
 
 
 PIECE = 1 << 20
@@ -108,6 +106,7 @@ class Spool:
         self.folder, self.layers, self.height, self.width = folder, dict(layers), height, width
         self.parts, self.panel, self.border = list(parts), panel, border
         self.lines: list[Line] = []
+        self._tallies: dict[str, dict[int, float]] = {}
         self._starts = [0, *accumulate(part.height * part.width for part in self.parts)]
         self._borders: dict[int, str] = {}
         self._files: dict[str, FileIO] = {}
@@ -183,16 +182,19 @@ class Spool:
         text = path.read_bytes() if path.exists() else b""
         raw_lines = text.splitlines(keepends=True)
         for number, raw in enumerate(raw_lines[: len(self.parts)]):
-            line = _parsed(raw)
-            if line is None or line.part != _numbers(self.parts[number]):
+            found = _parsed(raw)
+            if found is None or found[0].part != _numbers(self.parts[number]):
                 break
+            line, tallies = found
             if any(self._hash(name, number) != line.hashes.get(name) for name in self.layers):
                 break
             self.lines.append(line)
+            self._count(tallies)
         count = len(self.lines)
         owed = range(max(0, count - 1 - self.panel), count)
         if not all(map(self._border_is_there, owed)):
             self.lines = []
+            self._tallies.clear()
         good = sum(map(len, raw_lines[: len(self.lines)]))
         if good < len(text):
             os.truncate(path, good)
@@ -212,7 +214,7 @@ class Spool:
 
         Args:
             strips: Each layer's values ``[bands, rows, columns]`` of the strip's part.
-            tallies: See :class:`Line`.
+            tallies: What is counted over the map: numbers by name and key, which are summed up.
 
         Raises:
             OutputError: If they cannot be brought to the disk.
@@ -229,12 +231,21 @@ class Spool:
             if number in self._borders:
                 hashes[BORDERS] = self._borders.pop(number)
                 os.fsync(self._files[BORDERS].fileno())
-            line = Line(_numbers(self.parts[number]), hashes, {name: dict(counts) for name, counts in tallies.items()})
-            _write_all(self._journal, json.dumps(asdict(line)).encode() + b"\n")
+            line = Line(_numbers(self.parts[number]), hashes)
+            counted = {name: dict(counts) for name, counts in tallies.items()}
+            _write_all(self._journal, json.dumps({**asdict(line), "tallies": counted}).encode() + b"\n")
             os.fsync(self._journal.fileno())
         except OSError as error:
             raise OutputError(f"{self.folder}: cannot be written: {error.strerror}; is the disk full?") from error
         self.lines.append(line)
+        self._count(tallies)
+
+    def _count(self, tallies: Mapping[str, Mapping[str, float]]) -> None:
+        """Adds to the sums; those of the strips are not kept, so that memory does not grow with the map."""
+        for name, counts in tallies.items():
+            total = self._tallies.setdefault(name, {})
+            for key, number in counts.items():
+                total[int(key)] = total.get(int(key), 0) + number
 
     def _hash(self, name: str, number: int) -> str:
         digest, layer, file = hashlib.sha256(), self.layers[name], self._files[name]
@@ -277,11 +288,7 @@ class Spool:
 
     def tally(self, name: str) -> dict[int, float]:
         """The sums of what was counted under a name, by key."""
-        total: dict[int, float] = {}
-        for line in self.lines:
-            for key, number in line.tallies[name].items():
-                total[int(key)] = total.get(int(key), 0) + number
-        return total
+        return self._tallies.get(name, {})
 
     def raw(self, name: str) -> Path:
         """The file of a layer's values: panel by panel, row by row, in a row band by band, little-endian."""
@@ -326,12 +333,15 @@ def _numbers(part: Window) -> list[int]:
     return [part.row, part.col, part.height, part.width]
 
 
-def _parsed(raw: bytes) -> Line | None:
+def _parsed(raw: bytes) -> tuple[Line, dict[str, dict[str, float]]] | None:
+    """A line of the journal and its tallies; None where it is torn."""
     if not raw.endswith(b"\n"):
         return None
     try:
-        return Line(**json.loads(raw))
-    except (ValueError, TypeError):
+        content = json.loads(raw)
+        tallies = content.pop("tallies")
+        return Line(**content), tallies
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
