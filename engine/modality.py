@@ -24,6 +24,9 @@ LinearScale = tuple[float, float]
 FILLERS = (0.0, -1.0, -9999.0, -99999.0, -32768.0, 32767.0, 255.0, 65535.0)
 """Numbers that stand for no data where nobody says so."""
 
+SINGLE = (0.0, -1.0, 255.0)
+"""Those of them that a single band may well measure, as the sea in an elevation model."""
+
 FILLED = 0.05
 """Share of a sensor's pixels with one of them in all bands from where it is told."""
 

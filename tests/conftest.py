@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -46,6 +47,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
         folder = base / name
         with FileLock(base / f"{name}.lock"):
             if not (base / f"{name}.made").exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed
                 folder.mkdir()
                 make(folder)
                 (base / f"{name}.made").touch()

@@ -16,7 +16,7 @@ from engine.data.scenes import Scene, SceneSpec, scene_specs, with_scales
 from engine.data.settings import DataSettings, FewSettings
 from engine.errors import RecipeError, SplitError
 from engine.grid import Window
-from engine.modality import FILLED, FILLERS, IGNORED, BandStatistics, LandClass, Modality
+from engine.modality import FILLED, FILLERS, IGNORED, SINGLE, BandStatistics, LandClass, Modality
 
 OPEN_SCENES = 48
 """How many scenes are kept open: each has a file or more a modality, and a process may often have 1024 files."""
@@ -171,12 +171,14 @@ def survey(collection: SceneCollection) -> Survey:
             observed on one.
     """
     drawn, classes = collection.drawn, len(collection.classes)
+    told: list[str] = []
     moments = [_Moments(len(modality.bands)) for modality in collection.modalities]
     scenes: list[int] = []
     areas: list[tuple[int, int, int, int]] = []
     counts: list[NDArray[np.int64]] = []
     for number in range(len(collection)):
         scene = collection[number]
+        told += scene.warnings
         for window in scene.grid.windows(collection.data.chip if drawn is None else MEASURED):
             labels = scene.all_labels(window, "train")
             chosen = labels != IGNORED if drawn is None else scene.split(window, "train")
@@ -196,10 +198,8 @@ def survey(collection: SceneCollection) -> Survey:
         replace(modality, statistics=moment.statistics())
         for modality, moment in zip(collection.modalities, moments, strict=True)
     )
-    warnings = [
-        text for modality, moment in zip(measured, moments, strict=True) for text in _warnings(modality, moment)
-    ]
-    return Survey(measured, cells, tuple(warnings))
+    told += [text for modality, moment in zip(measured, moments, strict=True) for text in _warnings(modality, moment)]
+    return Survey(measured, cells, tuple(told))
 
 
 def _warnings(modality: Modality, moments: _Moments) -> Iterator[str]:
@@ -214,7 +214,7 @@ def _warnings(modality: Modality, moments: _Moments) -> Iterator[str]:
                 "of it and takes it as that, whatever it holds when mapping; leave the band out, or check its source"
             )
     for filler, count in moments.filled.items():
-        single = len(modality.bands) == 1 and filler in (-1, 0, 255)
+        single = len(modality.bands) == 1 and filler in SINGLE
         if count >= FILLED * moments.count and not single:
             yield (
                 f"{modality.name}: {filler:g} stands in all bands of {count / moments.count:.0%} of the training "

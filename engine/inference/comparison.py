@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ class Compared:
             said += "(by 10 000, say), or it stands for no data"
         else:
             said += "; it seems to stand for no data"
-        hiding = " ".join(f"--mask {name}={spec.path}:values={finding.filler:g}" for spec in self.specs)
+        hiding = " ".join(f"--mask {quote(f'{name}={spec.path}:values={finding.filler:g}')}" for spec in self.specs)
         return f"{said}, which {hiding} would leave out."
 
     def _unlike(self) -> str:
@@ -167,7 +168,7 @@ def mending(modality: Modality, specs: Sequence[SourceSpec], cause: Cause) -> st
         whole = float(cause.factor).is_integer() and float(cause.term).is_integer()
         if modality.scales is None or (np.issubdtype(modality.dtype, np.integer) and not whole):
             return _calculated(specs, _formula(cause), modality.dtype)
-        return " ".join(f"{modality.name}={_scaled(modality, group, cause)}" for group in groups)
+        return " ".join(_scaled(modality, group, cause) for group in groups)
 
 
 def _formula(cause: Cause) -> str:
@@ -178,7 +179,7 @@ def _formula(cause: Cause) -> str:
 def _calculated(specs: Sequence[SourceSpec], formula: str, dtype: str) -> str:
     kind = typename_fwd[dtype_rev[dtype]]
     return "; ".join(
-        f'gdal_calc.py -A {spec.path} --allBands=A --calc="{formula}" --type={kind} --outfile=mended.tif'
+        f'gdal_calc.py -A {quote(spec.path)} --allBands=A --calc="{formula}" --type={kind} --outfile=mended.tif'
         for spec in specs
     )
 
@@ -194,7 +195,7 @@ def _reordered(modality: Modality, groups: Sequence[Sequence[RasterSource]], ord
                 parts[-1][1].append(band)
             else:
                 parts.append((source, [band]))
-        said += [f"{modality.name}={_with(source.spec, bands=chosen)}" for source, chosen in parts]
+        said += [quote(f"{modality.name}={_with(source.spec, bands=chosen)}") for source, chosen in parts]
     return " ".join(said)
 
 
@@ -207,8 +208,8 @@ def _scaled(modality: Modality, group: Sequence[RasterSource], cause: Cause) -> 
         first += len(bands)
         own = source.declared or (PHYSICAL,) * len(bands)
         keys = [_changed(one, band, cause) for one, band in zip(own, bands, strict=True)]
-        said.append(_with(source.spec, scales=keys))
-    return f" {modality.name}=".join(said)
+        said.append(quote(f"{modality.name}={_with(source.spec, scales=keys)}"))
+    return " ".join(said)
 
 
 def _changed(own: LinearScale, wanted: LinearScale, cause: Cause) -> LinearScale:

@@ -304,6 +304,10 @@ def predict(
         known = {one.finding.modality.name for one in samples if one.finding.warned}
         strange += tell([one for one in compared if one.finding.modality.name not in known], strict, warned)
         shares = _shares(spool.tally("availability"), model.names, grid.height * grid.width)
+        unseen = [name for name in sources if not any(name in label.split("+") for label in shares)]
+        told += [
+            f"{name}: is valid on no pixel of the map; check where it lies, its nodata and masks" for name in unseen
+        ]
         seconds = time.monotonic() - started
         warnings = (*strange, *gridding.warnings, *told, *shifts)
         notes = tuple(f"{name}: {note}" for name, reader in readers.items() for note in reader.notes)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.modality import FILLED, FILLERS, Modality
+from engine.modality import FILLED, FILLERS, SINGLE, Modality
 
 FEWEST = 256
 """Fewer valid pixels say nothing."""
@@ -32,6 +32,9 @@ CHANGED, MOVED, ORDERED = 1.5, 1.2, 0.6
 
 MENDED, REORDERED = 0.35, 0.25
 """What undoing a cause, or another order of the bands, must bring the figure down to, as a part of it."""
+
+FLATTEST = 0.05
+"""Share of the training's deviation below which flatter values count as no more unlike: lakes and plains occur."""
 
 RIVAL = 1.2
 """How much better a cause must explain the values than any other."""
@@ -220,7 +223,7 @@ def figure(bands: Sequence[Distribution], modality: Modality) -> float:
             continue
         if not np.isfinite(band.values).all():
             return math.inf
-        spread = math.log(min(max(band.std / known.std, 1e-3), 1e6))
+        spread = math.log(min(max(band.std / known.std, FLATTEST), 1e6))
         found.append(abs(band.mean - known.mean) / known.std + (spread if spread > 0 else -spread / 2))
     return float(np.mean(found)) if found else 0.0
 
@@ -313,5 +316,6 @@ def _filler(seen: Seen, modality: Modality) -> tuple[float | None, float]:
         return None, 0.0
     most = int(seen.equal.counts.argmax())
     value, share = float(seen.equal.values[most]), float(seen.equal.counts[most] / seen.bands[0].count)
-    outside = all(not known.minimum <= value <= known.maximum for known in modality.statistics)
+    outside = any(not known.minimum <= value <= known.maximum for known in modality.statistics)
+    outside &= len(modality.bands) > 1 or value not in SINGLE
     return (value, share) if outside and value in FILLERS and share >= FILLED else (None, 0.0)

@@ -126,8 +126,17 @@ def test_what_sensors_share_stands_once_in_the_model(tmp_path: Path) -> None:
     assert (tmp_path / "m.onnx").stat().st_size <= 1.05 * sum(value.numel() * 4 for value in answering)
 
 
+FOUR = ("mean_fusion", "cmx_cnn")
+"""Networks that leave with four sensors too: what three of them show of pairs and of the others, four do not add to."""
+
+
 @pytest.mark.parametrize(
-    ("name", "count"), [(name, count) for name in NETWORKS for count in ((1, 3) if "," in name else (1, 2, 3, 4))]
+    ("name", "count"),
+    [
+        (name, count)
+        for name in NETWORKS
+        for count in ((1, 3) if "," in name else (1, 2, 3, 4) if name in FOUR else (1, 2, 3))
+    ],
 )
 def test_a_network_leaves_as_a_model_for_every_scenario(name: str, count: int, tmp_path: Path) -> None:
     trained = segmenter(name, count)
