@@ -10,6 +10,7 @@ a member of S is invalid are filled with its training mean, and each pixel takes
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,8 +29,9 @@ from engine.raster.alignment import Block
 
 Seam = Literal["crossfade", "crop"]
 
-LATTICE = 16
-"""Of every so manieth row and column of the raster, values are kept to be compared with the training's."""
+LATTICE, SAMPLED = 8, 512
+"""Of every LATTICE-th row and column of the raster, or of fewer of a map of more than LATTICE * SAMPLED rows and columns,
+values are kept to be compared with the training's."""
 
 Predictor = Callable[[Scenario, Mapping[str, NDArray[np.generic]]], NDArray[np.float32]]
 """Probabilities ``[B, K, T, T]`` under a scenario, of its members' values ``[B, C, T, T]``."""
@@ -64,8 +66,7 @@ class MapBlock:
         probabilities: ``[K, h, w]`` of all classes in percent, 0-100, where they are wanted.
         origin: ``[M, h, w]`` which raster of a modality's mosaic, from 1, a pixel was read from, 0 where it was not
             used; where it is wanted.
-        seen: For each modality ``[C, n]`` values of its valid pixels on every ``LATTICE``-th row and column of the
-            raster.
+        seen: For each modality ``[C, n]`` values of its valid pixels on a lattice of the raster's rows and columns.
     """
 
     window: Window
@@ -156,8 +157,9 @@ class _Tiles:
         """Values on the lattice in the part of the map that the tile finishes."""
         part = self.plan.final(observed.row, observed.col) & self.window
         rows, cols = part.within(self.plan.window(observed.row, observed.col))
-        rows = slice(rows.start - part.row % -LATTICE, rows.stop, LATTICE)
-        cols = slice(cols.start - part.col % -LATTICE, cols.stop, LATTICE)
+        step = max(LATTICE, math.isqrt(self.window.height * self.window.width) // SAMPLED)
+        rows = slice(rows.start - part.row % -step, rows.stop, step)
+        cols = slice(cols.start - part.col % -step, cols.stop, step)
         bits = observed.bits[rows, cols]
         return {
             modality.name: observed.blocks[modality.name].values[:, rows, cols][:, (bits >> number & 1) > 0]

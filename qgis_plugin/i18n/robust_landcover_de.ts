@@ -126,26 +126,28 @@ oder nennen Sie, wo sie installiert ist, ihren Python-Interpreter unter Einstell
 
 &lt;b&gt;Model&lt;/b&gt;: an .onnx file of the engine (engine export).
 &lt;b&gt;Layers&lt;/b&gt;: the rasters to map from; none chosen means all rasters of the project that fit. They may differ in coordinate reference system, resolution and extent.
-&lt;b&gt;Assignment&lt;/b&gt;: which layer is which sensor, if that should not be found out: &lt;i&gt;modality=layer[@bands];...&lt;/i&gt;, as in &lt;i&gt;optical=Sentinel-2@4,3,2;dem=srtm&lt;/i&gt;. Bands are numbers or names; layers are names or paths.
+&lt;b&gt;Assignment&lt;/b&gt;: which layer is which sensor, if that should not be found out: &lt;i&gt;modality=layer[@bands];...&lt;/i&gt;, as in &lt;i&gt;optical=Sentinel-2@4,3,2;dem=srtm&lt;/i&gt;. Bands are numbers or names; layers are names or paths. A modality that comes again with all its bands is a mosaic: &lt;i&gt;optical=west;optical=east&lt;/i&gt;.
 &lt;b&gt;Extent&lt;/b&gt;: the part to map; all of it where empty.
 &lt;b&gt;Device&lt;/b&gt;: auto takes a GPU where the engine has one that works.
 
 &lt;b&gt;Class map&lt;/b&gt;: class values with the model's colours and names; 255 (65535 in 16 bits) where no sensor has data.
 &lt;b&gt;Confidence&lt;/b&gt;: probability of the class in percent.
 &lt;b&gt;Availability&lt;/b&gt;: which sensors each pixel had, as bits in the model's order.
+&lt;b&gt;Origin&lt;/b&gt;: which layer of a mosaic each pixel was read from, a band for each sensor.
 
 The log says which layer was taken for which sensor and why, the engine's command line, and which share of the map was made by which sensors.</source>
       <translation>Kartiert Landbedeckung mit einem Modell aus jeder Teilmenge seiner Sensoren, Pixel für Pixel: Wo ein Layer keine Daten hat, wird das Pixel aus den anderen kartiert.
 
 &lt;b&gt;Modell&lt;/b&gt;: eine .onnx-Datei der Engine (engine export).
 &lt;b&gt;Layer&lt;/b&gt;: die Raster, aus denen kartiert wird; keines gewählt heißt alle passenden Raster des Projekts. Sie dürfen sich in Koordinatensystem, Auflösung und Ausdehnung unterscheiden.
-&lt;b&gt;Zuordnung&lt;/b&gt;: welcher Layer welcher Sensor ist, wenn das nicht gesucht werden soll: &lt;i&gt;modality=layer[@bands];...&lt;/i&gt;, etwa &lt;i&gt;optical=Sentinel-2@4,3,2;dem=srtm&lt;/i&gt;. Bänder sind Nummern oder Namen, Layer sind Namen oder Pfade.
+&lt;b&gt;Zuordnung&lt;/b&gt;: welcher Layer welcher Sensor ist, wenn das nicht gesucht werden soll: &lt;i&gt;modality=layer[@bands];...&lt;/i&gt;, etwa &lt;i&gt;optical=Sentinel-2@4,3,2;dem=srtm&lt;/i&gt;. Bänder sind Nummern oder Namen, Layer sind Namen oder Pfade. Eine Modalität, die mit allen ihren Bändern noch einmal kommt, ist ein Mosaik: &lt;i&gt;optical=west;optical=ost&lt;/i&gt;.
 &lt;b&gt;Ausdehnung&lt;/b&gt;: der Teil, der kartiert wird; alles, wenn leer.
 &lt;b&gt;Gerät&lt;/b&gt;: auto nimmt eine GPU, wo die Engine eine brauchbare hat.
 
 &lt;b&gt;Klassenkarte&lt;/b&gt;: Klassenwerte mit Farben und Namen des Modells; 255 (65535 bei 16 Bit), wo kein Sensor Daten hat.
 &lt;b&gt;Konfidenz&lt;/b&gt;: Wahrscheinlichkeit der Klasse in Prozent.
 &lt;b&gt;Verfügbarkeit&lt;/b&gt;: welche Sensoren jedes Pixel hatte, als Bits in der Reihenfolge des Modells.
+&lt;b&gt;Herkunft&lt;/b&gt;: aus welchem Layer eines Mosaiks jedes Pixel stammt, ein Band für jeden Sensor.
 
 Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, die Befehlszeile der Engine und welcher Anteil der Karte aus welchen Sensoren stammt.</translation>
     </message>
@@ -170,6 +172,10 @@ Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, 
       <translation>Gerät</translation>
     </message>
     <message>
+      <source>First in a mosaic</source>
+      <translation>Zuerst im Mosaik</translation>
+    </message>
+    <message>
       <source>Class map</source>
       <translation>Klassenkarte</translation>
     </message>
@@ -180,6 +186,10 @@ Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, 
     <message>
       <source>Availability</source>
       <translation>Verfügbarkeit</translation>
+    </message>
+    <message>
+      <source>Origin</source>
+      <translation>Herkunft</translation>
     </message>
     <message>
       <source>Sensors mapped from</source>

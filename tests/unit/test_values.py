@@ -168,7 +168,7 @@ class _Changed:
     """A reader whose elevation is 7 everywhere, and whose optical bands are 0 in every other column."""
 
     def __init__(self, reader: AlignedReader, name: str) -> None:
-        self._reader, self._name = reader, name
+        self._reader, self._name, self.notes, self.warnings = reader, name, reader.notes, reader.warnings
 
     def read(self, window: Window) -> Block:
         block = self._reader.read(window)
