@@ -30,7 +30,7 @@ from engine.raster.alignment import Block
 Seam = Literal["crossfade", "crop"]
 
 LATTICE, SAMPLED = 8, 512
-"""Of every LATTICE-th row and column of the raster, or of fewer of a map of more than LATTICE * SAMPLED rows and columns,
+"""Of every LATTICE-th row and column of the raster, of fewer of a map of more than LATTICE * SAMPLED rows and columns,
 values are kept to be compared with the training's."""
 
 Predictor = Callable[[Scenario, Mapping[str, NDArray[np.generic]]], NDArray[np.float32]]

@@ -35,9 +35,9 @@ def run(model: Path, output: Path, path: Path | str, **options: object) -> Summa
     return predict(model, {name: [SourceSpec.parse(str(path))]}, output, device="cpu", **options)  # type: ignore[arg-type]
 
 
-def said(*words: object, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+def said(*words: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "engine.cli", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, input=stdin, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
@@ -115,7 +115,13 @@ def test_tallies_do_not_depend_on_threads_or_bounds_that_hold_all(
 def test_a_job_tells_and_refuses(model_path: Path, raised: Path, tmp_path: Path) -> None:
     job = {"protocol": 1, "task": "segment", "model": str(model_path), "output": str(tmp_path / "map.tif")}
     job |= {"layers": [{"name": "a", "path": str(raised)}], "assignment": "optical=a", "device": "cpu", "strict": True}
-    events = [json.loads(line) for line in said("job", stdin=json.dumps(job) + "\n").stdout.splitlines()]
+    command = [sys.executable, "-m", "engine.cli", "job"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(job) + "\n")
+        process.stdin.flush()  # and left open: its end would cancel the job
+        events = [json.loads(line) for line in process.stdout]
     assert events[-1]["event"] == "error"
     assert events[-1]["kind"] == "ValuesError"
 
