@@ -20,7 +20,7 @@ from engine.modality import PHYSICAL, LinearScale, Modality
 from engine.raster.mosaics import grouped
 from engine.raster.sources import RasterSource, SourceSpec, open_source
 
-PLACES, SIDE = 5, 64
+PLACES, SIDE = 4, 32
 """The sample: squares of SIDE pixels at PLACES rows and columns of places."""
 
 NAMED = 3

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import permutations
 from typing import Any
 
@@ -59,23 +60,23 @@ class Distribution:
         found, counts = np.unique(values.astype(np.float64), return_counts=True)
         return cls(found, counts.astype(np.float64))
 
-    @property
+    @cached_property
     def count(self) -> float:
         """How many there are."""
         return float(self.counts.sum())
 
-    @property
+    @cached_property
     def mean(self) -> float:
         """Their mean."""
         return float(np.average(self.values, weights=self.counts))
 
-    @property
+    @cached_property
     def std(self) -> float:
         """Their standard deviation."""
         with np.errstate(over="ignore"):
             return math.sqrt(float(np.average((self.values - self.mean) ** 2, weights=self.counts)))
 
-    @property
+    @cached_property
     def median(self) -> float:
         """The number that half of them do not exceed."""
         order = np.argsort(self.values)
