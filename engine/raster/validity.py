@@ -32,6 +32,9 @@ from rasterio.windows import Window as RasterioWindow
 
 _NAN, _MASKED = "<NoDataValue>nan</NoDataValue>", "<UseMaskBand>true</UseMaskBand>"
 
+_OPAQUE = "<LUT>0:0,1e-30:255</LUT>"
+"""Any opacity in full, also one between 0 and 1, which would be rounded."""
+
 
 @dataclass(frozen=True)
 class Validity:
@@ -101,9 +104,9 @@ class Validity:
     def warpable(self, dataset: rasterio.DatasetReader, name: str, place: str) -> Warpable:
         """The chosen bands for GDAL to warp, so that kernels leave out what is hidden.
 
-        A band's own nodata values and infinities stay out of that band alone, what masks hide out of all. GDAL's warper
-        knows nodata values and masks, but not several of them together: where there is more than one nodata value, all
-        that is hidden becomes NaN.
+        A band's own nodata values stay out of that band alone, what masks hide out of all; infinite values stay in, and
+        what they weigh in is not finite and so not valid. GDAL's warper knows nodata values and masks, but not several
+        of them together: where there is more than one nodata value, all that is hidden becomes NaN.
 
         Args:
             dataset: The dataset.
@@ -116,15 +119,22 @@ class Validity:
             bands = self._bands(self.dtype, [_source(name, band) for band in self.bands])
             return Warpable(f"{head}{place}{bands}</VRTDataset>", self.dtype, self.nodata[0])
         wide = self.dtype if self.floating else str(np.result_type(self.dtype, "float32"))
-        sources = [
-            _source(name, band, "" if nodata is None else f"<NODATA>{nodata!r}</NODATA>")
-            for band, nodata in zip(self.bands, self.nodata, strict=True)
-        ]
-        for opacity in opaque:  # GDAL takes one of NODATA and UseMaskBand at a time, hence a level for each
-            hiding = f"<MaskBand>{_band('Byte', 1, _source(name, opacity))}</MaskBand>"
-            inner = f"{head}{self._bands(wide, sources, _NAN)}{hiding}</VRTDataset>"
-            sources = [_source(inner, band, _MASKED) for band in range(1, len(self.bands) + 1)]
+        sources = [self._marked(head, wide, name, number, opaque) for number in range(len(self.bands))]
         return Warpable(f"{head}{place}{self._bands(wide, sources, _NAN)}</VRTDataset>", self.dtype, math.nan)
+
+    def _marked(self, head: str, wide: str, name: str, number: int, opaque: Sequence[str]) -> str:
+        """A band in which all that is hidden is NaN.
+
+        GDAL takes a nodata value or a mask at a time, hence a level for each; and it opens what a band is read from for
+        each band anew, hence levels of one band.
+        """
+        nodata = self.nodata[number]
+        source = _source(name, self.bands[number], "" if nodata is None else f"<NODATA>{nodata!r}</NODATA>")
+        for opacity in opaque:
+            hiding = f"<MaskBand>{_band('Byte', 1, _source(name, opacity, _OPAQUE))}</MaskBand>"
+            inner = f"{head}{_band(_typename(wide), 1, source, _NAN)}{hiding}</VRTDataset>"
+            source = _source(inner, 1, _MASKED)
+        return source
 
     def _bands(self, dtype: str, sources: Sequence[str], nodata: str = "") -> str:
         return "".join(_band(_typename(dtype), number, source, nodata) for number, source in enumerate(sources, 1))
