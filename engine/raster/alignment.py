@@ -215,7 +215,9 @@ class _AlignedSource:
         self.validity = Validity.of_footprint(bands, kind) if how.stored else Validity.of(source.dataset, bands, kind)
         turns = _turns(source.grid, grid)
         self.offset = grid.offset_of(source.grid.moved(turns[0])) if len(turns) == 1 else None
-        self.warped += [] if self.offset is not None else [self._warp(how, turn) for turn in turns]
+        self.how, self.turns = how, turns
+        if self.offset is None:
+            self._open_warps(infinite=False)
 
     @property
     def pixels(self) -> float:
@@ -232,11 +234,16 @@ class _AlignedSource:
             found |= (cols >= 0) & (cols < width) & (rows >= 0) & (rows < height)
         return found
 
-    def _warp(self, how: _Reading, turn: float) -> WarpedVRT:
+    def _open_warps(self, infinite: bool) -> None:
+        self.close()
+        self.infinite = infinite
+        self.warped = [self._warp(turn) for turn in self.turns]
+
+    def _warp(self, turn: float) -> WarpedVRT:
         source = self.source.grid.moved(turn)
         scale = _scale(source, self.grid)
         place = f"<GeoTransform>{', '.join(map(repr, source.transform.to_gdal()))}</GeoTransform>"
-        self.warpable = self.validity.warpable(self.source.dataset, self.source.name, place)
+        self.warpable = self.validity.warpable(self.source.dataset, self.source.name, place, self.infinite)
         dataset = rasterio.open(self.warpable.vrt)
         self.opened.append(dataset)
         return WarpedVRT(
@@ -246,7 +253,7 @@ class _AlignedSource:
             transform=self.grid.transform,
             width=self.grid.width,
             height=self.grid.height,
-            resampling=how.resampling,
+            resampling=self.how.resampling,
             tolerance=TOLERANCE,
             **self.warpable.options,
             **({} if scale is None else {"XSCALE": scale[0], "YSCALE": scale[1]}),
@@ -274,11 +281,10 @@ class _AlignedSource:
         try:
             if not self.warped:
                 return self.validity.read(self.source.dataset, area)
-            first, *others = self.warped
-            values, valid = self.warpable.read(first, area)
-            for other in others:
-                more, there = self.warpable.read(other, area)
-                values, valid = np.where(valid, values, more), valid | there
+            values, valid = self._read_warped(area)
+            if self.validity.floating and not self.infinite and np.isinf(values).any():
+                self._open_warps(infinite=True)
+                values, valid = self._read_warped(area)
         except GdalError as error:
             raise RasterReadError(
                 f"{self.source.spec.path}: cannot be read at rows {window.row}-{window.end_row - 1}, columns "
@@ -286,9 +292,18 @@ class _AlignedSource:
             ) from error
         return values, valid
 
+    def _read_warped(self, area: RasterioWindow) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
+        first, *others = self.warped
+        values, valid = self.warpable.read(first, area)
+        for other in others:
+            more, there = self.warpable.read(other, area)
+            values, valid = np.where(valid, values, more), valid | there
+        return values, valid
+
     def close(self) -> None:
         for dataset in (*self.warped, *self.opened):
             dataset.close()
+        self.warped, self.opened = [], []
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ nothing. Any opacity above zero counts in full, so that half-transparent edges a
 chosen is data, also if it is called alpha.
 
 Where a raster is warped, each band is resampled from what is valid in that band (masks hide in all of them); a pixel of
-the grid is valid where its centre lies in the raster and every band has a valid pixel among those that weigh in.
+the grid is valid where its centre lies in a pixel of the raster that is valid in some band, and every band has a valid
+pixel among those that weigh in.
 """
 
 from __future__ import annotations
@@ -101,17 +102,18 @@ class Validity:
             valid &= dataset.read_masks(mask, window=area) > 0
         return values, valid
 
-    def warpable(self, dataset: rasterio.DatasetReader, name: str, place: str) -> Warpable:
+    def warpable(self, dataset: rasterio.DatasetReader, name: str, place: str, infinite: bool = False) -> Warpable:
         """The chosen bands for GDAL to warp, so that kernels leave out what is hidden.
 
-        A band's own nodata values stay out of that band alone, what masks hide out of all; infinite values stay in, and
-        what they weigh in is not finite and so not valid. GDAL's warper knows nodata values and masks, but not several
-        of them together: where there is more than one nodata value, all that is hidden becomes NaN.
+        A band's own nodata values and infinities stay out of that band alone, what masks hide out of all. GDAL's warper
+        knows nodata values and masks, but not several of them together: where there is more than one nodata value, all
+        that is hidden becomes NaN.
 
         Args:
             dataset: The dataset.
             name: That GDAL opens it by.
             place: Elements of a VRT that say where it lies.
+            infinite: Whether infinities are to be left out, which takes half as long again and is hardly ever needed.
         """
         opaque = [*(f"mask,{band}" for band in self.masks), *([] if self.alpha is None else [str(self.alpha)])]
         head = f'<VRTDataset rasterXSize="{dataset.width}" rasterYSize="{dataset.height}">'
@@ -119,10 +121,10 @@ class Validity:
             bands = self._bands(self.dtype, [_source(name, band) for band in self.bands])
             return Warpable(f"{head}{place}{bands}</VRTDataset>", self.dtype, self.nodata[0])
         wide = self.dtype if self.floating else str(np.result_type(self.dtype, "float32"))
-        sources = [self._marked(head, wide, name, number, opaque) for number in range(len(self.bands))]
+        sources = [self._marked(head, wide, name, number, opaque, infinite) for number in range(len(self.bands))]
         return Warpable(f"{head}{place}{self._bands(wide, sources, _NAN)}</VRTDataset>", self.dtype, math.nan)
 
-    def _marked(self, head: str, wide: str, name: str, number: int, opaque: Sequence[str]) -> str:
+    def _marked(self, head: str, wide: str, name: str, number: int, opaque: Sequence[str], infinite: bool) -> str:
         """A band in which all that is hidden is NaN.
 
         GDAL takes a nodata value or a mask at a time, hence a level for each; and it opens what a band is read from for
@@ -130,6 +132,9 @@ class Validity:
         """
         nodata = self.nodata[number]
         source = _source(name, self.bands[number], "" if nodata is None else f"<NODATA>{nodata!r}</NODATA>")
+        for infinity in (math.inf, -math.inf) if infinite else ():
+            inner = f"{head}{_band(_typename(wide), 1, source, _NAN)}</VRTDataset>"
+            source = _source(inner, 1, f"<NODATA>{infinity!r}</NODATA>")
         for opacity in opaque:
             hiding = f"<MaskBand>{_band('Byte', 1, _source(name, opacity, _OPAQUE))}</MaskBand>"
             inner = f"{head}{_band(_typename(wide), 1, source, _NAN)}{hiding}</VRTDataset>"
@@ -159,7 +164,7 @@ class Warpable:
         """rasterio's options of a warp of it."""
         if self.nodata is None:
             return {"add_alpha": True}
-        return {"src_nodata": self.nodata, "nodata": self.nodata, "UNIFIED_SRC_NODATA": "NO"}
+        return {"src_nodata": self.nodata, "nodata": self.nodata, "UNIFIED_SRC_NODATA": "PARTIAL"}
 
     def read(self, warped: WarpedVRT, area: RasterioWindow) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
         """Values ``[C, h, w]`` and validity ``[h, w]`` of a warp with these options.

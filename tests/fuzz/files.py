@@ -40,10 +40,10 @@ def write_source(source: Source, path: Path) -> Path:
     tif = path.with_suffix(".tif")
     _write(tif, source.lattice, values, nodata if plain else None)
     with _quiet(), rasterio.open(tif, "r+") as dataset:
+        kinds = [ColorInterp.gray, *[ColorInterp.undefined] * (len(values) - 1)]  # else the fourth of four is an alpha
         if source.alpha is not None:
-            kinds = [ColorInterp.gray, *[ColorInterp.undefined] * (len(values) - 1)]
             kinds[source.alpha - 1] = ColorInterp.alpha
-            dataset.colorinterp = kinds
+        dataset.colorinterp = kinds
         if source.mask == "values" and plain:
             dataset.update_tags(NODATA_VALUES=" ".join("7" for _ in values))
         if source.mask in ("internal", "file"):

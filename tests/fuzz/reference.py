@@ -1,32 +1,40 @@
-"""What a case's map must be, in NumPy, PROJ and GDAL's warper, from what was written and not from the files.
+"""What a case's map must be, in NumPy and PROJ, from what was written and not from the files.
 
 The rules, apart from the engine's code:
 
-* A pixel of a raster is valid where in every chosen band its value is not the band's own nodata value, as the data type
-  holds it, and is finite, and the raster's masks and its alpha band are above zero.
-* A pixel of the map has a sensor where its centre lies in a valid pixel of each of the sensor's rasters, and in no
-  pixel that the sensor's quality layer masks.
-* A raster on the map's pixels is taken as it is. Any other is interpolated between its valid pixels by GDAL's
-  bilinear kernel, which is as wide as the pixels of the coarser of the two; whole numbers are rounded.
+* A pixel of a raster is valid in a band where its value is not the band's own nodata value, as the data type holds it,
+  and is finite, and the raster's masks and its alpha band are above zero.
+* A raster on the map's pixels is taken as it is; a pixel of it is valid where it is in every chosen band.
+* Any other is brought there as `gdalwarp` does it: each band is interpolated between pixels that are valid in it, by a
+  bilinear kernel as wide as the pixels of the coarser of the two, and whole numbers are rounded. A pixel of the map is
+  valid where its centre lies in a pixel of the raster that is valid in some band, and every band has a value there.
+* Values that are not finite in the model's data type are not valid.
+* What a quality layer masks, where a pixel's centre lies, is not valid.
 * The map is that of a model of single pixels, so neither tiles nor their halo, nor the part that is mapped, matter.
 
-What floating point alone decides is known: a pixel is ``loose`` where a step of :data:`STEP` pixels changes whether it
-is valid, and values have an ``error``.
+What floating point alone decides is known: a pixel is ``loose`` where a step of :data:`STEP` changes whether it is
+valid, and values have an ``error``.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.warp import Resampling, reproject
 
 from fuzz.case import FLOAT32, Case, Lattice, Quality, Sensor, Source, held, quality_values, stored, transformer
 from fuzz.model import Weights, weights
 
-STEP = 1e-5
-"""In pixels of the raster; the engine's warp is exact to a tenth of it."""
+STEP = 2e-5
+"""In pixels of the raster; the engine's warp is exact to a twentieth of it."""
+
+LEAST = 1e-5
+"""Weight of the valid pixels of a kernel below which GDAL gives no value."""
+
+NARROW = 0.95
+"""Pixels of the grid in one of the raster above which, both ways, GDAL's kernel is as wide as the raster's pixels."""
 
 LATTICE = 5
 """Places along each side of the grid, of whose scales the median makes the width of GDAL's kernel."""
@@ -65,24 +73,25 @@ class Expected:
 
 
 def valid_pixels(source: Source) -> Bools:
-    """Of a raster ``[h, w]``."""
+    """Of a raster's chosen bands ``[C, h, w]``."""
     content = stored(source)
-    valid = np.ones(content.values.shape[1:], dtype=bool)
-    for band in source.chosen:
-        values, nodata = content.values[band - 1], source.nodata[band - 1]
-        valid &= np.isfinite(values)
-        if nodata is not None and held(nodata, source.dtype):
-            valid &= values != np.asarray(nodata, source.dtype)
-        if source.mask == "bands":
-            valid &= content.masks[band - 1]
+    opaque = np.ones(content.values.shape[1:], dtype=bool)
     if source.mask in ("internal", "file"):
-        valid &= content.masks[0]
+        opaque &= content.masks[0]
+    if source.mask == "bands":
+        opaque &= content.masks[[band - 1 for band in source.chosen]].all(axis=0)
     if source.mask == "values":
         hidden = (content.values == 7).all(axis=0)
-        valid &= ~(hidden if content.alpha is None else hidden & (content.alpha == 7))
+        opaque &= ~(hidden if content.alpha is None else hidden & (content.alpha == 7))
     if content.alpha is not None:
-        valid &= content.alpha > 0
-    return valid
+        opaque &= content.alpha > 0
+    valid = []
+    for band in source.chosen:
+        values, nodata = content.values[band - 1], source.nodata[band - 1]
+        valid.append(opaque & np.isfinite(values))
+        if nodata is not None and held(nodata, source.dtype):
+            valid[-1] &= values != np.asarray(nodata, source.dtype)
+    return np.stack(valid)
 
 
 def places(grid: Lattice, cols: Floats, rows: Floats, raster: Lattice) -> tuple[Floats, Floats]:
@@ -123,8 +132,8 @@ def on_its_pixels(grid: Lattice, raster: Lattice) -> bool:
     return bool((np.abs(found - (corners + shift)) < 1e-3).all())
 
 
-def kernel(grid: Lattice, raster: Lattice) -> dict[str, float]:
-    """GDAL's options for how many pixels of the grid lie in one of the raster: medians, of places in it if any."""
+def kernel(grid: Lattice, raster: Lattice) -> tuple[float, float]:
+    """How many pixels of the grid lie in one of the raster, across and down: medians, of places in it if there are."""
     steps = (np.arange(LATTICE) + 0.5) / LATTICE
     rows, cols = (axis.ravel() for axis in np.meshgrid(steps * grid.height, steps * grid.width, indexing="ij"))
     here = np.array(places(grid, cols, rows, raster))
@@ -133,56 +142,53 @@ def kernel(grid: Lattice, raster: Lattice) -> dict[str, float]:
     scales = 1 / np.hypot(right, below)
     inside = (here >= 0).all(axis=0) & (here[0] <= raster.width) & (here[1] <= raster.height)
     across, down = np.median(scales[:, inside] if inside.any() else scales, axis=1)
-    return {"XSCALE": float(across), "YSCALE": float(down)}
+    return float(across), float(down)
 
 
-def _warped(values: Floats, grid: Lattice, raster: Lattice, shift: float = 0.0) -> Floats:
-    """By GDAL's warper, with exact coordinates; what is not valid is NaN."""
-    affine = raster.affine @ raster.affine.translation(shift, shift)
-    found = np.full((len(values), grid.height, grid.width), np.nan)
-    reproject(
-        values,
-        found,
-        src_transform=affine,
-        src_crs=raster.crs,
-        src_nodata=np.nan,
-        dst_transform=grid.affine,
-        dst_crs=grid.crs,
-        dst_nodata=np.nan,
-        resampling=Resampling.bilinear,
-        tolerance=0,
-        **kernel(grid, raster),
-    )
-    return found
+def _taps(places: Floats, size: int, scale: float) -> tuple[NDArray[np.int64], Floats]:
+    """Pixels along an axis ``[n, h, w]`` that a kernel reaches, and their weights."""
+    reach = math.ceil(1 / scale)
+    pixels = np.floor(places - 0.5).astype(int) + np.arange(1 - reach, reach + 1)[:, None, None]
+    weights = np.maximum(0, 1 - np.abs(pixels + 0.5 - places) * scale)
+    return np.clip(pixels, 0, size - 1), np.where((pixels >= 0) & (pixels < size), weights, 0)
+
+
+def interpolated(values: Floats, cols: Floats, rows: Floats, scales: tuple[float, float]) -> Floats:
+    """``[C, h, w]`` from a raster's values at places; what is not valid is NaN, in both."""
+    across, down = (1.0, 1.0) if min(scales) >= NARROW else (min(scale, 1.0) for scale in scales)
+    col, weigh_col = _taps(cols, values.shape[2], across)
+    row, weigh_row = _taps(rows, values.shape[1], down)
+    weights = weigh_row[:, None] * weigh_col[None]
+    there = _picked(~np.isnan(values).all(axis=0), cols, rows, False).astype(bool)
+    found = []
+    for band in values:
+        near = band[row[:, None], col[None]]
+        valid = np.where(np.isnan(near), 0, weights)
+        weight, total = valid.sum(axis=(0, 1)), (valid * np.nan_to_num(near)).sum(axis=(0, 1))
+        enough = there & (weight > LEAST)
+        found.append(np.where(enough, total / np.where(enough, weight, 1), np.nan))
+    return np.stack(found)
 
 
 def seen_source(source: Source, grid: Lattice, dtype: str) -> Seen:
     """A raster on the grid, for a model that takes ``dtype``."""
-    chosen = [band - 1 for band in source.chosen]
-    values, inside = stored(source).values[chosen].astype(np.float64), valid_pixels(source)
-    cols, rows = _centres(grid, source.lattice)
+    values = stored(source).values[[band - 1 for band in source.chosen]].astype(np.float64)
+    values, (cols, rows) = np.where(valid_pixels(source), values, np.nan), _centres(grid, source.lattice)
     if on_its_pixels(grid, source.lattice):
-        valid = _picked(inside, cols, rows, False).astype(bool)
-        found = np.stack([_picked(band, cols, rows, 0.0) for band in values]).astype(np.float64)
-        error, loose = np.zeros_like(found), np.zeros_like(valid)
+        found = np.stack([_picked(band, cols, rows, np.nan) for band in values])
+        others = [found]
     else:
-        valid, loose = _with_doubt(inside, cols, rows)
-        hidden = np.where(inside, values, np.nan)
-        found, moved = _warped(hidden, grid, source.lattice), _warped(hidden, grid, source.lattice, STEP)
-        unlike = ~loose & (np.isnan(found).any(axis=0) == valid)
-        if unlike.any():
-            raise AssertionError(f"NumPy and GDAL do not agree at {np.argwhere(unlike)[:3].tolist()} of {source}")
-        with np.errstate(invalid="ignore"):
-            error = 3 * np.abs(moved - found)
-        if np.issubdtype(source.dtype, np.integer):
-            error, found = error + (np.abs(found % 1 - 0.5) < 1e-3 + error), np.floor(found + 0.5)
-        else:
-            error += 1e-5 * np.abs(found)
-        loose |= valid & ((np.abs(found) > FLOAT32) != (np.abs(moved) > FLOAT32)).any(axis=0)
-    if dtype == "float32":
-        valid &= (np.abs(found) <= FLOAT32).all(axis=0)
-        error += 1e-6 * np.abs(found)
-    return Seen(found, np.where(np.isnan(error), 0, error), valid, loose)
+        scales = kernel(grid, source.lattice)
+        steps = [(0.0, 0.0), *((x, y) for x in (-STEP, STEP) for y in (-STEP, STEP))]
+        found, *others = (interpolated(values, cols + x, rows + y, scales) for x, y in steps)
+    limit = FLOAT32 if dtype == "float32" else np.inf
+    valid = (np.abs(found) <= limit).all(axis=0)
+    loose = np.any([(np.abs(other) <= limit).all(axis=0) != valid for other in others], axis=0)
+    found = np.where(valid, found, 0)
+    error = np.max([np.abs(np.where(valid & ~loose, other, found) - found) for other in others], axis=0)
+    if np.issubdtype(source.dtype, np.integer):
+        error, found = error + (np.abs(found % 1 - 0.5) < 1e-3 + error), np.floor(found + 0.5)
+    return Seen(found, error + 1e-5 * np.abs(found), valid, loose)
 
 
 def masked_pixels(quality: Quality, grid: Lattice) -> tuple[Bools, Bools]:
