@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -211,7 +212,8 @@ class _AlignedSource:
                 f"{source.spec}: is {source.dtype}, which does not fit {self.dtype} without loss; "
                 f"convert it to {self.dtype} in the units that the model was trained on"
             )
-        bands, kind = source.band_indices, source.dtype
+        bands = source.band_indices
+        kind = str(source.dataset.dtypes[bands[0] - 1])  # a raster that is placed may hold whole numbers as floats
         self.validity = Validity.of_footprint(bands, kind) if how.stored else Validity.of(source.dataset, bands, kind)
         turns = _turns(source.grid, grid)
         self.offset = grid.offset_of(source.grid.moved(turns[0])) if len(turns) == 1 else None
@@ -282,7 +284,12 @@ class _AlignedSource:
             if not self.warped:
                 return self.validity.read(self.source.dataset, area)
             values, valid = self._read_warped(area)
-            if self.validity.floating and not self.infinite and np.isinf(values).any():
+            if (
+                self.validity.floating
+                and not self.infinite
+                and not np.isfinite(values).all()
+                and self._infinite(window)
+            ):
                 self._open_warps(infinite=True)
                 values, valid = self._read_warped(area)
         except GdalError as error:
@@ -290,7 +297,27 @@ class _AlignedSource:
                 f"{self.source.spec.path}: cannot be read at rows {window.row}-{window.end_row - 1}, columns "
                 f"{window.col}-{window.end_col - 1}: {error}; the file may be truncated or damaged"
             ) from error
+        if values.dtype != self.source.dtype:
+            values = np.rint(np.where(valid, values, 0)).astype(self.source.dtype)
         return values, valid
+
+    def _infinite(self, window: Window) -> bool:
+        """Whether there are infinities in the source around a window of the grid: a warp spreads them, as NaN too."""
+        steps = np.linspace(0, 1, 9)
+        places = [(window.col + col * window.width, window.row + row * window.height) for row in steps for col in steps]
+        for turn in self.turns:
+            found = np.array(_mapped(self.grid, self.source.grid.moved(turn), places))
+            found = found[np.isfinite(found).all(axis=1)]
+            if not len(found):
+                continue
+            reach = 4 + 2 * math.ceil(1 / min(1.0, *(_scale(self.source.grid.moved(turn), self.grid) or (1.0,))))
+            (left, top), (right, bottom) = np.floor(found.min(axis=0)) - reach, np.ceil(found.max(axis=0)) + reach
+            area = Window(int(top), int(left), int(bottom - top), int(right - left)) & self.source.grid.window
+            if not area.empty:
+                box = RasterioWindow(area.col, area.row, area.width, area.height)
+                if np.isinf(self.source.dataset.read(list(self.source.band_indices), window=box)).any():
+                    return True
+        return False
 
     def _read_warped(self, area: RasterioWindow) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
         first, *others = self.warped

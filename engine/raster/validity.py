@@ -117,29 +117,31 @@ class Validity:
         """
         opaque = [*(f"mask,{band}" for band in self.masks), *([] if self.alpha is None else [str(self.alpha)])]
         head = f'<VRTDataset rasterXSize="{dataset.width}" rasterYSize="{dataset.height}">'
-        if not (self.floating or opaque or len(set(self.nodata)) > 1):
+        if not (self.floating or opaque or len(set(self.nodata)) > 1 or self._in_between):
             bands = self._bands(self.dtype, [_source(name, band) for band in self.bands])
             return Warpable(f"{head}{place}{bands}</VRTDataset>", self.dtype, self.nodata[0])
         wide = self.dtype if self.floating else str(np.result_type(self.dtype, "float32"))
-        sources = [self._marked(head, wide, name, number, opaque, infinite) for number in range(len(self.bands))]
+        hidden = [[value] if value is not None else [] for value in self.nodata]
+        levels = [[*(math.inf, -math.inf), *one] if infinite else one for one in hidden]
+        sources = [self._marked(head, wide, name, band, one) for band, one in zip(self.bands, levels, strict=True)]
+        if opaque:
+            inner = f"{head}{self._bands(wide, sources, _NAN)}{_mask(head, name, opaque)}</VRTDataset>"
+            sources = [_source(inner, number, _MASKED) for number in range(1, len(self.bands) + 1)]
         return Warpable(f"{head}{place}{self._bands(wide, sources, _NAN)}</VRTDataset>", self.dtype, math.nan)
 
-    def _marked(self, head: str, wide: str, name: str, number: int, opaque: Sequence[str], infinite: bool) -> str:
-        """A band in which all that is hidden is NaN.
-
-        GDAL takes a nodata value or a mask at a time, hence a level for each; and it opens what a band is read from for
-        each band anew, hence levels of one band.
-        """
-        nodata = self.nodata[number]
-        source = _source(name, self.bands[number], "" if nodata is None else f"<NODATA>{nodata!r}</NODATA>")
-        for infinity in (math.inf, -math.inf) if infinite else ():
+    def _marked(self, head: str, wide: str, name: str, band: int, hidden: Sequence[float]) -> str:
+        """A band in which some values are NaN; GDAL takes one at a time, hence a level for each."""
+        source = _source(name, band, f"<NODATA>{hidden[0]!r}</NODATA>" if hidden else "")
+        for value in hidden[1:]:
             inner = f"{head}{_band(_typename(wide), 1, source, _NAN)}</VRTDataset>"
-            source = _source(inner, 1, f"<NODATA>{infinity!r}</NODATA>")
-        for opacity in opaque:
-            hiding = f"<MaskBand>{_band('Byte', 1, _source(name, opacity, _OPAQUE))}</MaskBand>"
-            inner = f"{head}{_band(_typename(wide), 1, source, _NAN)}{hiding}</VRTDataset>"
-            source = _source(inner, 1, _MASKED)
+            source = _source(inner, 1, f"<NODATA>{value!r}</NODATA>")
         return source
+
+    @property
+    def _in_between(self) -> bool:
+        """Whether values on both sides of a nodata value may give it when they are interpolated, which GDAL alters."""
+        limits = None if self.floating else np.iinfo(self.dtype)
+        return any(number not in (None, limits.min, limits.max) for number in self.nodata if limits is not None)
 
     def _bands(self, dtype: str, sources: Sequence[str], nodata: str = "") -> str:
         return "".join(_band(_typename(dtype), number, source, nodata) for number, source in enumerate(sources, 1))
@@ -195,6 +197,16 @@ def held(nodata: float | None, dtype: str) -> float | None:
     with np.errstate(over="ignore"):
         value = float(np.dtype(dtype).type(nodata))
     return value if math.isfinite(value) else None
+
+
+def _mask(head: str, name: str, opaque: Sequence[str]) -> str:
+    """The mask of a VRT that is open where all of several bands of opacity are: of further ones zeros are laid over."""
+    first, *others = opaque
+    sources = [_source(name, first, _OPAQUE)]
+    for other in others:
+        inner = f"{head}{_band('Byte', 1, _source(name, other, _OPAQUE))}</VRTDataset>"
+        sources.append(_source(inner, 1, "<NODATA>255</NODATA>"))
+    return f"<MaskBand>{_band('Byte', 1, ''.join(sources))}</MaskBand>"
 
 
 def _typename(dtype: str) -> str:
