@@ -281,17 +281,13 @@ class _AlignedSource:
     def _read(self, window: Window) -> tuple[NDArray[np.generic], NDArray[np.bool_]]:
         area = RasterioWindow(window.col, window.row, window.width, window.height)
         try:
-            if not self.warped:
-                return self.validity.read(self.source.dataset, area)
-            values, valid = self._read_warped(area)
-            if (
-                self.validity.floating
-                and not self.infinite
-                and not np.isfinite(values).all()
-                and self._infinite(window)
-            ):
-                self._open_warps(infinite=True)
+            if self.warped:
                 values, valid = self._read_warped(area)
+                if self._spreads_infinities(values, window):
+                    self._open_warps(infinite=True)
+                    values, valid = self._read_warped(area)
+            else:
+                values, valid = self.validity.read(self.source.dataset, area)
         except GdalError as error:
             raise RasterReadError(
                 f"{self.source.spec.path}: cannot be read at rows {window.row}-{window.end_row - 1}, columns "
@@ -301,8 +297,10 @@ class _AlignedSource:
             values = np.rint(np.where(valid, values, 0)).astype(self.source.dtype)
         return values, valid
 
-    def _infinite(self, window: Window) -> bool:
-        """Whether there are infinities in the source around a window of the grid: a warp spreads them, as NaN too."""
+    def _spreads_infinities(self, values: NDArray[np.generic], window: Window) -> bool:
+        """Whether a warp has met infinities around a window of the grid, which it spreads, as NaN too."""
+        if not self.validity.floating or self.infinite or np.isfinite(values).all():
+            return False
         steps = np.linspace(0, 1, 9)
         places = [(window.col + col * window.width, window.row + row * window.height) for row in steps for col in steps]
         for turn in self.turns:
