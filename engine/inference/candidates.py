@@ -267,6 +267,9 @@ def _chosen(modality: Modality, pool: Pool) -> tuple[list[_Band], list[str]]:
             if band.identity != one and not frozenset(words(name)) <= band.said
         ]
         return picked, [f"band names {', '.join(modality.bands)}", *instead]
+    numbered = _numbered(meant, pool)
+    if numbered is not None:
+        return numbered
     missing = " or ".join(name for name, band in zip(modality.bands, found, strict=True) if band is None)
     count = len(pool.bands)
     bands = f"has {count} band{'s' if count > 1 else ''}"
@@ -285,6 +288,28 @@ def _chosen(modality: Modality, pool: Pool) -> tuple[list[_Band], list[str]]:
         if not picked
         else f"{bands}, but none that is certainly {missing}"
     )
+
+
+def _numbered(meant: Sequence[str | None], pool: Pool) -> tuple[list[_Band], list[str]] | None:
+    """The bands of a raster that are called by bare numbers, where these are those of one satellite alone.
+
+    Only one may have all bands that are meant under such numbers; and numbers that are the bands' own positions say
+    nothing.
+    """
+    numbers = {next(iter(band.said)): band for band in pool.bands if len(band.said) == 1}
+    if len(numbers) < len(pool.bands) or not all(number.isdigit() for number in numbers) or None in meant:
+        return None
+    if all(int(number) == band.position for number, band in numbers.items()):
+        return None
+    fitting = []
+    for satellite, facts in table()["satellites"].items():
+        known = {facts["bands"].get(f"b{int(number)}"): band for number, band in numbers.items()}
+        if all(one in known for one in meant):
+            fitting.append((satellite, [known[one] for one in meant]))
+    if len(fitting) != 1:
+        return None
+    satellite, taken = fitting[0]
+    return taken, [f"band numbers {', '.join(next(iter(band.said)) for band in taken)} of {satellite}"]
 
 
 def _called(name: str, meant: str | None, bands: Sequence[_Band]) -> _Band | None:

@@ -268,3 +268,23 @@ def test_data_between_the_squares_that_are_looked_at_are_found(
     values[0, 100:600, 100:600] = np.random.default_rng(0).normal(statistics.mean, statistics.std / 4, (500, 500))
     path = write_raster("clip.tif", values, nodata=-9999, names=["elevation"])
     assert set(found(model, layer(path)).chosen) == {"dem"}
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("2", "3", "4", "8"), (1, 2, 3, 4)),  # Sentinel-2's blue, green, red and near infrared
+        (("8", "4", "3", "2"), (4, 3, 2, 1)),
+        (("1", "2", "3", "4"), None),  # their own positions
+        (("5", "6", "7", "8"), None),
+    ],
+)
+def test_bare_numbers_are_bands_where_they_are_those_of_one_satellite(
+    model: Model, scenes: Path, tmp_path: Path, names: tuple[str, ...], expected: tuple[int, ...] | None
+) -> None:
+    order = [1, 2, 3, 4] if expected is None else [expected.index(place) + 1 for place in (1, 2, 3, 4)]
+    path = anonymous(scenes / "second/optical.tif", tmp_path / "scene.tif", order)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.descriptions = names
+    matching = found(model, layer(path))
+    assert bands(matching) == ({} if expected is None else {"optical": ("scene.tif", expected)})
