@@ -15,8 +15,8 @@ from engine.errors import GridError, ModelError
 from engine.grid import Bounds, Grid, Window
 from engine.ground import Ground, ground_of
 from engine.inference.model import Model
-from engine.raster.alignment import GdalError
 from engine.raster.mosaics import extended, grouped
+from engine.raster.overlay import GdalError
 from engine.raster.sources import SourceSpec, open_source
 
 COARSER = 1.5

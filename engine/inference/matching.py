@@ -20,8 +20,8 @@ from engine.grid import Bounds, Grid
 from engine.inference.candidates import Candidate, Layer, Pool, candidate, grouped_layers
 from engine.inference.model import Model
 from engine.modality import Modality
-from engine.raster.alignment import GdalError
 from engine.raster.bands import quality_rule
+from engine.raster.overlay import GdalError
 from engine.raster.sources import RasterSource, SourceSpec, open_source
 
 TIED = 0.5

@@ -13,29 +13,21 @@ from typing import Literal, Protocol
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from rasterio._err import CPLE_BaseError
 from rasterio.enums import Resampling
-from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
-from rasterio.warp import transform, transform_bounds
 from rasterio.windows import Window as RasterioWindow
 
-from engine.errors import BandError, GridError, RasterReadError
+from engine.errors import BandError, RasterReadError
 from engine.grid import Grid, Window
 from engine.modality import LinearScale, Modality
 from engine.raster.conversion import conversion, written
 from engine.raster.mosaics import Order, acquired, grouped
+from engine.raster.overlay import GdalError, check_georeference, kernel_scale, mapped, turns
 from engine.raster.placing import TOLERANCE
 from engine.raster.sources import RasterSource, SourceSpec
 from engine.raster.validity import Validity
 
 Method = Literal["bilinear", "nearest"]
-
-GdalError = (RasterioError, CPLE_BaseError)
-"""What rasterio raises when GDAL fails; the second, which escapes from warping, has no public name."""
-
-LATTICE = 5
-"""Places along each side of a grid at which a source's scale is taken."""
 
 
 @dataclass(frozen=True)
@@ -51,112 +43,6 @@ class Block:
     values: NDArray[np.generic]
     valid: NDArray[np.bool_]
     origin: NDArray[np.uint16] | None = None
-
-
-def check_georeference(source: RasterSource, grid: Grid) -> None:
-    """Refuses a source that cannot be brought onto ``grid``.
-
-    Raises:
-        GridError: If only one of them has a CRS, neither has and the grids differ, or they do not meet.
-    """
-    if (source.grid.crs is None) != (grid.crs is None):
-        without, beside = (
-            (source.spec.path, "the grid has one")
-            if source.grid.crs is None
-            else (
-                "the grid",
-                f"{source.spec.path} has {source.grid.crs.to_string()}",
-            )
-        )
-        raise GridError(
-            f"{source.spec.path}: {without} has no coordinate reference system, while {beside}; "
-            "assign one (for instance with gdal_edit.py -a_srs), or give only sources without"
-        )
-    if grid.crs is None or source.grid.crs is None:
-        if source.grid != grid:
-            raise GridError(
-                f"{source.spec.path}: without a coordinate reference system all grids must be the same; this one is "
-                f"{source.grid.height} x {source.grid.width} pixels with {_geometry(source.grid)}, the others' "
-                f"{grid.height} x {grid.width} with {_geometry(grid)}"
-            )
-        return
-    try:
-        # Either way round, since the bounds of half the world mean nothing in the CRS of a small area.
-        turned = [source.grid.moved(degrees) for degrees in _turns(source.grid, grid)]
-        meet = any(_touches(one, grid) or _touches(grid, one) for one in turned)
-    except GdalError as error:
-        raise GridError(
-            f"{source.spec.path}: its coordinate reference system cannot be brought to {grid.crs.to_string()}: "
-            f"{str(error).splitlines()[0]}"
-        ) from error
-    if not meet:
-        raise GridError(
-            f"{source.spec.path}: lies outside of the grid: it covers {_rounded(source.grid.bounds)} in "
-            f"{source.grid.crs.to_string()}, the grid {_rounded(grid.bounds)} in {grid.crs.to_string()}"
-        )
-
-
-def _touches(one: Grid, other: Grid) -> bool:
-    """Whether the bounds of ``one``, brought to the CRS of ``other``, hold any of its pixels."""
-    bounds = one.bounds if one.crs == other.crs else transform_bounds(one.crs, other.crs, *one.bounds)
-    return bool(np.isfinite(bounds).all()) and not (other.window_of(bounds) & other.window).empty
-
-
-def _turns(source: Grid, grid: Grid) -> list[float]:
-    """Degrees of longitude by which a source is to be moved to cover what it can of a grid; 0 but at the antimeridian.
-
-    A raster from 179 to 181 degrees east meets points at 179 and at -179.
-    """
-    if source.crs is None or not source.crs.is_geographic:
-        return [0]
-    left, _, right, _ = source.bounds
-    low, _, high, _ = grid.bounds if grid.crs is not None and grid.crs.is_geographic else (-180, 0, 180, 0)
-    pixel = source.pixel_size[0]
-    return [turn for turn in (0, -360, 360) if min(right + turn, high) - max(left + turn, low) > pixel] or [0]
-
-
-def _scale(source: Grid, grid: Grid) -> tuple[float, float] | None:
-    """How many pixels of a grid lie in one of ``source``, across and down, which says how wide GDAL's kernels are.
-
-    GDAL itself finds it anew for each window that it warps, so that values depend on the window, and a turned grid is
-    smoothed. Taken as the median over a lattice of places of the grid, those in the source where there are such.
-    """
-    steps = (np.arange(LATTICE) + 0.5) / LATTICE
-    places = [(col * grid.width, row * grid.height) for row in steps for col in steps]
-    scales, inside = [], []
-    for col, row in places:
-        here, right, below = _mapped(grid, source, [(col, row), (col + 1, row), (col, row + 1)])
-        across = np.hypot(right[0] - here[0], below[0] - here[0])
-        down = np.hypot(right[1] - here[1], below[1] - here[1])
-        if np.isfinite([across, down]).all() and across > 0 and down > 0:
-            scales.append((1 / across, 1 / down))
-            inside.append(0 <= here[0] <= source.width and 0 <= here[1] <= source.height)
-    if not scales:
-        return None
-    chosen = [scale for scale, there in zip(scales, inside, strict=True) if there] or scales
-    across, down = np.median(chosen, axis=0)
-    return float(across), float(down)
-
-
-def _mapped(one: Grid, other: Grid, points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Columns and rows of ``one`` as those of ``other``; infinite where they have no image."""
-    places = [one.transform @ point for point in points]
-    if one.crs == other.crs:
-        return [~other.transform @ place for place in places]
-    xs, ys = transform(one.crs, other.crs, [x for x, _ in places], [y for _, y in places])
-    if other.crs is not None and other.crs.is_geographic and max(xs) - min(xs) > 180:
-        xs = [x + 360 if x < 0 else x for x in xs]
-    return [~other.transform @ point for point in zip(xs, ys, strict=True)]
-
-
-def _geometry(grid: Grid) -> str:
-    return f"origin ({grid.transform.c:.9g}, {grid.transform.f:.9g}) and pixels of " + " x ".join(
-        f"{size:.9g}" for size in grid.pixel_size
-    )
-
-
-def _rounded(bounds: tuple[float, float, float, float]) -> str:
-    return "(" + ", ".join(f"{number:.6g}" for number in bounds) + ")"
 
 
 def fits(found: str, wanted: str) -> bool:
@@ -215,24 +101,24 @@ class _AlignedSource:
         bands = source.band_indices
         kind = str(source.dataset.dtypes[bands[0] - 1])  # a raster that is placed may hold whole numbers as floats
         self.validity = Validity.of_footprint(bands, kind) if how.stored else Validity.of(source.dataset, bands, kind)
-        turns = _turns(source.grid, grid)
-        self.offset = grid.offset_of(source.grid.moved(turns[0])) if len(turns) == 1 else None
-        self.how, self.turns = how, turns
+        self.how, self.turns = how, turns(source.grid, grid)
+        alone = len(self.turns) == 1
+        self.offset = grid.offset_of(source.grid.moved(self.turns[0])) if alone else None
         if self.offset is None:
             self._open_warps(infinite=False)
 
     @property
     def pixels(self) -> float:
         """How many pixels of the grid one of the source's covers; 1 where that cannot be told."""
-        scale = _scale(self.source.grid, self.grid) if self.offset is None else None
+        scale = kernel_scale(self.source.grid, self.grid) if self.offset is None else None
         return 1.0 if scale is None else scale[0] * scale[1]
 
     def holds(self, places: Sequence[tuple[float, float]]) -> NDArray[np.bool_]:
         """Which columns and rows of the grid lie in the source."""
         height, width = self.source.grid.height, self.source.grid.width
         found = np.zeros(len(places), dtype=bool)
-        for turn in _turns(self.source.grid, self.grid):
-            cols, rows = np.array(_mapped(self.grid, self.source.grid.moved(turn), places)).T
+        for turn in turns(self.source.grid, self.grid):
+            cols, rows = np.array(mapped(self.grid, self.source.grid.moved(turn), places)).T
             found |= (cols >= 0) & (cols < width) & (rows >= 0) & (rows < height)
         return found
 
@@ -243,7 +129,7 @@ class _AlignedSource:
 
     def _warp(self, turn: float) -> WarpedVRT:
         source = self.source.grid.moved(turn)
-        scale = _scale(source, self.grid)
+        scale = kernel_scale(source, self.grid)
         place = f"<GeoTransform>{', '.join(map(repr, source.transform.to_gdal()))}</GeoTransform>"
         self.warpable = self.validity.warpable(self.source.dataset, self.source.name, place, self.infinite)
         dataset = rasterio.open(self.warpable.vrt)
@@ -304,11 +190,11 @@ class _AlignedSource:
         steps = np.linspace(0, 1, 9)
         places = [(window.col + col * window.width, window.row + row * window.height) for row in steps for col in steps]
         for turn in self.turns:
-            found = np.array(_mapped(self.grid, self.source.grid.moved(turn), places))
+            found = np.array(mapped(self.grid, self.source.grid.moved(turn), places))
             found = found[np.isfinite(found).all(axis=1)]
             if not len(found):
                 continue
-            reach = 4 + 2 * math.ceil(1 / min(1.0, *(_scale(self.source.grid.moved(turn), self.grid) or (1.0,))))
+            reach = 4 + 2 * math.ceil(1 / min(1.0, *(kernel_scale(self.source.grid.moved(turn), self.grid) or (1.0,))))
             (left, top), (right, bottom) = np.floor(found.min(axis=0)) - reach, np.ceil(found.max(axis=0)) + reach
             area = Window(int(top), int(left), int(bottom - top), int(right - left)) & self.source.grid.window
             if not area.empty:
