@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import rasterio
+
 from engine.modality import LinearScale
 
 _SENTINEL = re.compile(r"(?:^|_)B(\d{2}|8A)(?:_\d{2}m)?\.(?:jp2|tif|tiff)$", re.IGNORECASE)
@@ -44,6 +46,18 @@ def declared_beside(path: str) -> LinearScale | None:
             if metadata.is_file():
                 return _sentinel(metadata, metadata.stat().st_mtime_ns).get(sentinel[1].upper())
     return None
+
+
+def declared_in_tags(dataset: rasterio.DatasetReader, band: int) -> LinearScale | None:
+    """Scale and offset that GDAL's Sentinel-2 driver has as metadata alone, which ``gdal_translate`` keeps."""
+    own, whole = dataset.tags(band), dataset.tags()
+    offset = own.get("BOA_ADD_OFFSET", own.get("RADIO_ADD_OFFSET"))
+    quantification = whole.get("BOA_QUANTIFICATION_VALUE", whole.get("QUANTIFICATION_VALUE"))
+    try:
+        value = float(quantification or 0)
+        return (1 / value, float(offset) / value) if offset is not None and value else None
+    except ValueError:
+        return None
 
 
 @lru_cache(maxsize=64)

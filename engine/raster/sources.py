@@ -21,7 +21,7 @@ from engine.grid import Grid
 from engine.modality import PHYSICAL, LinearScale
 from engine.raster.matlab import file_of, in_memory
 from engine.raster.placing import Placed, Placement, advice, placement_of
-from engine.raster.products import declared_beside
+from engine.raster.products import declared_beside, declared_in_tags
 from engine.raster.validity import Validity
 
 _KEY = re.compile(r":(?P<key>scale|offset|place)=(?P<value>[^:=@/\\]+)$")
@@ -233,6 +233,8 @@ class RasterSource:
         own = [
             (float(self.dataset.scales[band - 1]), float(self.dataset.offsets[band - 1])) for band in self.band_indices
         ]
+        if self.dtype == "uint16" and all(one == PHYSICAL for one in own):
+            own = [declared_in_tags(self.dataset, band) or PHYSICAL for band in self.band_indices]
         if self.dtype in ("uint8", "int16", "uint16") and len(self.dataset.indexes) == 1 and own == [PHYSICAL]:
             beside = declared_beside(self.spec.path)
             own = own if beside is None else [beside]

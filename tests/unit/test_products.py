@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 
 from engine.raster.products import declared_beside
 from engine.raster.sources import SourceSpec, open_source
@@ -122,4 +123,17 @@ def test_a_source_has_the_scale_that_stands_beside_it(tmp_path: Path, write_rast
         assert source.declared == ((1, 0),)
     write_raster(path.name, np.ones((1, 4, 5), "float32"))  # reflectance already
     with open_source(SourceSpec(str(path))) as source:
+        assert source.declared is None
+
+
+def test_what_gdals_sentinel_2_driver_says_in_tags_alone_counts(write_raster: Write) -> None:
+    path = write_raster("S2.tif", np.ones((3, 4, 5), "uint16"))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(BOA_QUANTIFICATION_VALUE="10000", AOT_QUANTIFICATION_VALUE="1000.0")
+        dataset.update_tags(1, BANDNAME="B4", BOA_ADD_OFFSET="-1000")
+        dataset.update_tags(2, BANDNAME="B3", BOA_ADD_OFFSET="-1000")
+        dataset.update_tags(3, BANDNAME="WVP")
+    with open_source(SourceSpec(str(path), ("2", "1"))) as source:
+        assert source.declared == (pytest.approx((1e-4, -0.1)),) * 2
+    with open_source(SourceSpec(str(path), ("3",))) as source:
         assert source.declared is None
