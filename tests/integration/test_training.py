@@ -51,7 +51,7 @@ def train_and_kill(recipe: Path, run: Path, after_lines: int) -> None:
     command = [sys.executable, "-m", "engine.cli", "train", str(recipe), "-o", str(run), "--device", "cpu"]
     if run.exists():
         command.append("--resume")
-    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # as many as here
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     metrics = run / "metrics.csv"
     while process.poll() is None:
