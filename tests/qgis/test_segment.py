@@ -192,14 +192,14 @@ def test_a_layer_that_gdal_does_not_read_is_copied_for_the_extent(project, load,
         f"&width={source.width()}&height={source.height()}&formula=%22heights@1%22%20%2B%200"
         f"&heights:uri={material / 'second/dem.tif'}&heights:provider=gdal"
     )
-    virtual = QgsRasterLayer(uri, "computed", "virtualraster")
+    virtual = QgsRasterLayer(uri, "computed elevation", "virtualraster")
     if not virtual.isValid():
         pytest.skip("this QGIS has no virtual rasters")
     project.addMapLayer(virtual)
     model = str(material / "synthetic.onnx")
     result = run({"MODEL": model, "LAYERS": [virtual], "OUTPUT": str(tmp_path / "map.tif")}, feedback)
     assert result["SCENARIO"] == "dem"
-    assert any("computed is copied" in line for line in feedback.lines)
+    assert any("computed elevation is copied" in line for line in feedback.lines)
     run({"MODEL": model, "LAYERS": [source], "OUTPUT": str(tmp_path / "expected.tif")}, feedback)
     assert classes(tmp_path / "map.tif")[:2] == classes(tmp_path / "expected.tif")[:2]
 
