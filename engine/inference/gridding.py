@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -137,7 +137,8 @@ def choose_grid(
     if reference.crs is None:
         return Gridding(reference, ())
     fitted = _fitted(reference, model, wanted) if pixel_size is None else reference.resized(pixel_size)
-    grid = extended(_union(fitted, grids.values()), mosaics.get(best, ()))
+    aligned = [one for one in grids.values() if fitted.offset_of(one) is not None]
+    grid = extended(fitted, [*aligned, *mosaics.get(best, ())])
     given = sum(one.height * one.width for one in grids.values())
     if pixel_size is None and grid.height * grid.width > FINER * given:
         raise GridError(
@@ -161,15 +162,6 @@ def _check_crs(grids: Mapping[str, Grid]) -> None:
             _ = grid.metres
         except GridError as error:
             raise GridError(f"{name}: {error}") from error
-
-
-def _union(reference: Grid, grids: Iterable[Grid]) -> Grid:
-    window = reference.window
-    for grid in grids:
-        offset = reference.offset_of(grid)
-        if offset is not None:
-            window = window | Window(*offset, grid.height, grid.width)
-    return reference.part(window)
 
 
 def _warnings(grid: Grid, grids: Mapping[str, Grid]) -> list[str]:
