@@ -104,7 +104,9 @@ def identities(names: Sequence[str], texts: Iterable[str]) -> list[str | None]:
     padded = any(re.search(r"\bb0\d\b", " ".join(words(name))) for name in names)
     if padded and "sentinel-2" in among:  # no other one writes B02
         among = ["sentinel-2"]
-    return [identity(name, among) for name in names]
+    numbers = [re.search(r"\bswir ?(\d)\b", " ".join(words(name))) for name in names]
+    many = any(number and int(number[1]) > 2 for number in numbers)  # WorldView-3's SWIR1 to SWIR8 are others
+    return [None if many and number else identity(name, among) for name, number in zip(names, numbers, strict=True)]
 
 
 def measured(dataset: rasterio.DatasetReader, band: int) -> str | None:

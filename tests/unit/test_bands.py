@@ -1,0 +1,32 @@
+"""Which band a name speaks of: as agencies write them, expected values from their own tables of bands."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.raster.bands import identities
+
+CASES = {
+    "Sentinel-2, padded numbers": (
+        ["B02", "B03", "B04", "B05", "B08", "B8A", "B11", "B12"], [],
+        ["blue", "green", "red", "rededge071", "nir", "nir08", "swir16", "swir22"],
+    ),
+    "Sentinel-2, plain numbers and a product's name": (
+        ["B2", "B8", "B12"], ["S2B_MSIL2A_20240601T101559_N0510_R065_T32TMT"], ["blue", "nir", "swir22"],
+    ),
+    "Landsat 8": (["SR_B2", "SR_B5", "SR_B7", "ST_B10"], ["LC08_L2SP_038034"], ["blue", "nir", "swir22", "lwir11"]),
+    "Landsat 5": (["SR_B1", "SR_B4", "SR_B7", "ST_B6"], ["LT05_L2SP_038034"], ["blue", "nir", "swir22", "lwir11"]),
+    "a number that two satellites read differently": (["B5"], [], [None]),
+    "words": (["Red edge 1", "Near infrared", "Blue band", "SWIR 2"], [], ["rededge071", "nir", "blue", "swir22"]),
+    "a ratio is neither of its bands": (["red / nir"], [], [None]),
+    "two SWIR bands": (["swir1", "swir2"], [], ["swir16", "swir22"]),
+    "WorldView-3's eight SWIR bands are at other wavelengths": (
+        [f"SWIR{number}" for number in range(1, 9)], ["worldview"], [None] * 8,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bands_are_known_by_what_agencies_call_them(case: str) -> None:
+    names, texts, expected = CASES[case]
+    assert identities(names, texts) == expected
