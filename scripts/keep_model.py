@@ -25,7 +25,7 @@ def main() -> None:
 
     import engine
     from engine.data.synthetic import synthesize
-    from engine.inference.predict import predict
+    from engine.mapping.predict import predict
     from engine.raster.sources import SourceSpec
     from engine.training.loop import Training
     from engine.training.recipe import read_recipe

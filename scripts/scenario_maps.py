@@ -27,8 +27,8 @@ from engine.data.survey import SceneCollection
 from engine.evaluation.diagnostics import picture
 from engine.evaluation.predictors import torch_predictor
 from engine.evaluation.tiling import tiles_of
-from engine.inference.mosaic import map_blocks
-from engine.inference.tiles import TilePlan
+from engine.mapping.mosaic import map_blocks
+from engine.mapping.tiles import TilePlan
 from engine.modality import LandClass
 from engine.training.run import open_run
 

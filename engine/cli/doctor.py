@@ -13,7 +13,7 @@ import click
 
 import engine
 from engine.errors import EngineError, how_to_install
-from engine.inference.machine import memory_limit, usable_processors
+from engine.runtime.machine import memory_limit, usable_processors
 
 _RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml")
 

@@ -24,12 +24,12 @@ from engine.evaluation.images import FIGURES, ImageScores, pooled, score_images,
 from engine.evaluation.predictors import torch_predictor
 from engine.evaluation.scenarios import SUMMARY, Evaluation, evaluate, write_report
 from engine.evaluation.tiling import tiles_of
-from engine.inference.comparison import tell
-from engine.inference.machine import usable_processors
-from engine.inference.model import Model
-from engine.inference.mosaic import Predictor
-from engine.inference.session import Sessions
+from engine.mapping.comparison import tell
 from engine.modality import LandClass, Modality
+from engine.model.file import Model
+from engine.runtime.batching import Predictor
+from engine.runtime.machine import usable_processors
+from engine.runtime.session import Sessions
 from engine.training.checkpoints import Kind
 from engine.training.recipe import Recipe, read_recipe
 from engine.training.run import open_run

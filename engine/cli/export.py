@@ -10,7 +10,7 @@ from rich.console import Console
 
 from engine.errors import InputError
 from engine.export.deepness import export_deepness
-from engine.inference.model import Model
+from engine.model.file import Model
 from engine.training.checkpoints import Kind
 from engine.training.release import release
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.errors import GridError, RunError
-from engine.inference.model import Model
+from engine.model.file import Model
 from engine.raster.sources import SourceSpec, open_source
 
 

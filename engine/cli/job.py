@@ -193,20 +193,19 @@ def _versions() -> dict[str, Any]:
 
 
 def _describe(job: Job, _channel: Channel, _stop: Stop) -> dict[str, Any]:
-    from engine.inference.gridding import model_metres
-    from engine.inference.model import Model
+    from engine.model.file import Model
 
     model = Model(job.model)
     metadata = model.metadata.model_dump(mode="json")
-    metadata["pixel_size"]["metres"] = model_metres(model)  # models of before do not hold it
+    metadata["pixel_size"]["metres"] = model.metres  # models of before do not hold it
     return {"metadata": metadata}
 
 
 def _match(job: Job, channel: Channel, _stop: Stop) -> dict[str, Any]:
     from engine.cli.match import described
-    from engine.inference.candidates import Layer
-    from engine.inference.matching import match
-    from engine.inference.model import Model
+    from engine.mapping.candidates import Layer
+    from engine.mapping.matching import match
+    from engine.model.file import Model
     from engine.raster.sources import SourceSpec
 
     layers = [Layer(one.name, SourceSpec(one.path, one.bands)) for one in job.layers]
@@ -225,13 +224,13 @@ def _match(job: Job, channel: Channel, _stop: Stop) -> dict[str, Any]:
 
 def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
     from engine.cli.match import described
-    from engine.inference.candidates import Layer
-    from engine.inference.matching import assign, match
-    from engine.inference.model import Model
-    from engine.inference.predict import part_folder, predict
-    from engine.inference.sizing import said
+    from engine.mapping.candidates import Layer
+    from engine.mapping.matching import assign, match
+    from engine.mapping.predict import part_folder, predict
+    from engine.model.file import Model
     from engine.raster.sources import SourceSpec
     from engine.raster.writing import part_of
+    from engine.runtime.sizing import said
 
     if job.output is None:
         raise InputError("the job names no output")

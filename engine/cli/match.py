@@ -9,9 +9,9 @@ from pathlib import Path, PurePath
 import click
 
 from engine.errors import RasterReadError
-from engine.inference.candidates import Candidate, Layer
-from engine.inference.matching import Matching, match
-from engine.inference.model import Model
+from engine.mapping.candidates import Candidate, Layer
+from engine.mapping.matching import Matching, match
+from engine.model.file import Model
 from engine.raster.sources import SourceSpec
 
 RASTERS = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".png")

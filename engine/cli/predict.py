@@ -9,12 +9,12 @@ import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from engine.errors import ModalityError
-from engine.inference.predict import predict
-from engine.inference.session import DEVICES
-from engine.inference.sizing import said
+from engine.mapping.predict import predict
 from engine.raster.masks import parse_masks
 from engine.raster.mosaics import Order
 from engine.raster.sources import SourceSpec
+from engine.runtime.session import DEVICES
+from engine.runtime.sizing import said
 
 
 def parse_sources(arguments: tuple[str, ...]) -> dict[str, list[SourceSpec]]:

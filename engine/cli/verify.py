@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from engine.inference.verify import verify
+from engine.mapping.verify import verify
 
 
 @click.command("verify")

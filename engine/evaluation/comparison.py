@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from engine.data.settings import SplitName
 from engine.data.survey import SceneCollection
-from engine.inference.comparison import Compared
-from engine.inference.values import Seen, compare
+from engine.mapping.comparison import Compared
+from engine.mapping.values import Seen, compare
 from engine.modality import Modality
 from engine.raster.sources import SourceSpec
 

@@ -27,8 +27,8 @@ from engine.data.chips import masked, side_by_side
 from engine.data.settings import SplitName
 from engine.data.survey import SceneCollection
 from engine.errors import SplitError
-from engine.inference.mosaic import Predictor
 from engine.modality import IGNORED, Modality
+from engine.runtime.batching import Predictor
 
 FIGURES = ("soft_iou", "soft_f1", "iou", "f1")
 

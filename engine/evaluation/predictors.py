@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from engine.availability import Scenario
-from engine.inference.mosaic import Predictor
 from engine.networks.segmenter import Segmenter
+from engine.runtime.batching import Predictor
 
 
 def torch_predictor(segmenter: Segmenter, device: torch.device) -> Predictor:

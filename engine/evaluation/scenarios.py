@@ -20,10 +20,11 @@ from engine.errors import SplitError
 from engine.evaluation.bias import Bias, unimodal_bias
 from engine.evaluation.metrics import Confusion, Scores, confusion, scores
 from engine.grid import Window
-from engine.inference.mosaic import Predictor, map_blocks
-from engine.inference.seams import PERIOD, SeamCounter, seam_ratio
-from engine.inference.tiles import TilePlan
+from engine.mapping.mosaic import map_blocks
+from engine.mapping.seams import PERIOD, SeamCounter, seam_ratio
+from engine.mapping.tiles import TilePlan
 from engine.modality import IGNORED, LandClass, Modality
+from engine.runtime.batching import Predictor
 
 SUMMARY = ("miou", "mf1", "overall_accuracy", "average_accuracy", "kappa")
 

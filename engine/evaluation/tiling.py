@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from engine.data.survey import SceneCollection
 from engine.evaluation.scenarios import Evaluation, evaluate
-from engine.inference.mosaic import Predictor
 from engine.modality import Modality
 from engine.networks.contract import Network
+from engine.runtime.batching import Predictor
 
 TILE_FACTORS = (1, 2, 4)
 """Tiles that are tried, in chips."""

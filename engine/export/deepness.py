@@ -18,10 +18,9 @@ from engine.availability import from_bits
 from engine.errors import ModalityError
 from engine.export.writing import write_model
 from engine.ground import ground_of
-from engine.inference.gridding import model_metres
-from engine.inference.model import Model
-from engine.inference.specialise import specialise
 from engine.modality import Modality
+from engine.model.file import Model
+from engine.model.specialise import specialise
 
 INPUT = "deepness_image"
 
@@ -86,6 +85,6 @@ def _keys(model: Model) -> dict[str, object]:
     }
     if metadata.pixel_size.crs is not None:
         ground = ground_of(CRS.from_string(metadata.pixel_size.crs))  # Deepness takes a layer's units for metres
-        metres = model_metres(model) if ground.geographic else ground.unit * metadata.pixel_size.x
+        metres = model.metres if ground.geographic else ground.unit * metadata.pixel_size.x
         keys["resolution"] = round(100 * metres, 3)
     return keys

@@ -16,7 +16,7 @@ import engine
 from engine.errors import ExportError
 from engine.export.parity import largest_difference
 from engine.export.writing import check_writable, write_model
-from engine.inference.model import AVAILABILITY, KEY, OUTPUTS, ModelMetadata
+from engine.model.document import AVAILABILITY, KEY, OUTPUTS, ModelMetadata
 from engine.networks.segmenter import Segmenter
 
 OPSET = 20

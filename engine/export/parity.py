@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from engine.availability import Scenario, scenarios
 from engine.errors import ExportError
-from engine.inference.specialise import specialise
 from engine.modality import Modality
+from engine.model.specialise import specialise
 from engine.networks.segmenter import Segmenter
 
 ALL_UP_TO = 6

@@ -12,7 +12,8 @@ from stac_model.output import MLMClassification, ModelOutput, ModelResult
 from stac_model.schema import MLModelExtension, MLModelProperties
 
 from engine.errors import OutputError
-from engine.inference.model import AVAILABILITY, ModalityFacts, Model
+from engine.model.document import AVAILABILITY, ModalityFacts
+from engine.model.file import Model
 
 _DIMENSIONS = ["batch", "bands", "height", "width"]
 

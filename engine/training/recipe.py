@@ -15,11 +15,11 @@ from torch import nn
 
 from engine.data.settings import Choice, DataSettings, MethodSettings, Settings
 from engine.errors import EngineError, RecipeError
-from engine.inference.model import AVAILABILITY, OUTPUTS
 from engine.language.registry import with_files
 from engine.methods.language import check_texts
 from engine.methods.registry import build_method
 from engine.modality import PHYSICAL, LandClass, Modality, Values
+from engine.model.document import AVAILABILITY, OUTPUTS
 from engine.networks.contract import Network
 from engine.networks.registry import unbuilt_network
 

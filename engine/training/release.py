@@ -15,7 +15,9 @@ from engine.errors import RunError
 from engine.evaluation.predictors import torch_predictor
 from engine.evaluation.tiling import Tiling, choose_tiling
 from engine.export.onnx import export_model
-from engine.inference.model import (
+from engine.language.vectors import CLASS_VECTORS, ClassVectors
+from engine.methods.registry import build_method
+from engine.model.document import (
     ClassFacts,
     ModelMetadata,
     PixelSize,
@@ -23,8 +25,6 @@ from engine.inference.model import (
     TrainingFacts,
     modality_facts,
 )
-from engine.language.vectors import CLASS_VECTORS, ClassVectors
-from engine.methods.registry import build_method
 from engine.training.checkpoints import Kind
 from engine.training.recipe import Recipe
 from engine.training.run import open_run

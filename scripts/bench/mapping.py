@@ -7,7 +7,7 @@ has the engine. The rasters are repeated side by side as VRTs, since large real 
 * naive: what the field does, in one process: each window read, scaled and run in turn, half-overlapping Hann windows
   summed up in a float array of the whole scene
 * memory: peak resident size on the scene repeated ``--repeat`` and ``--large`` times each way
-* seams: changes of class where tiles meet over those elsewhere (`engine/inference/seams.py`)
+* seams: changes of class where tiles meet over those elsewhere (`engine/mapping/seams.py`)
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ import rasterio
 
 from engine.availability import Scenario
 from engine.grid import Grid, Window
-from engine.inference.gridding import choose_grid
-from engine.inference.machine import usable_processors
-from engine.inference.model import Model
-from engine.inference.mosaic import MapBlock
-from engine.inference.predict import open_readers, predict
-from engine.inference.seams import SeamCounter, seam_ratio
-from engine.inference.session import Sessions
-from engine.inference.tiles import TilePlan
+from engine.mapping.gridding import choose_grid
+from engine.mapping.mosaic import MapBlock
+from engine.mapping.predict import open_readers, predict
+from engine.mapping.seams import SeamCounter, seam_ratio
+from engine.mapping.tiles import TilePlan
+from engine.model.file import Model
 from engine.raster.cog import RawLayer, write_cog
 from engine.raster.sources import SourceSpec, open_source
+from engine.runtime.machine import usable_processors
+from engine.runtime.session import Sessions
 
 
 def repeated(spec: SourceSpec, times: int, folder: Path) -> SourceSpec:

@@ -17,8 +17,8 @@ import numpy as np
 
 from engine.availability import Scenario
 from engine.export.onnx import export_model
-from engine.inference.model import Model
-from engine.inference.session import Sessions
+from engine.model.file import Model
+from engine.runtime.session import Sessions
 from engine.training.run import build_segmenter, open_run
 
 

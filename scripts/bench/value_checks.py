@@ -26,18 +26,18 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from engine.data.survey import SceneCollection, survey
-from engine.inference.model import (
+from engine.mapping.values import FEWEST, Seen, compare
+from engine.modality import BandStatistics, Modality
+from engine.model.document import (
     KEY,
     OUTPUTS,
     ClassFacts,
-    Model,
     ModelMetadata,
     PixelSize,
     TrainingFacts,
     modality_facts,
 )
-from engine.inference.values import FEWEST, Seen, compare
-from engine.modality import BandStatistics, Modality
+from engine.model.file import Model
 from engine.training.recipe import Recipe, read_recipe
 
 Values = NDArray[np.generic]

@@ -13,14 +13,14 @@ import rasterio
 from numpy.typing import NDArray
 
 from engine.grid import Bounds, Grid, Window
-from engine.inference.gridding import window_of_bounds
-from engine.inference.model import Model
-from engine.inference.mosaic import map_blocks
-from engine.inference.predict import open_readers, predict
-from engine.inference.session import Sessions
-from engine.inference.tiles import TilePlan
+from engine.mapping.gridding import window_of_bounds
+from engine.mapping.mosaic import map_blocks
+from engine.mapping.predict import open_readers, predict
+from engine.mapping.tiles import TilePlan
+from engine.model.file import Model
 from engine.raster.masks import MaskSpec
 from engine.raster.sources import SourceSpec
+from engine.runtime.session import Sessions
 from fuzz.case import Case
 from fuzz.files import write_grid, write_quality, write_source
 from fuzz.model import CLASSES, name, write_model

@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from engine.inference.model import (
+from engine.model.document import (
     AVAILABILITY,
     KEY,
     OUTPUTS,

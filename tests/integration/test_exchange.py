@@ -16,8 +16,8 @@ from engine.availability import Scenario
 from engine.errors import ModalityError, OutputError
 from engine.export.deepness import export_deepness
 from engine.export.parity import sample_values
-from engine.inference.model import Model
-from engine.inference.session import Sessions
+from engine.model.file import Model
+from engine.runtime.session import Sessions
 
 
 @pytest.mark.parametrize(("name", "place"), [("optical", 0), ("sar", 1), ("dem", 2)])

@@ -18,19 +18,19 @@ from engine.availability import Scenario, scenarios
 from engine.errors import DeviceError, ExportError, OutputError
 from engine.export.onnx import export_model
 from engine.export.parity import sample_values
-from engine.inference.model import (
+from engine.modality import BandStatistics, Modality
+from engine.model.document import (
     ClassFacts,
-    Model,
     ModelMetadata,
     PixelSize,
     TrainingFacts,
     modality_facts,
 )
-from engine.inference.session import Sessions
-from engine.inference.specialise import specialise
-from engine.modality import BandStatistics, Modality
+from engine.model.file import Model
+from engine.model.specialise import specialise
 from engine.networks.contract import Detail, Network, Normalise
 from engine.networks.segmenter import Segmenter
+from engine.runtime.session import Sessions
 
 TILE = 8
 MODALITIES = (

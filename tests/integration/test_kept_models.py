@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from engine.inference.predict import predict
+from engine.mapping.predict import predict
 from engine.raster.sources import SourceSpec
 
 KEPT = sorted((Path(__file__).parent.parent / "data").glob("model-*.onnx"))

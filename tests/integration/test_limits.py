@@ -19,21 +19,21 @@ from rasterio import warp
 from rasterio.crs import CRS
 from scipy import ndimage
 
-import engine.inference.predict as predicting
-import engine.inference.sizing as sizing
+import engine.mapping.predict as predicting
+import engine.runtime.sizing as sizing
 from engine.availability import Scenario, from_bits
 from engine.errors import Cancelled, ModelError, RasterReadError, ResourceError
 from engine.grid import Grid, Window
-from engine.inference.batching import Batches
-from engine.inference.model import Model
-from engine.inference.outputs import file_digest
-from engine.inference.predict import Summary, predict
-from engine.inference.session import Sessions
-from engine.inference.sizing import Estimate
-from engine.inference.tiles import TilePlan
-from engine.inference.verify import verify
+from engine.mapping.outputs import file_digest
+from engine.mapping.predict import Summary, predict
+from engine.mapping.tiles import TilePlan
+from engine.mapping.verify import verify
+from engine.model.file import Model
 from engine.raster.alignment import AlignedReader
 from engine.raster.sources import SourceSpec
+from engine.runtime.batching import Batches
+from engine.runtime.session import Sessions
+from engine.runtime.sizing import Estimate
 
 UTM, ORIGIN = CRS.from_epsg(32631), Affine(10, 0, 1000, 0, -10, 5000)
 

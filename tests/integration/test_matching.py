@@ -14,9 +14,9 @@ from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning
 
 from engine.errors import ModalityError, RasterReadError
-from engine.inference.candidates import Layer
-from engine.inference.matching import Matching, assign, match
-from engine.inference.model import Model
+from engine.mapping.candidates import Layer
+from engine.mapping.matching import Matching, assign, match
+from engine.model.file import Model
 from engine.raster.sources import SourceSpec
 
 Write = Callable[..., Path]

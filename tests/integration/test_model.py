@@ -14,9 +14,10 @@ import rasterio
 from engine.availability import Scenario, scenarios
 from engine.errors import ModelError
 from engine.export.parity import compared_scenarios, sample_values
-from engine.inference.model import KEY, Model
-from engine.inference.session import Sessions
-from engine.inference.specialise import specialise
+from engine.model.document import KEY
+from engine.model.file import Model
+from engine.model.specialise import specialise
+from engine.runtime.session import Sessions
 
 NAMES = ("optical", "sar", "dem")
 

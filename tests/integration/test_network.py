@@ -10,9 +10,9 @@ import pytest
 import rasterio
 
 from engine.errors import RasterReadError
-from engine.inference import predict as predicting
-from engine.inference.outputs import file_digest
-from engine.inference.predict import predict
+from engine.mapping import predict as predicting
+from engine.mapping.outputs import file_digest
+from engine.mapping.predict import predict
 from engine.raster.sources import SourceSpec
 
 Serve = Callable[[str], SourceSpec]

@@ -10,12 +10,19 @@ import torch
 import engine
 from engine.availability import Scenario, scenarios
 from engine.export.onnx import export_model
-from engine.inference.model import ClassFacts, Model, ModelMetadata, PixelSize, TrainingFacts, modality_facts
-from engine.inference.session import Sessions
-from engine.inference.specialise import specialise
 from engine.modality import BandStatistics, Modality
+from engine.model.document import (
+    ClassFacts,
+    ModelMetadata,
+    PixelSize,
+    TrainingFacts,
+    modality_facts,
+)
+from engine.model.file import Model
+from engine.model.specialise import specialise
 from engine.networks.registry import build_network
 from engine.networks.segmenter import Segmenter
+from engine.runtime.session import Sessions
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "mean_fusion": {"encoder": "segformer-tiny"},

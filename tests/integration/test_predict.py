@@ -11,7 +11,7 @@ from affine import Affine
 from rasterio.warp import Resampling, calculate_default_transform, reproject
 
 from engine.errors import BandError, Cancelled, GridError, ModalityError, OutputError, RasterReadError
-from engine.inference.predict import Summary, predict
+from engine.mapping.predict import Summary, predict
 from engine.raster.masks import MaskSpec
 from engine.raster.sources import SourceSpec
 

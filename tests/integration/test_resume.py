@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from engine.errors import Cancelled, OutputError, RasterReadError
 from engine.grid import Window
-from engine.inference.outputs import file_digest
-from engine.inference.predict import Summary, part_folder, predict
-from engine.inference.spool import Spool, SpoolLayer
-from engine.inference.verify import verify
+from engine.mapping.outputs import file_digest
+from engine.mapping.predict import Summary, part_folder, predict
+from engine.mapping.spool import Spool, SpoolLayer
+from engine.mapping.verify import verify
 from engine.raster.sources import SourceSpec
 
 PLAN = {"model": "m"}
@@ -347,7 +347,7 @@ import resource, sys
 import numpy as np
 from pathlib import Path
 from engine.grid import Window
-from engine.inference.spool import Spool, SpoolLayer
+from engine.mapping.spool import Spool, SpoolLayer
 parts = [Window(0, 0, 10, 100), Window(10, 0, 60, 100), Window(70, 0, 30, 100)]
 spool = Spool(Path(sys.argv[1]), {}, {"classes": SpoolLayer("uint8")}, 100, 100, parts, 3, (1, 1, 1))
 spool.commit({"classes": np.ones((1, 10, 100), "uint8")}, {})

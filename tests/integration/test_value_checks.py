@@ -15,7 +15,7 @@ import rasterio
 from numpy.typing import NDArray
 
 from engine.errors import ValuesError
-from engine.inference.predict import Summary, predict
+from engine.mapping.predict import Summary, predict
 from engine.raster.sources import SourceSpec
 from engine.training.recipe import Recipe
 

@@ -19,8 +19,8 @@ from engine.errors import RecipeError, RunError
 from engine.evaluation.metrics import confusion, scores
 from engine.evaluation.predictors import torch_predictor
 from engine.evaluation.scenarios import Evaluation, evaluate
-from engine.inference.model import Model
 from engine.modality import Modality
+from engine.model.file import Model
 from engine.networks.segmenter import Segmenter
 from engine.training.checkpoints import newest
 from engine.training.loop import Training

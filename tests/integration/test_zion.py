@@ -8,9 +8,15 @@ import rasterio
 import torch
 
 from engine.export.onnx import export_model
-from engine.inference.model import ClassFacts, ModelMetadata, PixelSize, TrainingFacts, modality_facts
-from engine.inference.predict import predict
+from engine.mapping.predict import predict
 from engine.modality import BandStatistics, Modality
+from engine.model.document import (
+    ClassFacts,
+    ModelMetadata,
+    PixelSize,
+    TrainingFacts,
+    modality_facts,
+)
 from engine.networks.registry import build_network
 from engine.networks.segmenter import Segmenter
 from engine.raster.sources import SourceSpec

@@ -14,13 +14,15 @@ LAYERS = (
     {"language"},
     {"networks"},
     {"methods"},
-    {"inference"},
+    {"model"},
+    {"runtime"},
+    {"mapping"},
     {"export"},
     {"evaluation"},
     {"training"},
     {"cli"},
 )
-WITHOUT_TORCH = ("errors", "availability", "modality", "ground", "grid", "raster", "inference")
+WITHOUT_TORCH = ("errors", "availability", "modality", "ground", "grid", "raster", "model", "runtime", "mapping")
 FILES = sorted((ROOT / "engine").rglob("*.py"))
 
 

@@ -19,10 +19,11 @@ from rasterio.warp import transform_bounds
 from engine.data.scenes import SceneSpec, scene_grid
 from engine.errors import GridError, ModelError
 from engine.grid import Grid, Window
-from engine.inference.gridding import check_size, choose_grid, model_metres
-from engine.inference.model import KEY, Model, ModelMetadata
-from engine.inference.predict import predict
+from engine.mapping.gridding import check_size, choose_grid
+from engine.mapping.predict import predict
 from engine.modality import Modality
+from engine.model.document import KEY, ModelMetadata
+from engine.model.file import Model
 from engine.raster.sources import SourceSpec
 
 GRAPH = """
@@ -199,18 +200,18 @@ def test_pixels_of_a_utm_zone_have_round_sizes_in_another_plane(
 def test_a_model_of_before_is_read_by_its_crs(
     trained: Callable[..., Model], crs: str | None, area: tuple[float, ...] | None, expected: float
 ) -> None:
-    assert model_metres(trained(10, 10, crs, area=area)) == pytest.approx(expected, rel=2e-3)
+    assert trained(10, 10, crs, area=area).metres == pytest.approx(expected, rel=2e-3)
 
 
 def test_degrees_of_a_model_that_holds_no_place_are_those_of_the_equator(trained: Callable[..., Model]) -> None:
     for crs in ("EPSG:4326", "EPSG:4258", "OGC:CRS84"):
-        assert model_metres(trained(1e-4, 1e-4, crs)) == pytest.approx(11.13, rel=1e-3)
+        assert trained(1e-4, 1e-4, crs).metres == pytest.approx(11.13, rel=1e-3)
 
 
 def test_a_model_whose_crs_cannot_be_read_is_refused(trained: Callable[..., Model]) -> None:
     for crs in ("EPSG:999999", "EPSG:4978"):
         with pytest.raises(ModelError, match=r"model\.onnx: the CRS of its pixels cannot be read.*export it again"):
-            model_metres(trained(10, 10, crs))
+            _ = trained(10, 10, crs).metres
 
 
 def test_the_pixel_size_that_is_asked_for_is_in_units_of_the_maps_crs(

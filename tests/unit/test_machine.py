@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.cli.main import cli, main
-from engine.inference.machine import memory_limit, usable_processors
+from engine.runtime.machine import memory_limit, usable_processors
 
 HERE = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -13,8 +13,9 @@ from onnx import numpy_helper, parser
 from pydantic import ValidationError
 
 from engine.errors import ModelError
-from engine.inference.model import KEY, Model, ModelMetadata
 from engine.modality import BandStatistics, LandClass, Modality
+from engine.model.document import KEY, ModelMetadata
+from engine.model.file import Model
 
 GRAPH = """
 <ir_version: 9, opset_import: ["" : 18]>

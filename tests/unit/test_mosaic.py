@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from engine.availability import Scenario, from_bits
 from engine.errors import Cancelled, InputError, ModelError
 from engine.grid import Window
-from engine.inference.mosaic import MapBlock, map_blocks
-from engine.inference.tiles import TilePlan
+from engine.mapping.mosaic import MapBlock, map_blocks
+from engine.mapping.tiles import TilePlan
 from engine.modality import BandStatistics, Modality
 from engine.raster.alignment import Block
 

@@ -19,7 +19,7 @@ from engine.data.settings import DataSettings
 from engine.data.survey import SceneCollection
 from engine.errors import BandError, RasterReadError
 from engine.grid import Grid, Window
-from engine.inference.outputs import source_identity
+from engine.mapping.outputs import source_identity
 from engine.modality import LandClass, Modality
 from engine.raster.alignment import AlignedReader
 from engine.raster.labels import LabelMapping, open_labels

@@ -5,9 +5,9 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.grid import Window
-from engine.inference.mosaic import MapBlock
-from engine.inference.seams import SeamCounter, seam_ratio
-from engine.inference.tiles import TilePlan
+from engine.mapping.mosaic import MapBlock
+from engine.mapping.seams import SeamCounter, seam_ratio
+from engine.mapping.tiles import TilePlan
 
 
 def counted(classes: NDArray[np.uint16], plan: TilePlan, parts: list[Window], bits: NDArray[np.int32]) -> SeamCounter:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from engine.data.landscape import landscape
 from engine.data.synthetic import SceneOptions, optical, radar
 from engine.grid import Grid, Window
-from engine.inference.shifts import shift, shift_warnings
+from engine.mapping.shifts import shift, shift_warnings
 from engine.raster.alignment import Block
 
 

@@ -14,7 +14,7 @@ from onnx import parser
 
 from engine.availability import Scenario, scenarios
 from engine.errors import ModelError
-from engine.inference.specialise import specialise
+from engine.model.specialise import specialise
 
 NAMES = ("a", "b")
 A, B, BOTH = scenarios(2)

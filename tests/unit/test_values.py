@@ -11,8 +11,8 @@ import pytest
 
 from engine.data.survey import SceneCollection, survey
 from engine.grid import Grid, Window
-from engine.inference.comparison import compare_samples, mending
-from engine.inference.values import Cause, Distribution, Seen, compare, figure, tallied
+from engine.mapping.comparison import compare_samples, mending
+from engine.mapping.values import Cause, Distribution, Seen, compare, figure, tallied
 from engine.modality import BandStatistics, Modality
 from engine.networks.segmenter import band_scales
 from engine.raster.alignment import AlignedReader, Block

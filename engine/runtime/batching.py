@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.availability import Scenario
-from engine.inference.mosaic import Predictor
+
+Predictor = Callable[[Scenario, Mapping[str, NDArray[np.generic]]], NDArray[np.float32]]
+"""Probabilities ``[B, K, T, T]`` under a scenario, of its members' values ``[B, C, T, T]``."""
 
 PATIENCE = 0.01
 """Seconds that a batch waits for the next tile."""

@@ -1,6 +1,6 @@
 """Which raster is which of a model's modalities; what a name or unit does not say is asked about, never guessed.
 
-A modality takes its best candidate (see :mod:`engine.inference.candidates`), unless another is about as good. Rasters
+A modality takes its best candidate (see :mod:`engine.mapping.candidates`), unless another is about as good. Rasters
 side by side that serve it alike are a mosaic.
 """
 
@@ -17,9 +17,9 @@ from rasterio.warp import transform_bounds
 from engine.availability import Scenario
 from engine.errors import BandError, EngineError, GridError, ModalityError, RasterReadError
 from engine.grid import Bounds, Grid
-from engine.inference.candidates import Candidate, Layer, Pool, candidate, grouped_layers
-from engine.inference.model import Model
+from engine.mapping.candidates import Candidate, Layer, Pool, candidate, grouped_layers
 from engine.modality import Modality
+from engine.model.file import Model
 from engine.raster.bands import quality_rule
 from engine.raster.overlay import GdalError
 from engine.raster.sources import RasterSource, SourceSpec, open_source

@@ -13,8 +13,8 @@ from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
 from engine.availability import Scenario
 from engine.errors import DeviceError, how_to_install
-from engine.inference.model import Model
-from engine.inference.specialise import specialise
+from engine.model.file import Model
+from engine.model.specialise import specialise
 
 _PROVIDERS = {
     "cpu": "CPUExecutionProvider",

@@ -13,8 +13,8 @@ from rasterio.windows import Window as RasterioWindow
 
 from engine.errors import RasterReadError
 from engine.grid import Window
-from engine.inference.outputs import file_digest
-from engine.inference.spool import by_rows
+from engine.mapping.outputs import file_digest
+from engine.mapping.spool import by_rows
 
 
 def verify(path: Path) -> str:

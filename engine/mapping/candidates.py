@@ -19,9 +19,9 @@ from rasterio.windows import Window as RasterioWindow
 
 from engine.errors import BandError, RasterReadError
 from engine.grid import Grid
-from engine.inference.gridding import COARSER, model_metres
-from engine.inference.model import Model
+from engine.mapping.gridding import COARSER
 from engine.modality import Modality
+from engine.model.file import Model
 from engine.raster.alignment import fits
 from engine.raster.bands import code_of, identities, kin, measured, table, words
 from engine.raster.conversion import Conversion, conversion
@@ -107,7 +107,7 @@ class Candidate:
 
     @property
     def assignment(self) -> str:
-        """As :func:`~engine.inference.matching.assign` reads it."""
+        """As :func:`~engine.mapping.matching.assign` reads it."""
         return ";".join(f"{self.modality}={part}" for part in self.parts)
 
     def shares_bands(self, other: Candidate) -> bool:
@@ -219,7 +219,7 @@ def candidate(modality: Modality, pool: Pool, model: Model) -> Candidate:
         score, told = score + UNIT, True
         reasons.append(f"unit {unit}")
     grid = first.source.grid
-    if grid.crs is not None and 1 / COARSER <= grid.metres / model_metres(model) <= COARSER:
+    if grid.crs is not None and 1 / COARSER <= grid.metres / model.metres <= COARSER:
         score += PIXELS
         reasons.append(f"pixels of {grid.metres:.3g} m")
     if _is_called(modality.name, f"{pool.name} {PurePath(first.layer.spec.path).name}", model.names):

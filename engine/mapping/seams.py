@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.inference.mosaic import MapBlock
-from engine.inference.tiles import TilePlan
+from engine.mapping.mosaic import MapBlock
+from engine.mapping.tiles import TilePlan
 
 PERIOD = 8
 """Lines that are so far apart lie alike on the raster that a network decides on; coarser ones are interpolated."""

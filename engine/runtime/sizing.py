@@ -10,8 +10,8 @@ import numpy as np
 
 from engine.availability import Scenario
 from engine.errors import ResourceError
-from engine.inference.machine import free_memory, resident_memory
-from engine.inference.session import KEPT, Sessions
+from engine.runtime.machine import free_memory, resident_memory
+from engine.runtime.session import KEPT, Sessions
 
 USABLE = 0.9
 """Share of the free memory that a map may plan with."""

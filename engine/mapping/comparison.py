@@ -14,8 +14,8 @@ from rasterio.dtypes import dtype_rev, typename_fwd
 
 from engine.errors import ValuesError
 from engine.grid import Window
-from engine.inference.mosaic import Reader
-from engine.inference.values import Cause, Finding, Seen, compare
+from engine.mapping.mosaic import Reader
+from engine.mapping.values import Cause, Finding, Seen, compare
 from engine.modality import PHYSICAL, LinearScale, Modality
 from engine.raster.mosaics import grouped
 from engine.raster.sources import RasterSource, SourceSpec, open_source

@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 import engine
 from engine.errors import OutputError
 from engine.grid import Grid, PixelAreas, Window, even_part
-from engine.inference.model import Model
-from engine.inference.mosaic import MapBlock
-from engine.inference.spool import Spool, SpoolLayer
-from engine.inference.values import Seen, tallied
+from engine.mapping.mosaic import MapBlock
+from engine.mapping.spool import Spool, SpoolLayer
+from engine.mapping.values import Seen, tallied
 from engine.modality import Modality, map_dtype
+from engine.model.file import Model
 from engine.raster.cog import RawLayer, write_cog
 from engine.raster.legend import ClassRow, pam, style
 from engine.raster.sources import SourceSpec

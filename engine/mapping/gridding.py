@@ -11,10 +11,10 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.warp import transform_bounds
 
-from engine.errors import GridError, ModelError
+from engine.errors import GridError
 from engine.grid import Bounds, Grid, Window
-from engine.ground import Ground, ground_of
-from engine.inference.model import Model
+from engine.ground import ground_of
+from engine.model.file import Model
 from engine.raster.mosaics import extended, grouped
 from engine.raster.overlay import GdalError
 from engine.raster.sources import SourceSpec, open_source
@@ -42,33 +42,6 @@ class Gridding:
     warnings: tuple[str, ...]
 
 
-def model_metres(model: Model) -> float:
-    """Size of a model's pixel on the ground in metres.
-
-    A model of an engine that did not say it in metres is read by its CRS: by its scale in the middle of where the model
-    was trained. Where the model does not say that either, a projected CRS is taken to be true to scale, and an angle to
-    be as long as on the equator.
-
-    Raises:
-        ModelError: If its CRS cannot be read.
-    """
-    size, area = model.metadata.pixel_size, model.metadata.training.area
-    if size.metres is not None:
-        return size.metres
-    ground = _ground(model)
-    if ground is None:
-        return math.sqrt(size.x * size.y)
-    return math.sqrt(size.x * size.y) * (ground.unit if area is None else ground.unit_within(area))
-
-
-def _ground(model: Model) -> Ground | None:
-    text = model.metadata.pixel_size.crs
-    try:
-        return None if text is None else ground_of(CRS.from_user_input(text))
-    except (CRSError, GridError) as error:
-        raise ModelError(f"{model.path}: the CRS of its pixels cannot be read: {error}; export it again") from error
-
-
 def _alike(one: float, other: float) -> bool:
     return abs(math.log(one / other)) <= math.log(SAME)
 
@@ -83,7 +56,7 @@ def _fitted(reference: Grid, model: Model, metres: float) -> Grid:
     wanted = own * metres / reference.metres
     if _alike(wanted, own):
         return reference
-    ground, trained = ground_of(reference.crs), _ground(model)
+    ground, trained = ground_of(reference.crs), model.ground
     if trained is not None and trained.geographic == ground.geographic:
         nominal = math.sqrt(size.x * size.y) * trained.unit / ground.unit
         wanted = nominal if _alike(nominal, wanted) else wanted
@@ -130,7 +103,7 @@ def choose_grid(
         _check_crs({**grids, str(like): grid})
         return Gridding(grid, tuple(_warnings(grid, grids)))
     _check_crs(grids)
-    wanted = model_metres(model)
+    wanted = model.metres
     apart = {name: abs(math.log(grid.metres / wanted)) for name, grid in grids.items()}
     best = next(name for name in grids if apart[name] <= min(apart.values()) + math.log(SAME))
     reference = grids[best]

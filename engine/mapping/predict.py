@@ -16,23 +16,23 @@ import engine
 from engine.availability import Scenario, from_bits
 from engine.errors import Cancelled, GridError, ModalityError, OutputError
 from engine.grid import Bounds, Grid, Window
-from engine.inference.batching import Batches
-from engine.inference.comparison import Compared, compare_samples, tell, values_facts
-from engine.inference.gridding import Sources, check_size, choose_grid, window_of_bounds
-from engine.inference.machine import usable_processors
-from engine.inference.model import Model
-from engine.inference.mosaic import Seam, map_blocks
-from engine.inference.outputs import MapOutputs, Provenance, file_digest, source_identity
-from engine.inference.session import Sessions
-from engine.inference.shifts import shift_warnings
-from engine.inference.sizing import Estimate, estimate
-from engine.inference.spool import Spool, job_hash
-from engine.inference.tiles import TilePlan
-from engine.inference.values import compare
+from engine.mapping.comparison import Compared, compare_samples, tell, values_facts
+from engine.mapping.gridding import Sources, check_size, choose_grid, window_of_bounds
+from engine.mapping.mosaic import Seam, map_blocks
+from engine.mapping.outputs import MapOutputs, Provenance, file_digest, source_identity
+from engine.mapping.shifts import shift_warnings
+from engine.mapping.spool import Spool, job_hash
+from engine.mapping.tiles import TilePlan
+from engine.mapping.values import compare
+from engine.model.file import Model
 from engine.raster.alignment import AlignedReader
 from engine.raster.masks import MaskSpec, PolygonMask, open_modality
 from engine.raster.mosaics import Order
 from engine.raster.sources import SourceSpec
+from engine.runtime.batching import Batches
+from engine.runtime.machine import usable_processors
+from engine.runtime.session import Sessions
+from engine.runtime.sizing import Estimate, estimate
 
 SMALLEST_CACHE, LARGEST_CACHE = 64 * 1024**2, 512 * 1024**2
 """Bounds of GDAL's cache in bytes."""
@@ -149,7 +149,7 @@ def predict(
     """Maps rasters with a model, whichever of its modalities they are.
 
     What is finished lies in ``<output>.part/`` until all is; a run that was killed goes on from there, to the same
-    bytes. The outputs are cloud-optimised GeoTIFFs with what :class:`~engine.inference.outputs.MapOutputs` puts beside.
+    bytes. The outputs are cloud-optimised GeoTIFFs with what :class:`~engine.mapping.outputs.MapOutputs` puts beside.
 
     Args:
         model_path: The ``.onnx`` file.
@@ -167,7 +167,7 @@ def predict(
         area: A vector file; what lies outside of its polygons is nodata, and neither read nor run.
         masks: For each modality, what makes pixels of it invalid.
         order: Which raster of a mosaic comes first.
-        device: One of :data:`~engine.inference.session.DEVICES`.
+        device: One of :data:`~engine.runtime.session.DEVICES`.
         threads: Tiles at a time; as many as there are processors where None. Fewer where memory is short.
         seam: How neighbouring tiles are joined.
         leftover: What to do with an unfinished map.

@@ -23,18 +23,16 @@ from numpy.typing import NDArray
 from engine.availability import Scenario, from_bits
 from engine.errors import Cancelled, ModelError
 from engine.grid import Window
-from engine.inference.tiles import Strip, TilePlan
+from engine.mapping.tiles import Strip, TilePlan
 from engine.modality import Modality
 from engine.raster.alignment import Block
+from engine.runtime.batching import Predictor
 
 Seam = Literal["crossfade", "crop"]
 
 LATTICE, SAMPLED = 8, 512
 """Of every LATTICE-th row and column of the raster, of fewer of a map of more than LATTICE * SAMPLED rows and columns,
 values are kept to be compared with the training's."""
-
-Predictor = Callable[[Scenario, Mapping[str, NDArray[np.generic]]], NDArray[np.float32]]
-"""Probabilities ``[B, K, T, T]`` under a scenario, of its members' values ``[B, C, T, T]``."""
 
 
 class Reader(Protocol):

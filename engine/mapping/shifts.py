@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.grid import Grid, Window
-from engine.inference.mosaic import Reader
+from engine.mapping.mosaic import Reader
 
 SAMPLE = 1024
 """Size in pixels of the square in the middle of the map that is compared."""

@@ -17,7 +17,7 @@ from onnx.reference import ReferenceEvaluator
 
 from engine.availability import Scenario
 from engine.errors import ModelError
-from engine.inference.model import AVAILABILITY
+from engine.model.document import AVAILABILITY
 
 _Array = NDArray[np.generic]
 
