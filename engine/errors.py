@@ -18,6 +18,7 @@
     │   ├── RunError                a run folder is incomplete or does not fit (ValueError)
     │   └── DeviceError             the device asked for cannot be used        (RuntimeError)
     ├── OutputError                 a result cannot be written                 (OSError)
+    │   └── BusyError               another process is at work on it
     ├── ExportError                 a network cannot be exported, or differs when it is
     └── Cancelled                   the caller asked to stop
 
@@ -94,6 +95,10 @@ class DeviceError(InputError, RuntimeError):
 
 class OutputError(EngineError, OSError):
     """A result cannot be written."""
+
+
+class BusyError(OutputError):
+    """Another process is at work on the same output or run folder."""
 
 
 class ResourceError(EngineError, MemoryError):

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = (
-    {"errors", "availability", "modality", "ground", "grid"},
+    {"errors", "availability", "modality", "ground", "grid", "files", "locks"},
     {"raster"},
     {"data"},
     {"language"},
@@ -22,7 +22,19 @@ LAYERS = (
     {"training"},
     {"cli"},
 )
-WITHOUT_TORCH = ("errors", "availability", "modality", "ground", "grid", "raster", "model", "runtime", "mapping")
+WITHOUT_TORCH = (
+    "errors",
+    "availability",
+    "modality",
+    "ground",
+    "grid",
+    "files",
+    "locks",
+    "raster",
+    "model",
+    "runtime",
+    "mapping",
+)
 FILES = sorted((ROOT / "engine").rglob("*.py"))
 
 
