@@ -39,6 +39,10 @@ _HELD = (errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK)
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
+HELD: list[Lock] = []
+"""The locks of this process, for whoever ends it at once."""
+
+
 class Lock:
     """A lock on an output or a run folder; a context manager.
 
@@ -66,11 +70,19 @@ class Lock:
             if isinstance(error, BusyError):
                 raise
             raise unwritable(self.path, error) from error
+        HELD.append(self)
         return self
 
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Gives the lock back, where it is held."""
+        if self not in HELD:
+            return
+        HELD.remove(self)
         if self._descriptor is not None and sys.platform == "win32":
             os.close(self._descriptor)  # what is open cannot be removed there
             self._descriptor = None

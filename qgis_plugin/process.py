@@ -8,7 +8,7 @@ from qgis.PyQt.QtCore import QCoreApplication, QProcess, QProcessEnvironment
 
 from .interpreter import SOURCE
 
-PROTOCOL = 1
+PROTOCOL = 2
 """The version of the conversation that this plugin speaks; the engine's must be the same."""
 
 DROPPED = ("PYTHON", "PROJ_", "GDAL_", "QT_", "QGIS_", "CPL_", "OGR_")

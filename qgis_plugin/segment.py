@@ -224,25 +224,29 @@ class Segment(QgsProcessingAlgorithm):
             if parameters.get(name):
                 outputs[name] = self.parameterAsOutputLayer(parameters, name, context)
         try:
+            options = {
+                **{name.lower(): path for name, path in outputs.items()},
+                "mosaic": self.parameterAsString(parameters, self.MOSAIC, context) or ORDERS[0],
+                "device": self.parameterAsString(parameters, self.DEVICE, context) or DEVICES[0],
+                "overwrite": True,  # QGIS has asked
+            }
             job = {
                 "task": "segment",
                 "model": model,
                 "layers": self._described_layers(model, context, feedback),
                 "assignment": self.assignment,
                 "keep": not outputs[self.OUTPUT].startswith(QgsProcessingUtils.tempFolder()),
-                "mosaic": self.parameterAsString(parameters, self.MOSAIC, context) or ORDERS[0],
-                "device": self.parameterAsString(parameters, self.DEVICE, context) or DEVICES[0],
-                **{name.lower(): path for name, path in outputs.items()},
+                "options": options,
             }
             if self.extent is not None:
                 crs = self.extent.crs()
-                job["bounds"] = [
+                options["bounds"] = [
                     self.extent.xMinimum(),
                     self.extent.yMinimum(),
                     self.extent.xMaximum(),
                     self.extent.yMaximum(),
                 ]
-                job["bounds_crs"] = _known(crs) if crs.isValid() else None
+                options["bounds_crs"] = _known(crs) if crs.isValid() else None
             result = run_job(find_interpreter(), job, feedback)
         except EngineCancelledError:
             return {}

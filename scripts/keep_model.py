@@ -26,6 +26,7 @@ def main() -> None:
     import engine
     from engine.data.synthetic import synthesize
     from engine.mapping.predict import predict
+    from engine.mapping.request import map_request
     from engine.raster.sources import SourceSpec
     from engine.training.loop import Training
     from engine.training.recipe import read_recipe
@@ -53,7 +54,8 @@ def main() -> None:
             with rasterio.open(folder / f"{name}.tif", "w", **profile) as raster:
                 raster.write(values[name])
             sources[name] = [SourceSpec(str(folder / f"{name}.tif"))]
-        predict(kept, sources, folder / "map.tif", availability=folder / "availability.tif")
+        wanted = {"output": folder / "map.tif", "availability": folder / "availability.tif"}
+        predict(map_request(model=kept, sources=sources, **wanted))
         for name in ("map", "availability"):
             with rasterio.open(folder / f"{name}.tif") as raster:
                 values[name] = raster.read(1)

@@ -10,73 +10,68 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shlex
 import shutil
 import signal
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import click
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import engine
-from engine.errors import Cancelled, EngineError, InputError
+from engine.errors import Cancelled, EngineError, InputError, how_to_install
+from engine.files import leavings
+from engine.locks import HELD
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Version of the conversation; the plugin names the one that it speaks."""
+
+LONGEST = 16_000_000
+"""Bytes of a job at the most."""
 
 PATIENCE = 0.6
 """Seconds that a cancelled job has to end by itself."""
 
 
-class LayerJob(BaseModel):
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class LayerJob(_Strict):
     """A raster by the name that its user knows it by."""
 
-    model_config = ConfigDict(extra="forbid")
-
     name: str
-    path: str
-    bands: tuple[str, ...] = ()
+    path: str = Field(min_length=1)
+    bands: list[str] = []
 
 
-class Job(BaseModel):
+class Job(_Strict):
     """What to do.
 
     Args:
         task: ``describe`` the model, ``match`` the layers, or ``segment``.
         layers: Rasters to choose from; matched with the model's modalities where there is no assignment.
         assignment: ``modality=layer[@bands];...``.
-        bounds: Left, bottom, right, top of the part to map, in ``bounds_crs``.
-        mosaic: Which of several rasters of the same bands comes first.
+        options: Those of a :class:`~engine.mapping.request.MapOptions`: output, bounds, masks and all.
         keep: Whether a cancel keeps what is finished of the map, in ``<output>.part/``; a job like it goes on there.
-        strict: Refuse values that are not those of the training, instead of warning.
         cancel: A file whose appearance cancels the job.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     protocol: int
     task: Literal["describe", "match", "segment"]
-    model: Path
-    layers: tuple[LayerJob, ...] = ()
+    model: str = Field(min_length=1)
+    layers: list[LayerJob] = []
     assignment: str = ""
-    bounds: tuple[float, float, float, float] | None = None
-    bounds_crs: str | None = None
-    device: str = "auto"
-    output: Path | None = None
-    confidence: Path | None = None
-    availability: Path | None = None
-    origin: Path | None = None
-    mosaic: Literal["given", "finest", "newest"] = "given"
+    options: dict[str, Any] = {}
     keep: bool = True
-    strict: bool = False
-    cancel: Path | None = None
+    cancel: str | None = None
 
 
 class Channel:
@@ -96,18 +91,24 @@ class Channel:
 
 @dataclass
 class Stop:
-    """Watches for what cancels a job; ends the process where the job itself does not."""
+    """Watches for what cancels a job; ends the process where the job itself does not.
 
-    leavings: list[Path] = field(default_factory=list)
+    Args:
+        outputs: Rasters whose temporary files are removed then.
+        unfinished: The folder of the map in the making, where that is removed too.
+    """
+
+    outputs: list[Path] = field(default_factory=list)
+    unfinished: Path | None = None
     asked: threading.Event = field(default_factory=threading.Event)
 
-    def watch(self, cancel: Path | None) -> None:
+    def watch(self, cancel: str | None) -> None:
         """Starts to watch stdin, signals and the cancel file."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.asked.set())
         threading.Thread(target=self._watch_stdin, daemon=True).start()
         if cancel is not None:
-            threading.Thread(target=self._watch_file, args=(cancel,), daemon=True).start()
+            threading.Thread(target=self._watch_file, args=(Path(cancel),), daemon=True).start()
         threading.Thread(target=self._end, daemon=True).start()
 
     def _watch_stdin(self) -> None:
@@ -123,37 +124,63 @@ class Stop:
     def _end(self) -> None:
         self.asked.wait()
         time.sleep(PATIENCE)
-        for path in self.leavings:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+        for path in self.outputs:
+            for left in leavings(path):
+                with suppress(OSError):
+                    left.unlink()
+        if self.unfinished is not None:
+            shutil.rmtree(self.unfinished, ignore_errors=True)
+        for lock in list(HELD):
+            lock.release()
         os._exit(130)
 
 
 def _first_line() -> bytes:
-    """The first line of stdin, unbuffered: what follows is for the watcher."""
+    """The first line of stdin, in pieces; what follows it is of no one's interest."""
     line = bytearray()
-    while not line.endswith(b"\n"):
-        piece = os.read(0, 1)
-        if not piece:
-            break
+    while b"\n" not in line and (piece := os.read(0, 1 << 16)):
         line += piece
-    return bytes(line)
+        if len(line) > LONGEST:
+            raise InputError(f"the job is longer than {LONGEST // 1_000_000} MB; it must be one line of JSON")
+    return bytes(line.partition(b"\n")[0])
 
 
 def _parsed(line: bytes) -> Job:
     try:
         content = json.loads(line or b"null")
         protocol = content.get("protocol") if isinstance(content, dict) else None
-        if protocol != PROTOCOL:
+        if protocol != PROTOCOL or isinstance(protocol, bool):
             raise InputError(
                 f"this engine ({engine.__version__}) speaks version {PROTOCOL} of the job protocol, the job version "
-                f"{protocol}; update the plugin and robust-landcover to the same release"
+                f"{str(protocol)[:20]}; update the plugin and robust-landcover to the same release"
             )
-        return Job.model_validate(content)
-    except (ValueError, ValidationError) as error:
-        raise InputError(f"the job cannot be read: {error}") from error
+        job = Job.model_validate_json(line)
+    except ValidationError as error:
+        raise InputError(f"the job cannot be read: {_explained(error)}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the job cannot be read: it is no JSON: {str(error)[:200]}") from error
+    for text in _texts(content):
+        if "\0" in text:
+            raise InputError(f"the job cannot be read: {text[:40]!r} holds a NUL character")
+    return job
+
+
+def _explained(error: ValidationError) -> str:
+    problems = [(".".join(map(str, one["loc"])), one["msg"]) for one in error.errors(include_input=False)]
+    return "; ".join(f"{where}: {what}" for where, what in problems[:5])
+
+
+def _texts(content: object) -> Iterator[str]:
+    """Every text in a JSON document."""
+    pending = [content]
+    while pending:
+        one = pending.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, dict):
+            pending += [*one, *one.values()]
+        elif isinstance(one, list):
+            pending += one
 
 
 @click.command("job")
@@ -166,6 +193,10 @@ def command() -> None:
         stop = Stop()
         stop.watch(job.cancel)
         channel.send("result", **_TASKS[job.task](job, channel, stop))
+    except ModuleNotFoundError as error:
+        status = 1
+        text = f"this needs {error.name}, which is not installed: {how_to_install('cpu')}"
+        channel.send("error", kind="ModuleNotFoundError", text=text)
     except EngineError as error:
         status = 130 if isinstance(error, Cancelled) else error.exit_status
         channel.send("error", kind=type(error).__name__, text=str(error))
@@ -179,23 +210,24 @@ def command() -> None:
 
 
 def _versions() -> dict[str, Any]:
-    import onnxruntime
-    import rasterio
+    """Of the engine and of what it runs on; empty for what is not installed."""
+    found: dict[str, Any] = {"protocol": PROTOCOL, "engine": engine.__version__, "python": platform.python_version()}
+    found |= {"gdal": "", "onnxruntime": "", "providers": []}
+    with suppress(ImportError):
+        import rasterio
 
-    return {
-        "protocol": PROTOCOL,
-        "engine": engine.__version__,
-        "python": platform.python_version(),
-        "gdal": rasterio.__gdal_version__,
-        "onnxruntime": onnxruntime.__version__,
-        "providers": onnxruntime.get_available_providers(),
-    }
+        found["gdal"] = rasterio.__gdal_version__
+    with suppress(ImportError):
+        import onnxruntime
+
+        found |= {"onnxruntime": onnxruntime.__version__, "providers": onnxruntime.get_available_providers()}
+    return found
 
 
 def _describe(job: Job, _channel: Channel, _stop: Stop) -> dict[str, Any]:
     from engine.model.file import Model
 
-    model = Model(job.model)
+    model = Model(Path(job.model))
     metadata = model.metadata.model_dump(mode="json")
     metadata["pixel_size"]["metres"] = model.metres  # models of before do not hold it
     return {"metadata": metadata}
@@ -208,8 +240,8 @@ def _match(job: Job, channel: Channel, _stop: Stop) -> dict[str, Any]:
     from engine.model.file import Model
     from engine.raster.sources import SourceSpec
 
-    layers = [Layer(one.name, SourceSpec(one.path, one.bands)) for one in job.layers]
-    found = match(Model(job.model), layers)
+    layers = [Layer(one.name, SourceSpec(one.path, tuple(one.bands))) for one in job.layers]
+    found = match(Model(Path(job.model)), layers)
     for line in described(found):
         channel.send("info", text=line)
     return {
@@ -226,16 +258,16 @@ def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
     from engine.cli.match import described
     from engine.mapping.candidates import Layer
     from engine.mapping.matching import assign, match
-    from engine.mapping.predict import part_folder, predict
+    from engine.mapping.plan import part_folder
+    from engine.mapping.predict import Listener, predict
+    from engine.mapping.request import MapRequest, command_line, map_options
     from engine.model.file import Model
     from engine.raster.sources import SourceSpec
-    from engine.raster.writing import part_of
     from engine.runtime.sizing import said
 
-    if job.output is None:
-        raise InputError("the job names no output")
-    model = Model(job.model)
-    layers = [Layer(one.name, SourceSpec(one.path, one.bands)) for one in job.layers]
+    options = map_options(json.dumps({"unfinished": "replace", **job.options}))
+    model = Model(Path(job.model))
+    layers = [Layer(one.name, SourceSpec(one.path, tuple(one.bands))) for one in job.layers]
     if job.assignment.strip():
         sources = assign(model, job.assignment, layers)
     else:
@@ -243,12 +275,12 @@ def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
         for line in described(found):
             channel.send("info", text=line)
         sources = found.sources
-    channel.send("command", text=_command_line(job, sources))
-    asides = [part_of(path) for path in (job.output, job.confidence, job.availability, job.origin) if path is not None]
-    # GDAL's own temporary files beside a COG in the making
-    stop.leavings += [path.with_name(path.name + end) for path in asides for end in ("", ".ovr.tmp", ".msk.ovr.tmp")]
-    if not job.keep:
-        stop.leavings.append(part_folder(job.output))
+    request = MapRequest(
+        model=model.path, sources={name: tuple(many) for name, many in sources.items()}, **dict(options)
+    )
+    channel.send("command", text=command_line(request))
+    stop.outputs += request.outputs.values()
+    stop.unfinished = None if job.keep else part_folder(request.output)
     early: list[str] = []
 
     def warned(text: str) -> None:
@@ -256,23 +288,14 @@ def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
         channel.send("warning", text=text)
 
     summary = predict(
-        job.model,
-        sources,
-        job.output,
-        confidence=job.confidence,
-        availability=job.availability,
-        origin=job.origin,
-        order=job.mosaic,
-        bounds=job.bounds,
-        bounds_crs=job.bounds_crs,
-        device=job.device,
-        leftover="replace",
+        request,
+        Listener(
+            warned=warned,
+            expected=lambda found: channel.send("info", text=said(found)),
+            progress=_throttled(lambda share: channel.send("progress", share=share)),
+            cancelled=stop.asked.is_set,
+        ),
         keep=job.keep,
-        strict=job.strict,
-        warned=warned,
-        expected=lambda found: channel.send("info", text=said(found)),
-        progress=_throttled(lambda share: channel.send("progress", share=share)),
-        cancelled=stop.asked.is_set,
     )
     for text in summary.notes:
         channel.send("info", text=text)
@@ -290,23 +313,6 @@ def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
         "height": summary.grid.height,
         "model": model.metadata.name,
     }
-
-
-def _command_line(job: Job, sources: dict[str, Any]) -> str:
-    """The same work as a command to copy."""
-    words = ["engine", "predict", str(job.model)]
-    words += [f"{name}={spec}" for name, many in sources.items() for spec in many]
-    words += ["-o", str(job.output)]
-    outputs = {"--confidence": job.confidence, "--availability": job.availability, "--origin": job.origin}
-    for option, path in outputs.items():
-        words += [] if path is None else [option, str(path)]
-    words += [] if job.mosaic == "given" else ["--mosaic", job.mosaic]
-    if job.bounds is not None:
-        words += ["--bounds", *(repr(number) for number in job.bounds)]
-        if job.bounds_crs is not None:
-            words += ["--bounds-crs", job.bounds_crs]
-    words += ["--strict"] if job.strict else []
-    return shlex.join([*words, "--device", job.device])
 
 
 def _throttled(tell: Callable[[float], None], step: float = 0.005) -> Callable[[float], None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from shlex import quote
@@ -17,6 +17,7 @@ from engine.grid import Window
 from engine.mapping.mosaic import Reader
 from engine.mapping.values import Cause, Finding, Seen, compare
 from engine.modality import PHYSICAL, LinearScale, Modality
+from engine.raster.alignment import Block
 from engine.raster.mosaics import grouped
 from engine.raster.sources import RasterSource, SourceSpec, open_source
 
@@ -99,15 +100,33 @@ def _facts(finding: Finding) -> dict[str, Any]:
     }
 
 
-def sampled(reader: Reader, window: Window) -> list[NDArray[np.generic]]:
-    """Valid values ``[C, n]`` of squares spread over a window: of each raster of a mosaic that has any."""
+def sample(readers: Mapping[str, Reader], window: Window) -> list[dict[str, Block]]:
+    """What all readers give of squares that are spread over a window."""
+    return [
+        {name: reader.read(Window(row, col, SIDE, SIDE) & window) for name, reader in readers.items()}
+        for row in _places(window.row, window.height)
+        for col in _places(window.col, window.width)
+    ]
+
+
+def occurring(squares: Sequence[Mapping[str, Block]]) -> int:
+    """How many scenarios occur in a sample; 1 where no sensor is valid anywhere."""
+    found: set[int] = set()
+    for square in squares:
+        bits = np.zeros(next(iter(square.values())).valid.shape, dtype=np.int64)
+        for number, block in enumerate(square.values()):
+            bits |= block.valid.astype(np.int64) << number
+        found.update(np.unique(bits).tolist())
+    return max(1, len(found - {0}))
+
+
+def by_raster(blocks: Iterable[Block]) -> list[NDArray[np.generic]]:
+    """Valid values ``[C, n]`` of blocks: of each raster of a mosaic that has any."""
     found: dict[int, list[NDArray[np.generic]]] = {}
-    for row in _places(window.row, window.height):
-        for col in _places(window.col, window.width):
-            block = reader.read(Window(row, col, SIDE, SIDE) & window)
-            origin = block.valid.astype(np.uint16) if block.origin is None else block.origin * block.valid
-            for number in np.unique(origin[origin > 0]).tolist():
-                found.setdefault(number, []).append(block.values[:, origin == number])
+    for block in blocks:
+        origin = block.valid.astype(np.uint16) if block.origin is None else block.origin * block.valid
+        for number in np.unique(origin[origin > 0]).tolist():
+            found.setdefault(number, []).append(block.values[:, origin == number])
     return [np.concatenate(found[number], axis=1) for number in sorted(found)]
 
 
@@ -117,9 +136,8 @@ def _places(first: int, length: int) -> list[int]:
 
 def compare_samples(
     modalities: Sequence[Modality],
-    readers: Mapping[str, Reader],
+    squares: Sequence[Mapping[str, Block]],
     sources: Mapping[str, Sequence[SourceSpec]],
-    window: Window,
 ) -> list[Compared]:
     """What a sample of each modality's values says.
 
@@ -127,11 +145,11 @@ def compare_samples(
     """
     found = []
     for modality in modalities:
-        if modality.name in readers:
-            every = [compare(Seen.of(values), modality) for values in sampled(readers[modality.name], window)]
-            if every:
-                worst = max(every, key=lambda one: (one.warned, one.pixels))
-                found.append(Compared(worst, tuple(sources[modality.name])))
+        blocks = [square[modality.name] for square in squares if modality.name in square]
+        every = [compare(Seen.of(values), modality) for values in by_raster(blocks)]
+        if every:
+            worst = max(every, key=lambda one: (one.warned, one.pixels))
+            found.append(Compared(worst, tuple(sources[modality.name])))
     return found
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -33,6 +33,10 @@ Seam = Literal["crossfade", "crop"]
 LATTICE, SAMPLED = 8, 512
 """Of every LATTICE-th row and column of the raster, of fewer of a map of more than LATTICE * SAMPLED rows and columns,
 values are kept to be compared with the training's."""
+
+
+PATIENCE = 0.2
+"""Seconds between two questions whether to stop, while a tile is waited for."""
 
 
 class Reader(Protocol):
@@ -107,9 +111,10 @@ class _Tiles:
         seam: Seam,
         outside: Callable[[Window], NDArray[np.bool_]] | None,
         origins: bool,
+        order: Callable[[list[Scenario]], list[Scenario]],
     ) -> None:
         self.modalities, self.readers, self.plan, self.window = modalities, readers, plan, window
-        self.predict, self.outside, self.origins = predict, outside, origins
+        self.predict, self.outside, self.origins, self.order = predict, outside, origins, order
         self.weigh = plan.core_weights if seam == "crop" or plan.inner_only else plan.weights
 
     def read(self, row: int, col: int) -> _Observed:
@@ -138,16 +143,16 @@ class _Tiles:
             area = self.plan.window(row, col)
             inside = (self.window & area).within(area)
             occurring = np.unique(bits[inside][np.outer(down > 0, across > 0)[inside]]).tolist()
-        occurring = [mask for mask in occurring if mask]
+        masks = {from_bits(mask, len(self.modalities)): mask for mask in occurring if mask}
         sums: NDArray[np.float32] | None = None
-        for mask in occurring:
-            probabilities = self._run(from_bits(mask, len(self.modalities)), observed.blocks)
+        for scenario in self.order(list(masks)):
+            probabilities = self._run(scenario, observed.blocks)
             self._weigh(probabilities, down, across)
-            if len(occurring) == 1 and bits.all():
+            if len(masks) == 1 and bits.all():
                 sums = probabilities
             else:
                 sums = np.zeros_like(probabilities) if sums is None else sums
-                np.copyto(sums, probabilities, where=bits == mask)
+                np.copyto(sums, probabilities, where=bits == masks[scenario])
         origin = self._origin(bits, observed.blocks) if self.origins else None
         return _Tile(row, col, bits, sums, origin, self._seen(observed))
 
@@ -233,8 +238,10 @@ def map_blocks(
     outside: Callable[[Window], NDArray[np.bool_]] | None = None,
     probabilities: bool = False,
     origins: bool = False,
+    order: Callable[[list[Scenario]], list[Scenario]] = list,
     progress: Callable[[float], None] = lambda _share: None,
     cancelled: Callable[[], bool] = lambda: False,
+    stop: Callable[[], None] = lambda: None,
 ) -> Generator[MapBlock, None, None]:
     """Maps ``window``, tile by tile in the order of ``strips``; blocks do not overlap and together cover it.
 
@@ -256,14 +263,16 @@ def map_blocks(
         outside: Gives ``[h, w]`` of a tile, true where nothing is to be mapped; what lies outside wholly is not read.
         probabilities: Whether blocks hold them.
         origins: Whether blocks say which raster of a mosaic each pixel was read from.
+        order: In which order the scenarios of a tile are run; the map does not depend on it.
         progress: Told the share of the tiles that is done.
-        cancelled: Asked before each tile whether to stop.
+        cancelled: Asked whether to stop, before each tile and while one is waited for.
+        stop: Ends the runs that are under way, where the map is not finished.
 
     Raises:
         Cancelled: If ``cancelled`` said so.
         ModelError: If the model gives NaN.
     """
-    tiles = _Tiles(modalities, readers, plan, window, predict, seam, outside, origins)
+    tiles = _Tiles(modalities, readers, plan, window, predict, seam, outside, origins, order)
     again = 1 if 0 < done < len(strips) and strips[done].cols == strips[done - 1].cols else 0
     rest = range(done - again, len(strips))
     total = sum(len(strip.cols) for strip in strips)
@@ -281,9 +290,7 @@ def map_blocks(
                 for col in strip.cols:
                     while len(waiting) <= 2 * threads and (place := next(queue, None)) is not None:
                         waiting.append(pool.submit(tiles.run, reading.submit(tiles.read, *place)))
-                    if cancelled():
-                        raise Cancelled("the mapping was cancelled")
-                    tile = waiting.popleft().result()
+                    tile = _awaited(waiting.popleft(), cancelled)
                     sums = carry.add(tile)
                     if strip.right and borders is not None and col == strip.cols[-1] and number >= done:
                         borders.put(number, carry.left)
@@ -291,9 +298,19 @@ def map_blocks(
                     progress(finished / total)
                     if number >= done:
                         yield _finished(tile, sums, plan, window, probabilities)
+        except BaseException:
+            stop()
+            raise
         finally:
             reading.shutdown(wait=False, cancel_futures=True)
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _awaited(tile: Future[_Tile], cancelled: Callable[[], bool]) -> _Tile:
+    while not cancelled():
+        if wait([tile], timeout=PATIENCE).done:
+            return tile.result()
+    raise Cancelled("the mapping was cancelled")
 
 
 def _panel_rows(strips: Sequence[Strip]) -> int:
@@ -316,7 +333,11 @@ def _finished(tile: _Tile, sums: NDArray[np.float32], plan: TilePlan, window: Wi
 
 
 def _percent(shares: NDArray[np.float32]) -> NDArray[np.uint8]:
-    percent: NDArray[np.uint8] = np.rint(100 * np.clip(shares, 0, 1)).astype(np.uint8)
+    """Of ``[..., h, w]`` shares, a class at a time: temporary copies of all would be the largest of a map."""
+    percent = np.empty(shares.shape, dtype=np.uint8)
+    planes = percent.reshape(-1, *shares.shape[-2:])
+    for values, found in zip(shares.reshape(planes.shape), planes, strict=True):
+        found[...] = np.rint(100 * np.clip(values, 0, 1))
     return percent
 
 

@@ -24,7 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import OutputError
+from engine.files import leavings, unwritable, write_text
 from engine.grid import Window
+from engine.raster.identity import changed
 
 PLAN, JOURNAL, BORDERS = "plan.json", "journal.jsonl", "borders.raw"
 
@@ -116,13 +118,14 @@ class Spool:
             self.close()
             if isinstance(error, OutputError):
                 raise
-            raise OutputError(f"{folder}: cannot be written: {error.strerror}; check its folder") from error
+            raise unwritable(folder, error) from error
 
     @staticmethod
-    def hash_of(folder: Path) -> str | None:
-        """Hash of the job that a folder holds an unfinished map of; None where it holds none."""
+    def found(folder: Path) -> tuple[str, dict[str, object]] | None:
+        """Hash and plan of the job that a folder holds an unfinished map of; None where it holds none."""
         try:
-            return str(json.loads((folder / PLAN).read_text(encoding="utf-8"))["hash"])
+            content = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+            return str(content["hash"]), dict(content["plan"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -130,20 +133,16 @@ class Spool:
         wanted = job_hash(plan)
         path = self.folder / PLAN
         if path.exists():
-            found = self.hash_of(self.folder)
-            if found != wanted:
+            found = self.found(self.folder)
+            if found is None or found[0] != wanted:
                 raise OutputError(
-                    f"{self.folder}: holds an unfinished map of another job (other model, sources, bounds or engine); "
-                    "finish that one, or start anew with --overwrite"
+                    f"{self.folder}: holds an unfinished map of another job ({_difference(found, plan)}); finish that "
+                    "one, or start anew with --discard-unfinished"
                 )
         else:
             self._clear()
             self.folder.mkdir()
-            aside = path.with_suffix(".part")
-            aside.write_text(json.dumps({"hash": wanted, "plan": plan}, indent=1), encoding="utf-8")
-            sync(aside)
-            aside.rename(path)
-            sync(self.folder)
+            write_text(path, json.dumps({"hash": wanted, "plan": plan}, indent=1))
         self._make_room()
         for name in (*self.layers, BORDERS):
             path = self.folder / BORDERS if name == BORDERS else self.raw(name)
@@ -166,7 +165,7 @@ class Spool:
 
     def _clear(self) -> None:
         """Removes what lies in the folder: without a plan nothing was promised. What is not a spool's own stays."""
-        own = {PLAN, JOURNAL, f"{Path(PLAN).stem}.part"}
+        own = {PLAN, JOURNAL, *(path.name for path in leavings(self.folder / PLAN))}
         found = list(self.folder.iterdir()) if self.folder.exists() else []
         foreign = sorted(path.name for path in found if path.name not in own and path.suffix not in (".raw", ".vrt"))
         if foreign:
@@ -236,7 +235,7 @@ class Spool:
             _write_all(self._journal, json.dumps({**asdict(line), "tallies": counted}).encode() + b"\n")
             os.fsync(self._journal.fileno())
         except OSError as error:
-            raise OutputError(f"{self.folder}: cannot be written: {error.strerror}; is the disk full?") from error
+            raise unwritable(self.folder, error) from error
         self.lines.append(line)
         self._count(tallies)
 
@@ -267,7 +266,7 @@ class Spool:
             file.seek(self._slot(strip))
             _write_all(file, content)
         except OSError as error:
-            raise OutputError(f"{self.folder}: cannot be written: {error.strerror}; is the disk full?") from error
+            raise unwritable(self.folder, error) from error
         self._borders[strip] = hashlib.sha256(content).hexdigest()
 
     def get(self, strip: int) -> NDArray[np.float32]:
@@ -318,15 +317,20 @@ class Spool:
         self.close()
 
 
-def sync(path: Path) -> None:
-    """Brings a file or, where the system can, a folder to the disk."""
-    if path.is_dir() and os.name == "nt":
-        return
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)  # Windows syncs what may be written
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _difference(found: tuple[str, dict[str, object]] | None, plan: Mapping[str, object]) -> str:
+    """In what two jobs differ, in words."""
+    if found is None:
+        return "its plan cannot be read"
+    here = json.loads(json.dumps(plan))
+    keys = [key for key in here if found[1].get(key) != here[key]]
+    sources = found[1].get("sources")
+    if keys == ["sources"] and isinstance(sources, dict) and sources.keys() == here["sources"].keys():
+        pairs = [pair for name, many in here["sources"].items() for pair in zip(sources[name], many, strict=False)]
+        if all(before[0] == now[0] for before, now in pairs):
+            files = [name for before, now in pairs for name in changed(before, now)]
+            if files:
+                return f"since then changed: {', '.join(files[:3])}"
+    return f"other {', '.join(keys) or 'plan'}"
 
 
 def _numbers(part: Window) -> list[int]:

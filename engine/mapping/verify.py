@@ -1,70 +1,127 @@
-"""Whether a map still holds what was mapped: its file and, where that was rewritten, its values."""
+"""Whether a map still is what was mapped: its values, what it says of itself, and what stands beside it."""
 
 from __future__ import annotations
 
-import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import rasterio
 from rasterio.errors import RasterioError
-from rasterio.windows import Window as RasterioWindow
 
 from engine.errors import RasterReadError
+from engine.files import file_digest
 from engine.grid import Window
-from engine.mapping.outputs import file_digest
-from engine.mapping.spool import by_rows
+from engine.mapping.facts import changed_facts, damaged, facts_of, legend_digest, places, self_digest
+from engine.mapping.publishing import beside
 
 
-def verify(path: Path) -> str:
+@dataclass(frozen=True)
+class Verified:
+    """What was found right.
+
+    Args:
+        text: In words.
+        additions: What others have put beside the map, or into what stands there, without harm.
+    """
+
+    text: str
+    additions: tuple[str, ...] = ()
+
+
+def verify(path: Path, quick: bool = False) -> Verified:
     """Compares a map with the hashes that were written beside it.
 
     Args:
         path: A class map, or another raster that was written with one.
-
-    Returns:
-        In words what was found right: the file, or its values where the file was rewritten.
+        quick: Compare size and time of the raster only.
 
     Raises:
-        RasterReadError: If there are no hashes, the map cannot be read, or values differ; it names the
+        RasterReadError: If something was changed, is missing or cannot be read; it says what, and for values in which
             rows and columns.
     """
-    beside = path.with_name(f"{path.name}.hashes.json")
+    hashes = _document(beside(path, "")["hashes"], path)
+    if quick:
+        status = _status(path)
+        if [status.st_size, status.st_mtime_ns] != [hashes.get("size"), hashes.get("time")]:
+            raise RasterReadError(f"{path}: size or time are not those of the map; leave out --quick to see more")
+        return Verified("size and time are unchanged")
+    problems, text = _raster(path, hashes)
+    additions: list[str] = []
+    if hashes.get("layer") == "classes":
+        found, additions = _sidecars(path)
+        problems += found
+    if problems:
+        raise RasterReadError(f"{path}: {'; '.join(problems)}; map again")
+    return Verified(text, tuple(additions))
+
+
+def _status(path: Path) -> Any:  # noqa: ANN401 (os.stat_result)
     try:
-        hashes = json.loads(beside.read_text(encoding="utf-8"))
-        digest, parts = str(hashes["sha256"]), [(Window(*map(int, part)), str(one)) for *part, one in hashes["parts"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RasterReadError(f"{path}: there are no hashes to compare with in {beside.name}: {error}") from error
+        return path.stat()
+    except OSError as error:
+        raise RasterReadError(f"{path}: cannot be read: {error.strerror}; map again") from error
+
+
+def _document(path: Path, raster: Path) -> dict[str, Any]:
+    """A JSON document that holds its own hash, where it is of an engine that wrote one."""
     try:
-        if file_digest(path) == digest:
-            return "unchanged"
-        damaged = _damaged(path, parts)
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("it is no JSON object")
+    except (OSError, ValueError) as error:
+        raise RasterReadError(f"{raster}: there are no hashes to compare with in {path.name}: {error}") from error
+    if ("facts" in content or "files" in content) and content.get("digest") != self_digest(content):
+        raise RasterReadError(f"{raster}: {path.name} was changed or damaged; map again")
+    return content
+
+
+def _raster(path: Path, hashes: dict[str, Any]) -> tuple[list[str], str]:
+    try:
+        parts = [(Window(*map(int, part)), str(one)) for *part, one in hashes["parts"]]
+        unchanged = file_digest(path) == hashes["sha256"]
+        wrong = damaged(path, parts)
+        changed = [] if unchanged else changed_facts(hashes.get("facts", {}), facts_of(path))
+        size = path.stat().st_size
+    except (KeyError, TypeError, ValueError) as error:
+        raise RasterReadError(f"{path}: there are no hashes to compare with: {error}") from error
     except (OSError, RasterioError) as error:
         raise RasterReadError(f"{path}: cannot be read: {error}; map again") from error
-    if damaged:
-        where = "; ".join(
-            f"rows {part.row}-{part.end_row - 1}, columns {part.col}-{part.end_col - 1}" for part in damaged[:5]
-        )
-        more = f" and {len(damaged) - 5} places more" if len(damaged) > 5 else ""
-        raise RasterReadError(f"{path}: values are not those that were mapped, in {where}{more}; map again")
-    return "the file was rewritten, its values are unchanged"
+    problems = [f"values are not those that were mapped, in {places(wrong)}"] if wrong else []
+    if changed:
+        problems.append(f"changed: {', '.join(changed)}")
+    if not (unchanged or problems) and size == hashes.get("size"):
+        problems.append("the file has other bytes, though its values are those that were mapped")
+    return problems, "unchanged" if unchanged else "the file was rewritten, its values are unchanged"
 
 
-def _damaged(path: Path, parts: list[tuple[Window, str]]) -> list[Window]:
-    found = []
-    with rasterio.open(path) as dataset:
-        dtype = np.dtype(dataset.dtypes[0]).newbyteorder("<")
-        if sum(part.height * part.width for part, _ in parts) != dataset.height * dataset.width:
-            return [Window(0, 0, dataset.height, dataset.width)]
-        for part, expected in parts:
-            if part.empty:
+def _sidecars(path: Path) -> tuple[list[str], list[str]]:
+    """What is wrong with what stands beside a class map, and what others have added to it."""
+    there = beside(path, "classes")
+    provenance = _document(there["provenance"], path)
+    problems: list[str] = []
+    additions: list[str] = []
+    for kind in ("legend", "style", "hashes"):
+        file = there[kind]
+        wanted = provenance.get("files", {}).get(file.name)
+        try:
+            if wanted is None or file_digest(file) == wanted:
                 continue
-            try:
-                values = dataset.read(window=RasterioWindow(part.col, part.row, part.width, part.height))
-                digest = hashlib.sha256(by_rows(values).astype(dtype, copy=False).tobytes()).hexdigest()
-            except RasterioError:
-                digest = ""  # blocks that cannot be decoded
-            if digest != expected:
-                found.append(part)
-    return found
+            if kind == "legend" and _legend(file) == provenance.get("legend"):
+                additions.append(f"{file.name} holds statistics that another program added")
+                continue
+        except OSError as error:
+            problems.append(f"{file.name} cannot be read ({error.strerror})")
+            continue
+        problems.append(f"{file.name} was changed or damaged")
+    for end in (".ovr", ".msk"):
+        if path.with_name(f"{path.name}{end}").exists():
+            additions.append(f"{path.name}{end} was put beside it by another program")
+    return problems, additions
+
+
+def _legend(file: Path) -> str | None:
+    try:
+        return legend_digest(file.read_text(encoding="utf-8"))
+    except ValueError:
+        return None

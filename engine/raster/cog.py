@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -11,14 +12,18 @@ from typing import Literal
 import numpy as np
 import rasterio
 import rasterio.shutil
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 
-from engine.errors import OutputError
+from engine.files import unwritable
 from engine.grid import Grid, Window
 from engine.modality import LandClass
 
 _MEMORY = {"GDAL_CACHEMAX": 16 * 1024**2, "GDAL_OVR_CHUNK_MAX_SIZE": 1024**2}
 """GDAL's options while a raster is compressed: every value is read once, so that its buffers may be small."""
+
+_TEMPORARY = (".aux.xml", ".ovr.tmp", ".msk.ovr.tmp")
+"""How names end of what GDAL leaves beside a raster: its own sidecar says less than ours."""
 
 _TYPES = {"uint8": "Byte", "uint16": "UInt16", "uint32": "UInt32"}
 
@@ -49,7 +54,7 @@ class RawLayer:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-def write_cog(layer: RawLayer, grid: Grid, target: Path) -> None:
+def write_cog(layer: RawLayer, grid: Grid, target: Path, name: Path) -> None:
     """Writes a layer as a cloud-optimised GeoTIFF.
 
     Equal layers give equal files, with the same version of GDAL.
@@ -58,6 +63,7 @@ def write_cog(layer: RawLayer, grid: Grid, target: Path) -> None:
         layer: The values.
         grid: CRS, transform and shape.
         target: The file, written as it is named: the caller renames it.
+        name: What the caller will call it.
 
     Raises:
         OutputError: If it cannot be written.
@@ -84,10 +90,12 @@ def write_cog(layer: RawLayer, grid: Grid, target: Path) -> None:
             )
         with rasterio.open(target):
             pass  # GDAL does not report a disk that fills up while the directory is written
-    except (RasterioError, OSError) as error:
-        raise OutputError(
-            f"{target}: cannot be written: {error}; check that there is room, and map again: what is finished is kept"
-        ) from error
+    except (RasterioError, CPLE_BaseError, OSError) as error:
+        raise unwritable(name, error, "check that there is room, and map again: what is finished is kept") from error
+    finally:
+        for end in _TEMPORARY:
+            with suppress(OSError):
+                target.with_name(f"{target.name}{end}").unlink(missing_ok=True)
 
 
 def _vrt(layer: RawLayer, grid: Grid, panel_paths: Sequence[Path]) -> str:

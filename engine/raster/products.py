@@ -35,17 +35,25 @@ def declared_beside(path: str) -> LinearScale | None:
     Sentinel-2 from baseline 04.00: reflectance = (number + offset) / quantification. Landsat Collection 2: reflectance
     or kelvin = number * MULT + ADD.
     """
-    sentinel, landsat = _SENTINEL.search(Path(path).name), _LANDSAT.match(Path(path).name)
-    if landsat is not None:
-        return _landsat(Path(path).parent, landsat)
-    if sentinel is None:
+    found = metadata_beside(path)
+    if found is None:
         return None
-    for folder in list(Path(path).absolute().parents)[:_UP]:
-        for name in _METADATA:
-            metadata = folder / name
-            if metadata.is_file():
-                return _sentinel(metadata, metadata.stat().st_mtime_ns).get(sentinel[1].upper())
-    return None
+    landsat, sentinel = _LANDSAT.match(Path(path).name), _SENTINEL.search(Path(path).name)
+    if landsat is not None:
+        return _landsat(found, landsat)
+    return None if sentinel is None else _sentinel(found, found.stat().st_mtime_ns).get(sentinel[1].upper())
+
+
+def metadata_beside(path: str) -> Path | None:
+    """The file that says scale and offset of a product's band; None where there is none."""
+    landsat = _LANDSAT.match(Path(path).name)
+    if landsat is not None:
+        every = [Path(path).parent / f"{landsat['product']}{end}" for end in _READERS]
+    elif _SENTINEL.search(Path(path).name):
+        every = [folder / name for folder in list(Path(path).absolute().parents)[:_UP] for name in _METADATA]
+    else:
+        every = []
+    return next((one for one in every if one.is_file()), None)
 
 
 def declared_in_tags(dataset: rasterio.DatasetReader, band: int) -> LinearScale | None:
@@ -74,22 +82,18 @@ def _sentinel(metadata: Path, _changed: int) -> Mapping[str, LinearScale]:
     return {name: (1 / value, offsets[number] / value) for number, name in enumerate(_BAND_IDS) if number in offsets}
 
 
-def _landsat(folder: Path, name: re.Match[str]) -> LinearScale | None:
+def _landsat(metadata: Path, name: re.Match[str]) -> LinearScale | None:
     band, kind = int(name["band"]), (name["kind"] or "").upper()
     group, key = {
         "SR": ("LEVEL2_SURFACE_REFLECTANCE_PARAMETERS", f"REFLECTANCE_{{}}_BAND_{band}"),
         "ST": ("LEVEL2_SURFACE_TEMPERATURE_PARAMETERS", f"TEMPERATURE_{{}}_BAND_ST_B{band}"),
         "": ("LEVEL1_RADIOMETRIC_RESCALING", f"REFLECTANCE_{{}}_BAND_{band}"),
     }[kind]
-    for end, read in (("_MTL.txt", _from_text), ("_MTL.json", _from_json), ("_MTL.xml", _from_xml)):
-        metadata = folder / f"{name['product']}{end}"
-        if metadata.is_file():
-            try:
-                values = read(metadata, group)
-                return float(values[key.format("MULT")]), float(values[key.format("ADD")])
-            except (OSError, ValueError, KeyError):
-                return None
-    return None
+    try:
+        values = _READERS[f"_MTL{metadata.suffix}"](metadata, group)
+        return float(values[key.format("MULT")]), float(values[key.format("ADD")])
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def _from_text(metadata: Path, group: str) -> Mapping[str, Any]:
@@ -106,3 +110,6 @@ def _from_json(metadata: Path, group: str) -> Mapping[str, Any]:
 def _from_xml(metadata: Path, group: str) -> Mapping[str, Any]:
     text = metadata.read_text(encoding="utf-8", errors="replace")
     return dict(re.findall(r"<(\w+)>([^<]*)</\1>", text.partition(f"<{group}>")[2].partition(f"</{group}>")[0]))
+
+
+_READERS = {"_MTL.txt": _from_text, "_MTL.json": _from_json, "_MTL.xml": _from_xml}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -17,46 +16,10 @@ from rasterio.windows import Window as RasterioWindow
 from typing_extensions import Self
 
 from engine.errors import OutputError
+from engine.files import aside, check_target, publish, unwritable, write_text
 from engine.grid import Grid, Window
 from engine.modality import LandClass, map_dtype
 from engine.raster.legend import pam, style
-
-
-def part_of(path: Path) -> Path:
-    """The temporary name of a raster that is being written."""
-    return path.with_name(f".{path.name}.part.tif")
-
-
-def publish(aside: Path, path: Path) -> None:
-    """Gives a complete file its final name, once it is on the disk.
-
-    Raises:
-        OutputError: If that fails; ``path`` is as it was then.
-    """
-    try:
-        with aside.open("r+b") as file:
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be completed: {error}") from error
-
-
-def write_beside(path: Path, content: str) -> None:
-    """Writes a small text file, whole or not at all.
-
-    Raises:
-        OutputError: If it cannot be written.
-    """
-    aside = path.with_name(f".{path.name}.part")
-    try:
-        try:
-            aside.write_text(content, encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be written: {error}") from error
-        publish(aside, path)
-    finally:
-        with suppress(FileNotFoundError):
-            aside.unlink()
 
 
 class LayerWriter:
@@ -75,9 +38,9 @@ class LayerWriter:
 
     def __init__(self, path: Path, grid: Grid, dtype: str, nodata: float | None, bands: Sequence[str]) -> None:
         self.path = Path(path)
-        if self.path.is_dir():
-            raise OutputError(f"{self.path}: is a folder; name a file in it")
-        self._aside = part_of(self.path)
+        check_target(self.path)
+        self._stack = ExitStack()
+        self._aside = self._stack.enter_context(aside(self.path))
         try:
             self._dataset = rasterio.open(
                 self._aside,
@@ -98,9 +61,8 @@ class LayerWriter:
                 bigtiff="if_safer",
             )
         except (RasterioError, OSError) as error:
-            raise OutputError(
-                f"{self.path}: cannot be written: {error}; check that the folder exists, may be written and has room"
-            ) from error
+            self._stack.close()
+            raise unwritable(self.path, error) from error
         self._dataset.descriptions = tuple(bands)
 
     def write(self, window: Window, values: NDArray[np.generic]) -> None:
@@ -131,8 +93,7 @@ class LayerWriter:
                 with suppress(OutputError):  # what went wrong first is what the caller should hear of
                     self._close()
         finally:
-            with suppress(FileNotFoundError):
-                self._aside.unlink()
+            self._stack.close()
 
     def _close(self) -> None:
         try:
@@ -176,6 +137,6 @@ class ClassMapWriter(LayerWriter):
         self.write(window, np.where(valid, self._values[indices], self._values.dtype.type(self.nodata)))
 
     def _publish(self) -> None:
-        write_beside(self.path.with_name(f"{self.path.name}.aux.xml"), pam(self.classes))
-        write_beside(self.path.with_suffix(".qml"), style(self.classes))
+        write_text(self.path.with_name(f"{self.path.name}.aux.xml"), pam(self.classes))
+        write_text(self.path.with_suffix(".qml"), style(self.classes))
         super()._publish()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
 
 import numpy as np
 import onnxruntime
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
 from engine.availability import Scenario
-from engine.errors import DeviceError, how_to_install
+from engine.errors import Cancelled, DeviceError, how_to_install
 from engine.model.file import Model
 from engine.model.specialise import specialise
 
@@ -27,8 +28,8 @@ _PROVIDERS = {
 DEVICES = ("auto", *_PROVIDERS)
 """Devices by name; which of them can be used depends on the build of ONNX Runtime and on the machine."""
 
-KEPT = 8
-"""Sessions kept at a time."""
+KEPT = 64
+"""Sessions kept at a time at most; fewer where memory is short."""
 
 
 def choose_device(device: str) -> str:
@@ -76,23 +77,50 @@ class Sessions:
         self._settled = device != "auto"
         if self.device in ("cuda", "tensorrt") and hasattr(onnxruntime, "preload_dlls"):
             onnxruntime.preload_dlls()  # CUDA's libraries from pip's packages, which no loader finds by itself
+        self.kept = KEPT
+        """Sessions kept at a time."""
+        self.fallback: str | None = None
+        """Why ``auto`` took the CPU, where it first took another device."""
         self._lock = threading.Lock()
-        self._sessions: OrderedDict[Scenario, onnxruntime.InferenceSession] = OrderedDict()
+        self._sessions: OrderedDict[Scenario, Future[onnxruntime.InferenceSession]] = OrderedDict()
+        self._running: set[onnxruntime.RunOptions] = set()
+        self._stopped = False
 
     def session(self, scenario: Scenario) -> onnxruntime.InferenceSession:
-        """The session of a scenario, made when it is first asked for."""
+        """The session of a scenario, made when it is first asked for; others can be had meanwhile."""
+        mine: Future[onnxruntime.InferenceSession] | None = None
         with self._lock:
             if scenario not in self._sessions:
-                if len(self._sessions) >= KEPT:
+                while len(self._sessions) >= self.kept:
                     self._sessions.popitem(last=False)
-                self._sessions[scenario] = self._make(scenario)
+                self._sessions[scenario] = mine = Future()
+            found = self._sessions[scenario]
             self._sessions.move_to_end(scenario)
-            return self._sessions[scenario]
+        if mine is not None:
+            try:
+                mine.set_result(self._make(scenario))
+            except BaseException as error:
+                with self._lock:
+                    self._sessions.pop(scenario, None)
+                mine.set_exception(error)
+        return found.result()
+
+    def order(self, scenarios: Iterable[Scenario]) -> list[Scenario]:
+        """Scenarios in the order in which they are best run: first those whose session is there."""
+        with self._lock:
+            return sorted(scenarios, key=lambda scenario: scenario not in self._sessions)
 
     def close(self) -> None:
         """Gives the sessions' memory back; they are made anew when they are asked for."""
         with self._lock:
             self._sessions.clear()
+
+    def stop(self) -> None:
+        """Ends the runs that are under way, which raise; there are none after that."""
+        with self._lock:
+            self._stopped = True
+            for options in self._running:
+                options.terminate = True
 
     def _make(self, scenario: Scenario) -> onnxruntime.InferenceSession:
         graph = specialise(self.model.proto, scenario, self.model.names, self.outputs)
@@ -104,6 +132,10 @@ class Sessions:
         session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=[_PROVIDERS[self.device]])
         if _PROVIDERS[self.device] not in session.get_providers():
             if not self._settled:
+                self.fallback = (
+                    f"the device {self.device} cannot be used (ONNX Runtime fell back to "
+                    f"{', '.join(session.get_providers())}); the map is made on the CPU"
+                )
                 self.device, self._settled = "cpu", True
                 return session
             raise DeviceError(
@@ -118,14 +150,23 @@ class Sessions:
 
         Raises:
             DeviceError: If the device fails, for want of memory for instance.
+            Cancelled: If the sessions were stopped.
         """
         session = self.session(scenario)
+        options = onnxruntime.RunOptions()
+        with self._lock:
+            if self._stopped:
+                raise Cancelled("the mapping was stopped")
+            self._running.add(options)
         try:
-            found: list[NDArray[np.generic]] = session.run(list(self.outputs), dict(inputs))
+            found: list[NDArray[np.generic]] = session.run(list(self.outputs), dict(inputs), options)
         except RuntimeException as error:
             raise DeviceError(
                 f"device {self.device} failed: {str(error).splitlines()[0]}; give it memory, or use --device cpu"
             ) from error
+        finally:
+            with self._lock:
+                self._running.discard(options)
         return found
 
     def probabilities(self, scenario: Scenario, inputs: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32]:

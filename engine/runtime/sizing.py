@@ -25,14 +25,16 @@ class Estimate:
         tiles: That are left to run.
         threads: Tiles at a time.
         seconds: Until the map is finished, without what the reading of the sources takes.
-        memory: Bytes at the most, this process's own included, should every scenario occur; None where the system
-            does not say.
+        memory: Bytes at the most, this process's own included, should no more scenarios occur than were counted on;
+            None where the system does not say.
+        sessions: For how many scenarios at a time there is memory.
     """
 
     tiles: int
     threads: int
     seconds: float
     memory: int | None
+    sessions: int = 1
 
 
 GROWTH = 1.5
@@ -40,7 +42,14 @@ GROWTH = 1.5
 
 
 def estimate(
-    sessions: Sessions, scenario: Scenario, tile: int, tiles: int, threads: int, batch: int, fixed: int
+    sessions: Sessions,
+    scenario: Scenario,
+    tile: int,
+    tiles: int,
+    threads: int,
+    batch: int,
+    fixed: int,
+    occurring: int,
 ) -> Estimate:
     """Runs a batch of means in a scenario, and counts up.
 
@@ -52,6 +61,7 @@ def estimate(
         threads: How many at a time are wanted.
         batch: Tiles in a run; where it is not 1, runs follow each other and their memory is a device's own.
         fixed: Bytes that are needed whatever runs.
+        occurring: Scenarios that are to be expected.
 
     Raises:
         DeviceError: If a batch cannot be run.
@@ -79,26 +89,29 @@ def estimate(
         return turn * math.ceil(tiles / (count if batch == 1 else batch))
 
     if before is None or after is None:
-        return Estimate(tiles, threads, seconds(threads), None)
+        return Estimate(tiles, threads, seconds(threads), None, KEPT)
     observed = sum(values.nbytes for values in inputs.values()) // batch
     waiting = max(result.nbytes // batch, observed) + 8 * tile * tile
     work = 2 * result.nbytes // batch + observed
-    if batch == 1:
-        occurring = min(2 ** len(modalities) - 1, KEPT)
-        work += int(GROWTH * occurring * max(0, after - before))
+    every = min(2 ** len(modalities) - 1, KEPT)
+    grown = int(GROWTH * max(0, after - before)) if batch == 1 else 0
 
-    def needed(count: int) -> int:
-        return fixed + count * work + (2 * count + 2) * waiting
+    def needed(count: int, scenarios: int = occurring) -> int:
+        return fixed + count * (work + grown * scenarios) + (2 * count + 2) * waiting
 
     free = free_memory()
-    fitting = next((n for n in range(threads, 0, -1) if free is None or needed(n) <= USABLE * free), None)
+    usable = math.inf if free is None else USABLE * free
+    fitting = next((n for n in range(threads, 0, -1) if needed(n, min(occurring, every)) <= usable), None)
+    if fitting is None and occurring > 1:  # sessions can be made anew for each tile
+        fitting = 1 if needed(1, 1) <= usable else None
     if fitting is None:
         raise ResourceError(
-            f"one tile of {tile} x {tile} pixels at a time needs {needed(1) / 1e9:.2f} GB of memory, but only "
+            f"one tile of {tile} x {tile} pixels at a time needs {needed(1, 1) / 1e9:.2f} GB of memory, but only "
             f"{(free or 0) / 1e9:.2f} GB are free; close other programs, raise the limit, or export the model with a "
             "smaller tile"
         )
-    return Estimate(tiles, fitting, seconds(fitting), after + needed(fitting))
+    kept = next((n for n in range(every, 1, -1) if needed(fitting, n) <= usable), 1)
+    return Estimate(tiles, fitting, seconds(fitting), after + needed(fitting, min(occurring, kept)), kept)
 
 
 def said(found: Estimate) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.mapping.outputs import file_digest
+from engine.files import file_digest
 
 
 def main() -> None:

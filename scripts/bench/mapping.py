@@ -32,6 +32,7 @@ from engine.grid import Grid, Window
 from engine.mapping.gridding import choose_grid
 from engine.mapping.mosaic import MapBlock
 from engine.mapping.predict import open_readers, predict
+from engine.mapping.request import map_request
 from engine.mapping.seams import SeamCounter, seam_ratio
 from engine.mapping.tiles import TilePlan
 from engine.model.file import Model
@@ -95,7 +96,16 @@ def work(task: dict[str, object]) -> dict[str, float]:
     sources = {name: [SourceSpec.parse(text)] for name, text in dict(task["sources"]).items()}  # type: ignore[call-overload]
     started, before = time.perf_counter(), cpu()
     if task["kind"] == "map":
-        predict(model.path, sources, Path(str(task["output"])), device="cpu", threads=int(str(task["threads"])))
+        predict(
+            map_request(
+                model=model.path,
+                sources=sources,
+                output=Path(str(task["output"])),
+                device="cpu",
+                threads=int(str(task["threads"])),
+                overwrite=True,
+            )
+        )
     elif task["kind"] == "naive":
         naive(model, sources)
     elif task["kind"] == "encode":

@@ -87,9 +87,10 @@ def table(
             altered(root / path, home / path, change)
             given = f"{sensor}={home / path}{at}{bands}"
             said = {"predict": causes(run("predict", str(model), given, "-o", str(home / "map.tif")))}
-            job = {"protocol": 1, "task": "segment", "model": str(model), "output": str(home / "map.tif")}
+            options = {"output": str(home / "map.tif"), "device": "cpu", "overwrite": True}
+            job = {"protocol": 2, "task": "segment", "model": str(model), "options": options}
             job |= {"layers": [{"name": "x", "path": str(home / path), "bands": bands.split(",") if bands else []}]}
-            said["job"] = causes(run("job", stdin=json.dumps(job | {"assignment": f"{sensor}=x", "device": "cpu"})))
+            said["job"] = causes(run("job", stdin=json.dumps(job | {"assignment": f"{sensor}=x"})))
             if recipe is not None:
                 for other in {one.partition("@")[0] for one in (*sources.values(), labels)} - {path}:
                     (home / other).parent.mkdir(parents=True, exist_ok=True)

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from making import make_map
 from numpy.typing import NDArray
 
 from engine.grid import Bounds, Grid, Window
 from engine.mapping.gridding import window_of_bounds
 from engine.mapping.mosaic import map_blocks
-from engine.mapping.predict import open_readers, predict
+from engine.mapping.predict import open_readers
 from engine.mapping.tiles import TilePlan
 from engine.model.file import Model
 from engine.raster.masks import MaskSpec
@@ -153,7 +154,7 @@ def by_files(case: Case, given: Given, folder: Path) -> Found:
     """By `predict`, on the grid of a raster; the maps read back."""
     like = write_grid(case.grid, folder / "grid.tif")
     paths = [folder / f"{layer}.tif" for layer in ("map", "confidence", "availability")]
-    predict(
+    make_map(
         given.model,
         given.sources,
         paths[0],

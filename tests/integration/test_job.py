@@ -42,8 +42,11 @@ def finish(process: subprocess.Popen[str]) -> tuple[list[dict[str, Any]], int]:
 
 def segment(model: Path, scene: Path, target: Path, **changes: object) -> dict[str, object]:
     layers = [{"name": name, "path": str(scene / f"{name}.tif")} for name in ("optical", "sar", "dem")]
-    job = {"protocol": 1, "task": "segment", "model": str(model), "layers": layers, "output": str(target)}
-    return job | {"device": "cpu"} | changes
+    job = {"protocol": 2, "task": "segment", "model": str(model), "layers": layers}
+    options = {"output": str(target), "device": "cpu"}
+    known = {*options, "bounds", "bounds_crs"}
+    options |= {key: value for key, value in changes.items() if key in known}
+    return job | {"options": options} | {key: value for key, value in changes.items() if key not in known}
 
 
 @pytest.fixture
@@ -94,17 +97,19 @@ def test_bounds_in_another_crs_are_brought_to_the_map(model_path: Path, scenes: 
         crs = source.crs
     middle = ((left + right) / 2, (bottom + top) / 2)
     west, south, east, north = rasterio.warp.transform_bounds(crs, "EPSG:4326", left, bottom, *middle)
-    job = segment(model_path, scenes / "second", tmp_path / "map.tif", bounds=[west, south, east, north])
-    events, _ = finish(start(job | {"bounds_crs": "EPSG:4326"}))
+    job = segment(
+        model_path, scenes / "second", tmp_path / "map.tif", bounds=[west, south, east, north], bounds_crs="EPSG:4326"
+    )
+    events, _ = finish(start(job))
     assert (events[-1]["width"], events[-1]["height"]) == (pytest.approx(88, abs=4), pytest.approx(100, abs=4))
 
 
 @pytest.mark.parametrize(
     ("changes", "kind", "message"),
     [
-        ({"protocol": 7}, "InputError", "speaks version 1 of the job protocol, the job version 7"),
+        ({"protocol": 7}, "InputError", "speaks version 2 of the job protocol, the job version 7"),
         ({"colour": "red"}, "InputError", "the job cannot be read"),
-        ({"output": None}, "InputError", "names no output"),
+        ({"output": None}, "InputError", "the request cannot be done: output: "),
         ({"device": "cuda"}, "DeviceError", "cuda"),
         ({"assignment": "thermal=dem"}, "ModalityError", "no modality thermal"),
         ({"bounds": [0, 0, 1, 1]}, "GridError", "outside"),
@@ -126,10 +131,10 @@ def test_what_is_no_json_comes_as_an_event() -> None:
 
 
 def test_describe_and_match(model_path: Path, scenes: Path) -> None:
-    events, _ = finish(start({"protocol": 1, "task": "describe", "model": str(model_path)}))
+    events, _ = finish(start({"protocol": 2, "task": "describe", "model": str(model_path)}))
     assert [item["name"] for item in events[-1]["metadata"]["modalities"]] == ["optical", "sar", "dem"]
     layers = [{"name": "a", "path": str(scenes / "second/sar.tif")}]
-    events, _ = finish(start({"protocol": 1, "task": "match", "model": str(model_path), "layers": layers}))
+    events, _ = finish(start({"protocol": 2, "task": "match", "model": str(model_path), "layers": layers}))
     assert (events[-1]["assignment"], events[-1]["scenario"]) == ("sar=a@1,2", "sar")
 
 

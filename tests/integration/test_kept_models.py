@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from making import make_map
 
-from engine.mapping.predict import predict
 from engine.raster.sources import SourceSpec
 
 KEPT = sorted((Path(__file__).parent.parent / "data").glob("model-*.onnx"))
@@ -20,7 +20,7 @@ def test_a_model_of_before_maps_as_it_did(model: Path, tmp_path: Path, write_ras
     sources = {
         name: [SourceSpec(str(write_raster(f"{name}.tif", kept[name], nodata=value)))] for name, value in nodata.items()
     }
-    predict(model, sources, tmp_path / "map.tif", availability=tmp_path / "availability.tif")
+    make_map(model, sources, tmp_path / "map.tif", availability=tmp_path / "availability.tif")
     for name in ("map", "availability"):
         with rasterio.open(tmp_path / f"{name}.tif") as raster:
             np.testing.assert_array_equal(raster.read(1), kept[name])

@@ -14,6 +14,7 @@ import onnxruntime
 import pytest
 import rasterio
 from affine import Affine
+from making import make_map
 from numpy.typing import NDArray
 from rasterio import warp
 from rasterio.crs import CRS
@@ -23,9 +24,9 @@ import engine.mapping.predict as predicting
 import engine.runtime.sizing as sizing
 from engine.availability import Scenario, from_bits
 from engine.errors import Cancelled, ModelError, RasterReadError, ResourceError
+from engine.files import file_digest
 from engine.grid import Grid, Window
-from engine.mapping.outputs import file_digest
-from engine.mapping.predict import Summary, predict
+from engine.mapping.predict import Summary
 from engine.mapping.tiles import TilePlan
 from engine.mapping.verify import verify
 from engine.model.file import Model
@@ -40,7 +41,7 @@ UTM, ORIGIN = CRS.from_epsg(32631), Affine(10, 0, 1000, 0, -10, 5000)
 
 def run(model: Path, output: Path, sources: dict[str, Path], **options: object) -> Summary:
     specs = {name: [SourceSpec(str(path))] for name, path in sources.items()}
-    return predict(model, specs, output, device="cpu", **{"threads": 2, **options})  # type: ignore[arg-type]
+    return make_map(model, specs, output, device="cpu", **{"threads": 2, **options})  # type: ignore[arg-type]
 
 
 def read(path: Path) -> NDArray[np.generic]:

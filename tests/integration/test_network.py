@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from making import make_map
 
 from engine.errors import RasterReadError
+from engine.files import file_digest
 from engine.mapping import predict as predicting
-from engine.mapping.outputs import file_digest
-from engine.mapping.predict import predict
 from engine.raster.sources import SourceSpec
 
 Serve = Callable[[str], SourceSpec]
@@ -55,8 +55,8 @@ def serve(elevation: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
 def test_a_source_on_a_server_is_mapped_as_from_the_disk(
     model_path: Path, serve: Serve, elevation: Path, tmp_path: Path
 ) -> None:
-    predict(model_path, {"dem": [serve("well")]}, tmp_path / "far.tif", device="cpu", threads=2)
-    predict(model_path, {"dem": [SourceSpec(str(elevation))]}, tmp_path / "near.tif", device="cpu", threads=2)
+    make_map(model_path, {"dem": [serve("well")]}, tmp_path / "far.tif", device="cpu", threads=2)
+    make_map(model_path, {"dem": [SourceSpec(str(elevation))]}, tmp_path / "near.tif", device="cpu", threads=2)
     assert file_digest(tmp_path / "far.tif") == file_digest(tmp_path / "near.tif")
 
 
@@ -65,5 +65,5 @@ def test_a_server_in_trouble_is_an_error_that_names_the_window(
     model_path: Path, serve: Serve, tmp_path: Path, how: str
 ) -> None:
     with pytest.raises(RasterReadError, match=r"vsicurl.*dem\.tif: cannot be read at rows \d+-\d+, columns \d+-\d+"):
-        predict(model_path, {"dem": [serve(how)]}, tmp_path / "map.tif", device="cpu", threads=2)
+        make_map(model_path, {"dem": [serve(how)]}, tmp_path / "map.tif", device="cpu", threads=2)
     assert not (tmp_path / "map.tif").exists()

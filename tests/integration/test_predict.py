@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from making import make_map
 from rasterio.warp import Resampling, calculate_default_transform, reproject
 
 from engine.errors import BandError, Cancelled, GridError, ModalityError, OutputError, RasterReadError
-from engine.mapping.predict import Summary, predict
+from engine.mapping.predict import Summary
 from engine.raster.masks import MaskSpec
 from engine.raster.sources import SourceSpec
 
 
 def run(model: Path, output: Path, sources: dict[str, Path | str], **options: object) -> Summary:
     specs = {name: [SourceSpec.parse(str(path))] for name, path in sources.items()}
-    return predict(model, specs, output, device="cpu", threads=2, **options)  # type: ignore[arg-type]
+    return make_map(model, specs, output, device="cpu", threads=2, **options)  # type: ignore[arg-type]
 
 
 def read(path: Path) -> np.ndarray:
@@ -267,7 +268,7 @@ def test_what_is_read_is_not_written_over(model_path: Path, second: Path, tmp_pa
     dem.write_bytes((second / "dem.tif").read_bytes())
     outputs = {"output": tmp_path / "map.tif"} | {output: tmp_path / ".." / tmp_path.name / "dem.tif"}
     with pytest.raises(OutputError, match="the map is made from this file"):
-        predict(model_path, {"dem": [SourceSpec(str(dem))]}, device="cpu", **outputs)  # type: ignore[arg-type]
+        make_map(model_path, {"dem": [SourceSpec(str(dem))]}, device="cpu", **outputs)  # type: ignore[arg-type]
     assert dem.read_bytes() == (second / "dem.tif").read_bytes()
 
 
@@ -277,7 +278,7 @@ def test_a_folder_of_the_users_is_not_removed(model_path: Path, second: Path, tm
     (folder / "mine.txt").write_text("mine")
     for leftover in ("refuse", "replace", "discard"):
         with pytest.raises(OutputError, match=r"holds other things \(mine\.txt\)"):
-            run(model_path, tmp_path / "map.tif", {"dem": second / "dem.tif"}, leftover=leftover)
+            run(model_path, tmp_path / "map.tif", {"dem": second / "dem.tif"}, unfinished=leftover)
     assert (folder / "mine.txt").read_text() == "mine"
 
 
@@ -304,9 +305,9 @@ def test_neighbouring_rasters_are_mapped_as_the_whole(model_path: Path, second: 
                 half.write(whole.read(window=((0, whole.height), (start, end))))
                 half.descriptions = whole.descriptions
     expected, got = tmp_path / "expected.tif", tmp_path / "got.tif"
-    predict(model_path, {"optical": [SourceSpec(str(second / "optical.tif"))]}, expected)
+    make_map(model_path, {"optical": [SourceSpec(str(second / "optical.tif"))]}, expected)
     sources = {"optical": [SourceSpec(str(half)) for half in halves]}
-    summary = predict(model_path, sources, got, origin=tmp_path / "origin.tif")
+    summary = make_map(model_path, sources, got, origin=tmp_path / "origin.tif")
     assert "a mosaic" in summary.notes[0]
     with rasterio.open(expected) as one, rasterio.open(got) as other, rasterio.open(tmp_path / "origin.tif") as origin:
         assert one.transform == other.transform

@@ -16,12 +16,14 @@ import pytest
 import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
+from making import make_map
 from numpy.typing import NDArray
 
 from engine.errors import Cancelled, OutputError, RasterReadError
+from engine.files import file_digest
 from engine.grid import Window
-from engine.mapping.outputs import file_digest
-from engine.mapping.predict import Summary, part_folder, predict
+from engine.mapping.plan import part_folder
+from engine.mapping.predict import Summary
 from engine.mapping.spool import Spool, SpoolLayer
 from engine.mapping.verify import verify
 from engine.raster.sources import SourceSpec
@@ -55,7 +57,7 @@ def sources(tall: Path) -> dict[str, list[SourceSpec]]:
 
 
 def run(model: Path, tall: Path, folder: Path, **options: object) -> Summary:
-    return predict(
+    return make_map(
         model,
         sources(tall),
         folder / "map.tif",
@@ -133,9 +135,9 @@ def test_an_unfinished_map_of_another_job_is_refused_or_replaced(
 ) -> None:
     with pytest.raises(Cancelled):
         run(model_path, tall, tmp_path, seam="crop", **stop_at(0.3))
-    with pytest.raises(OutputError, match=r"unfinished map of another job .* --overwrite"):
+    with pytest.raises(OutputError, match=r"unfinished map of another job \(other tile\); .* --discard-unfinished"):
         run(model_path, tall, tmp_path)
-    summary = run(model_path, tall, tmp_path, leftover="replace")
+    summary = run(model_path, tall, tmp_path, unfinished="replace")
     assert summary.resumed == 0
     assert rasters(tmp_path) == rasters(whole)
 
@@ -143,7 +145,7 @@ def test_an_unfinished_map_of_another_job_is_refused_or_replaced(
 def test_an_unfinished_map_can_be_discarded(model_path: Path, tall: Path, whole: Path, tmp_path: Path) -> None:
     with pytest.raises(Cancelled):
         run(model_path, tall, tmp_path, **stop_at(0.5))
-    assert run(model_path, tall, tmp_path, leftover="discard").resumed == 0
+    assert run(model_path, tall, tmp_path, unfinished="discard").resumed == 0
 
 
 def test_a_cancel_that_keeps_nothing_leaves_nothing(model_path: Path, tall: Path, tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from making import make_map
 from numpy.typing import NDArray
 
 from engine.errors import ValuesError
-from engine.mapping.predict import Summary, predict
+from engine.mapping.predict import Summary
 from engine.raster.sources import SourceSpec
 from engine.training.recipe import Recipe
 
@@ -32,7 +33,7 @@ def changed(source: Path, target: Path, change: Callable[[NDArray[np.float64]], 
 
 def run(model: Path, output: Path, path: Path | str, **options: object) -> Summary:
     name = Path(str(path).partition("@")[0].partition(":")[0]).stem
-    return predict(model, {name: [SourceSpec.parse(str(path))]}, output, device="cpu", **options)  # type: ignore[arg-type]
+    return make_map(model, {name: [SourceSpec.parse(str(path))]}, output, device="cpu", **options)  # type: ignore[arg-type]
 
 
 def said(*words: object) -> subprocess.CompletedProcess[str]:
@@ -113,8 +114,9 @@ def test_tallies_do_not_depend_on_threads_or_bounds_that_hold_all(
 
 
 def test_a_job_tells_and_refuses(model_path: Path, raised: Path, tmp_path: Path) -> None:
-    job = {"protocol": 1, "task": "segment", "model": str(model_path), "output": str(tmp_path / "map.tif")}
-    job |= {"layers": [{"name": "a", "path": str(raised)}], "assignment": "optical=a", "device": "cpu", "strict": True}
+    options = {"output": str(tmp_path / "map.tif"), "device": "cpu", "strict": True}
+    job = {"protocol": 2, "task": "segment", "model": str(model_path), "options": options}
+    job |= {"layers": [{"name": "a", "path": str(raised)}], "assignment": "optical=a"}
     command = [sys.executable, "-m", "engine.cli", "job"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from making import make_map
 
 from engine.export.onnx import export_model
-from engine.mapping.predict import predict
 from engine.modality import BandStatistics, Modality
 from engine.model.document import (
     ClassFacts,
@@ -62,7 +62,7 @@ def mapped(model: Path, folder: Path, *names: str) -> tuple[np.ndarray, np.ndarr
         "dem": [SourceSpec(str(SRTM))],
     }
     output, availability = folder / f"{'-'.join(names)}.tif", folder / "availability.tif"
-    predict(model, {name: sources[name] for name in names}, output, availability=availability, device="cpu")
+    make_map(model, {name: sources[name] for name in names}, output, availability=availability, device="cpu")
     with rasterio.open(output) as result, rasterio.open(LANDSAT) as landsat, rasterio.open(availability) as bits:
         assert (result.crs, result.transform, result.shape) == (landsat.crs, landsat.transform, landsat.shape)
         assert result.nodata == 255

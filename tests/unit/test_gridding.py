@@ -12,6 +12,7 @@ import pyproj
 import pytest
 import rasterio
 from affine import Affine
+from making import make_map
 from onnx import parser
 from rasterio.crs import CRS
 from rasterio.warp import transform_bounds
@@ -20,7 +21,6 @@ from engine.data.scenes import SceneSpec, scene_grid
 from engine.errors import GridError, ModelError
 from engine.grid import Grid, Window
 from engine.mapping.gridding import check_size, choose_grid
-from engine.mapping.predict import predict
 from engine.modality import Modality
 from engine.model.document import KEY, ModelMetadata
 from engine.model.file import Model
@@ -253,9 +253,9 @@ def test_a_map_that_nobody_can_want_is_refused_before_anything_is_read(
     path = trained(10, 10, "EPSG:32631", 10).path
     spec = write(32631, Affine(10, 0, 600_000, 0, -10, 5_650_000))
     with pytest.raises(GridError, match=r"1920000000 x 1920000000 pixels .* 100,000,000,000 .*--bounds.*--pixel-size"):
-        predict(path, {"dem": [spec]}, tmp_path / "map.tif", pixel_size=1e-6)
+        make_map(path, {"dem": [spec]}, tmp_path / "map.tif", pixel_size=1e-6)
     corner = (600_000, 5_649_999.9, 600_000.1, 5_650_000)
-    summary = predict(path, {"dem": [spec]}, tmp_path / "map.tif", pixel_size=1e-3, bounds=corner)
+    summary = make_map(path, {"dem": [spec]}, tmp_path / "map.tif", pixel_size=1e-3, bounds=corner)
     assert (summary.grid.height, summary.grid.width) == (100, 100)
 
 
@@ -272,7 +272,7 @@ def test_the_table_of_classes_has_geodesic_areas(
     code, transform = PLACES.get(place, (None, Affine(10, 0, 0, 0, -10, 0)))
     spec = write(code, transform, (150, 170))
     path = trained(10, 10, code and f"EPSG:{code}", 10).path
-    predict(path, {"dem": [spec]}, tmp_path / "map.tif", device="cpu", like=spec)
+    make_map(path, {"dem": [spec]}, tmp_path / "map.tif", device="cpu", like=spec)
     with rasterio.open(tmp_path / "map.tif") as dataset, rasterio.open(spec.path) as source:
         np.testing.assert_array_equal(dataset.read(1), np.where(source.read(1) > 0, 1, 2))
     rows = re.findall(r"<Row[^>]*>(.*?)</Row>", (tmp_path / "map.tif.aux.xml").read_text(), re.DOTALL)

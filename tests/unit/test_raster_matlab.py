@@ -19,9 +19,9 @@ from engine.data.settings import DataSettings
 from engine.data.survey import SceneCollection
 from engine.errors import BandError, RasterReadError
 from engine.grid import Grid, Window
-from engine.mapping.outputs import source_identity
 from engine.modality import LandClass, Modality
 from engine.raster.alignment import AlignedReader
+from engine.raster.identity import identity as source_identity
 from engine.raster.labels import LabelMapping, open_labels
 from engine.raster.sources import SourceSpec, open_source
 

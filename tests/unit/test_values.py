@@ -11,7 +11,7 @@ import pytest
 
 from engine.data.survey import SceneCollection, survey
 from engine.grid import Grid, Window
-from engine.mapping.comparison import compare_samples, mending
+from engine.mapping.comparison import compare_samples, mending, sample
 from engine.mapping.values import Cause, Distribution, Seen, compare, figure, tallied
 from engine.modality import BandStatistics, Modality
 from engine.networks.segmenter import band_scales
@@ -137,7 +137,7 @@ def test_each_raster_of_a_mosaic_is_looked_at(write_raster: Callable[..., Path])
     paths.append(write_raster("other.tif", values * 10_000))
     specs = [SourceSpec(str(path)) for path in paths]
     with AlignedReader(specs, _grid(paths[0]), OPTICAL) as reader:
-        (found,) = compare_samples([OPTICAL], {"optical": reader}, {"optical": specs}, Window(0, 0, 128, 128))
+        (found,) = compare_samples([OPTICAL], sample({"optical": reader}, Window(0, 0, 128, 128)), {"optical": specs})
     assert found.finding.cause is not None
     assert "10 000" in str(found)
 

@@ -1,0 +1,204 @@
+"""From the spool to the files that a map leaves: written aside, read again and compared, then renamed.
+
+Beside a class map ``map.tif`` stand ``map.tif.aux.xml`` (category names, attribute table with pixels, hectares and mean
+confidence), ``map.qml`` (QGIS's style), ``map.tif.hashes.json`` (for ``engine verify``; beside every raster) and
+``map.tif.provenance.json`` (how and when it was made, and the hash of every file). The rasters hold no dates: equal
+jobs give equal bytes.
+
+What stood beside an older map goes first, then the rasters get their names, the class map last, then what stands
+beside them: a run that is killed in between leaves a map with its own legend or with none, never with another's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+import rasterio
+from rasterio.errors import RasterioError
+
+import engine
+from engine.errors import OutputError
+from engine.files import aside, file_digest, publish, unwritable
+from engine.grid import Window
+from engine.mapping.facts import damaged, facts_of, legend_digest, places, self_digest
+from engine.mapping.outputs import PERCENT_NODATA, MapOutputs
+from engine.mapping.spool import Spool
+from engine.raster.cog import RawLayer, write_cog
+from engine.raster.legend import ClassRow, pam, style
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How a map was made.
+
+    Args:
+        device: The device that was used.
+        seconds: Of this run until the rasters were written.
+        resumed: Share of the map that a run before had finished.
+        shares: Share of the pixels in each scenario.
+        sources: For each modality, its sources with the state of every file.
+        model: SHA-256 of the model file.
+        warnings: What the user was told.
+        values: For each modality how its values compare with the training's.
+        origins: For each modality the rasters of its mosaic in their order.
+        command: The request as a command.
+    """
+
+    device: str
+    seconds: float
+    resumed: float
+    shares: Mapping[str, float]
+    sources: object
+    model: str
+    warnings: Sequence[str]
+    values: object
+    origins: Mapping[str, Sequence[str]]
+    command: str
+
+
+def beside(raster: Path, layer: str) -> dict[str, Path]:
+    """What stands beside a raster of a map, by what it is."""
+    found = {"hashes": raster.with_name(f"{raster.name}.hashes.json")}
+    if layer == "classes":
+        found["legend"] = raster.with_name(f"{raster.name}.aux.xml")
+        found["style"] = raster.with_suffix(".qml")
+        found["provenance"] = raster.with_name(f"{raster.name}.provenance.json")
+    return found
+
+
+def publish_map(outputs: MapOutputs, paths: Mapping[str, Path], spool: Spool, provenance: Provenance) -> None:
+    """Writes the rasters of a map and what stands beside them, each aside, and gives all of them their names.
+
+    Args:
+        outputs: The layers.
+        paths: The file of each.
+        spool: Holds their values.
+        provenance: How they were made.
+
+    Raises:
+        OutputError: If something cannot be written, or is not read as it was written; the spool stays.
+    """
+    with ExitStack() as stack:
+        rasters = {name: stack.enter_context(aside(path)) for name, path in paths.items()}
+        for name, found in rasters.items():
+            write_cog(_raw(outputs, name, spool, provenance), outputs.grid, found, paths[name])
+            _check(found, paths[name], _parts(spool, name))
+        texts = _texts(outputs, paths, rasters, spool, provenance)
+        sidecars = {path: stack.enter_context(aside(path)) for path in texts}
+        for path, text in texts.items():
+            sidecars[path].write_bytes(text)
+        for name, path in paths.items():
+            for old in beside(path, name).values():
+                try:
+                    old.unlink(missing_ok=True)
+                except OSError as error:
+                    raise unwritable(old, error) from error
+        for name in reversed(list(rasters)):
+            publish(rasters[name], paths[name])
+        for path, found in sidecars.items():
+            publish(found, path)
+
+
+def _parts(spool: Spool, name: str) -> list[tuple[Window, str]]:
+    return [(Window(*line.part), line.hashes[name]) for line in spool.lines]
+
+
+def _check(found: Path, path: Path, parts: Sequence[tuple[Window, str]]) -> None:
+    """Reads a raster again: GDAL does not always report a disk that fills up, and a disk may not keep what it took."""
+    try:
+        wrong = damaged(found, parts)
+    except (RasterioError, OSError) as error:
+        raise OutputError(f"{path}: cannot be read once it is written: {error}; is the disk full?") from error
+    if wrong:
+        raise OutputError(
+            f"{path}: is not read as it was written, in {places(wrong)}; is the disk full or failing? Map again: what "
+            "is finished is kept"
+        )
+
+
+def _texts(
+    outputs: MapOutputs, paths: Mapping[str, Path], rasters: Mapping[str, Path], spool: Spool, provenance: Provenance
+) -> dict[Path, bytes]:
+    """The content of each file that stands beside a raster; the one that names all others comes last."""
+    path, classes = paths["classes"], outputs.model.classes
+    there = beside(path, "classes")
+    legend = pam(classes, list(_rows(outputs, spool)))
+    found = {there["legend"]: legend, there["style"]: style(classes)}
+    digests: dict[str, str] = {}
+    for name, raster in rasters.items():
+        digests[paths[name].name] = file_digest(raster)
+        status = raster.stat()
+        hashes: dict[str, Any] = {
+            "layer": name,
+            "sha256": digests[paths[name].name],
+            "size": status.st_size,
+            "time": status.st_mtime_ns,
+            "facts": facts_of(raster),
+            "parts": [[*line.part, line.hashes[name]] for line in spool.lines],
+        }
+        found[beside(paths[name], name)["hashes"]] = json.dumps(hashes | {"digest": self_digest(hashes)})
+    facts = {
+        "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "engine": engine.__version__,
+        "gdal": rasterio.__gdal_version__,
+        "onnxruntime": onnxruntime.__version__,
+        "model_name": outputs.model.metadata.name,
+        "model_path": str(outputs.model.path),
+        **asdict(provenance),
+    }
+    facts = json.loads(json.dumps(facts))  # as it is read again, for the digest
+    facts["files"] = digests | {one.name: _digest(text) for one, text in found.items()}
+    facts["legend"] = legend_digest(legend)
+    found[there["provenance"]] = json.dumps(facts | {"digest": self_digest(facts)}, indent=1)
+    return {one: text.encode() for one, text in found.items()}
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _raw(outputs: MapOutputs, name: str, spool: Spool, provenance: Provenance) -> RawLayer:
+    metadata = outputs.model.metadata
+    tags = {
+        "ENGINE": engine.__version__,
+        "MODEL": metadata.name,
+        "MODEL_SHA256": provenance.model,
+        "SCENARIO_SHARES": json.dumps(dict(provenance.shares)),
+    }
+    raw = partial(RawLayer, spool.raw(name), spool.panels, outputs.layers[name].dtype)
+    if name == "classes":
+        return raw(outputs.nodata, ["class"], "mode", outputs.model.classes, tags)
+    if name == "confidence":
+        return raw(PERCENT_NODATA, ["confidence in percent"], "average", (), tags)
+    if name == "probabilities":
+        bands = [f"{item.name} in percent" for item in outputs.model.classes]
+        return raw(PERCENT_NODATA, bands, "average", (), tags)
+    if name == "origin":
+        rasters = {
+            f"{modality.upper()}_{number}": raster
+            for modality, many in provenance.origins.items()
+            for number, raster in enumerate(many, 1)
+        }
+        return raw(0, [f"raster of {modality}" for modality in outputs.model.names], "mode", (), tags | rasters)
+    return raw(0, ["availability: " + ", ".join(outputs.model.names)], "mode", (), tags)
+
+
+def _rows(outputs: MapOutputs, spool: Spool) -> Iterator[ClassRow]:
+    pixels, confidence = spool.tally("pixels"), spool.tally("confidence")
+    areas = None if outputs.areas is None else spool.tally("area")
+    for index, item in enumerate(outputs.model.classes):
+        yield ClassRow(
+            item,
+            int(pixels[index]),
+            None if areas is None else areas[index] / 10_000,
+            confidence[index] / pixels[index] if pixels[index] else None,
+        )
