@@ -21,6 +21,7 @@ from engine.errors import OutputError
 
 _CURES = {
     errno.ENOSPC: "make room on its disk",
+    errno.EFBIG: "make room on its disk, or raise the limit of a file's size",
     errno.EDQUOT: "make room within your quota",
     errno.EROFS: "its disk can only be read; name another place",
     errno.EACCES: "ask for the right to write there, or name another place",

@@ -46,11 +46,10 @@ def verify(path: Path, quick: bool = False) -> Verified:
         if [status.st_size, status.st_mtime_ns] != [hashes.get("size"), hashes.get("time")]:
             raise RasterReadError(f"{path}: size or time are not those of the map; leave out --quick to see more")
         return Verified("size and time are unchanged")
-    problems, text = _raster(path, hashes)
-    additions: list[str] = []
+    problems, additions, text = _raster(path, hashes)
     if hashes.get("layer") == "classes":
-        found, additions = _sidecars(path)
-        problems += found
+        found, added = _sidecars(path)
+        problems, additions = problems + found, additions + added
     if problems:
         raise RasterReadError(f"{path}: {'; '.join(problems)}; map again")
     return Verified(text, tuple(additions))
@@ -76,7 +75,8 @@ def _document(path: Path, raster: Path) -> dict[str, Any]:
     return content
 
 
-def _raster(path: Path, hashes: dict[str, Any]) -> tuple[list[str], str]:
+def _raster(path: Path, hashes: dict[str, Any]) -> tuple[list[str], list[str], str]:
+    """What is wrong with a raster, what others have added to it, and what is right, in words."""
     try:
         parts = [(Window(*map(int, part)), str(one)) for *part, one in hashes["parts"]]
         unchanged = file_digest(path) == hashes["sha256"]
@@ -88,11 +88,12 @@ def _raster(path: Path, hashes: dict[str, Any]) -> tuple[list[str], str]:
     except (OSError, RasterioError) as error:
         raise RasterReadError(f"{path}: cannot be read: {error}; map again") from error
     problems = [f"values are not those that were mapped, in {places(wrong)}"] if wrong else []
-    if changed:
+    if changed and changed != ["overviews"]:
         problems.append(f"changed: {', '.join(changed)}")
     if not (unchanged or problems) and size == hashes.get("size"):
         problems.append("the file has other bytes, though its values are those that were mapped")
-    return problems, "unchanged" if unchanged else "the file was rewritten, its values are unchanged"
+    additions = ["its overviews were made anew"] if changed == ["overviews"] else []
+    return problems, additions, "unchanged" if unchanged else "the file was rewritten, its values are unchanged"
 
 
 def _sidecars(path: Path) -> tuple[list[str], list[str]]:

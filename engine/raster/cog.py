@@ -90,7 +90,7 @@ def write_cog(layer: RawLayer, grid: Grid, target: Path, name: Path) -> None:
             )
         with rasterio.open(target):
             pass  # GDAL does not report a disk that fills up while the directory is written
-    except (RasterioError, CPLE_BaseError, OSError) as error:
+    except (RasterioError, CPLE_BaseError, OSError, SystemError) as error:  # the last is an error without a number
         raise unwritable(name, error, "check that there is room, and map again: what is finished is kept") from error
     finally:
         for end in _TEMPORARY:

@@ -32,7 +32,7 @@ def main() -> None:
 
         def command(output: Path) -> list[str]:
             words = [sys.executable, "-m", "engine.cli", "predict", arguments.model, *arguments.sources]
-            return [*words, "-o", str(output), "--confidence", str(output.with_suffix(".c.tif")), "--device", "cpu"]
+            return [*words, "-o", str(output), "--confidence", str(output.with_suffix(".c.tif")), "--overwrite"]
 
         whole = folder / "whole.tif"
         started = time.monotonic()

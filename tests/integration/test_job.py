@@ -81,7 +81,7 @@ def test_a_job_is_done_and_told_about(model_path: Path, scenes: Path, tmp_path: 
     whole = output.read_bytes()
     words = command.split()
     assert words[:2] == ["engine", "predict"]
-    subprocess.run([sys.executable, "-m", "engine.cli", *words[1:]], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", "engine.cli", *words[1:], "--overwrite"], check=True, capture_output=True)
     assert output.read_bytes() == whole, "the command that was told makes the same map"
 
 

@@ -20,7 +20,7 @@ from rasterio import warp
 from rasterio.crs import CRS
 from scipy import ndimage
 
-import engine.mapping.predict as predicting
+import engine.mapping.plan as planning
 import engine.runtime.sizing as sizing
 from engine.availability import Scenario, from_bits
 from engine.errors import Cancelled, ModelError, RasterReadError, ResourceError
@@ -89,17 +89,17 @@ def test_panels_leave_the_same_bytes(
     panel: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(predicting, "PANEL", panel)
+    monkeypatch.setattr(planning, "PANEL", panel)
     assert run_all(model_path, tmp_path / "map", wide, threads=3) == usual
     parts = json.loads((tmp_path / "map" / "map.tif.hashes.json").read_text())["parts"]
     assert len({col for _, col, *_ in parts}) > 1, "there were several panels"
-    assert verify(tmp_path / "map" / "map.tif") == "unchanged"
+    assert verify(tmp_path / "map" / "map.tif").text == "unchanged"
 
 
 def test_a_map_in_panels_that_is_cancelled_goes_on_to_the_same_bytes(
     model_path: Path, wide: dict[str, Path], usual: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predicting, "PANEL", 64)
+    monkeypatch.setattr(planning, "PANEL", 64)
     for share in (0.3, 0.6, 0.9):
         reached = [0.0]
         with pytest.raises(Cancelled):
@@ -115,7 +115,7 @@ def test_a_map_in_panels_that_is_cancelled_goes_on_to_the_same_bytes(
 def test_stripes_are_read_over_their_whole_width(
     model_path: Path, wide: dict[str, Path], usual: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predicting, "PANEL", 64)
+    monkeypatch.setattr(planning, "PANEL", 64)
     with rasterio.open(wide["dem"]) as source:
         profile, values = source.profile | {"tiled": False}, source.read()
     del profile["blockxsize"], profile["blockysize"]
@@ -129,7 +129,7 @@ def test_stripes_are_read_over_their_whole_width(
 def test_little_memory_means_fewer_threads_and_the_same_bytes(
     model_path: Path, wide: dict[str, Path], usual: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predicting, "SMALLEST_CACHE", 0)
+    monkeypatch.setattr(planning, "SMALLEST_CACHE", 0)
     found: list[Estimate] = []
     digests: list[dict[str, str]] = []
     free = 1_000_000.0

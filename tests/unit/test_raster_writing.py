@@ -1,5 +1,6 @@
 """Results appear whole, with what their values mean, or not at all."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,6 @@ import rasterio.shutil
 from engine.errors import OutputError
 from engine.grid import Grid, Window
 from engine.modality import LandClass
-from engine.raster import writing
 from engine.raster.writing import ClassMapWriter, LayerWriter
 
 CLASSES = (LandClass(2, "wood & <wet>", "#00ff00"), LandClass(7, "Städte", "#ff0000"))
@@ -110,7 +110,7 @@ def test_an_older_map_keeps_its_names_when_the_new_ones_cannot_be_completed(
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(writing.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutputError, match="No space left"):
         write_map(tmp_path / "map.tif", grid, (LandClass(1, "new", "#000000"),))
     assert {item.name: item.read_bytes() for item in tmp_path.iterdir()} == before
@@ -141,7 +141,7 @@ def test_a_folder_of_the_maps_name_is_refused_before_the_work(tmp_path: Path, gr
 
 
 def test_a_folder_that_does_not_exist_is_refused_before_the_work(tmp_path: Path, grid: Grid) -> None:
-    with pytest.raises(OutputError, match="check that the folder exists"):
+    with pytest.raises(OutputError, match=r"there is no folder .*; make it first"):
         LayerWriter(tmp_path / "none" / "layer.tif", grid, "uint8", 255, ["share"])
 
 

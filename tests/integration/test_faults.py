@@ -1,0 +1,231 @@
+"""Full disks, kills, several at once, damaged bytes, odd jobs: an error or the map, never half of one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import rasterio.shutil
+from faults import (
+    Mapping,
+    at_once,
+    can_mount,
+    damaged_bytes,
+    full_disks,
+    killed_while_publishing,
+    odd_jobs,
+    wrong_jobs,
+)
+from making import make_map
+
+from engine.errors import BusyError, Cancelled, OutputError, RasterReadError
+from engine.locks import Lock
+from engine.mapping.plan import part_folder
+from engine.mapping.verify import Verified, verify
+from engine.raster.identity import changed, files_of, identity, state_of
+from engine.raster.sources import SourceSpec
+
+
+@pytest.fixture(scope="module")
+def mapping(model_path: Path, scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping:
+    """A map of radar and elevation, which nothing disturbed."""
+    sources = [f"{name}={scenes / 'second' / name}.tif" for name in ("sar", "dem")]
+    return Mapping(model_path, sources, tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture
+def whole(model_path: Path, scenes: Path, tmp_path: Path) -> Path:
+    """A folder with a map of elevation."""
+    folder = tmp_path / "whole"
+    folder.mkdir()
+    make_map(model_path, {"dem": [str(scenes / "second/dem.tif")]}, folder / "map.tif", device="cpu")
+    return folder
+
+
+@pytest.mark.skipif(not can_mount(), reason="only root may mount a file system in memory")
+@pytest.mark.parametrize("sizes", [(4, 40, 100), (160, 220, 400)], ids=str)
+def test_a_full_disk_is_an_error_and_with_room_the_same_map(
+    mapping: Mapping, tmp_path: Path, sizes: tuple[int, ...]
+) -> None:
+    wrong, _ = full_disks(mapping, tmp_path, sizes)
+    assert wrong == []
+
+
+def test_of_several_starts_at_once_one_makes_the_map(mapping: Mapping, tmp_path: Path) -> None:
+    assert at_once(mapping, tmp_path, times=2, together=4) == []
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_kill_while_maps_get_their_names_leaves_the_old_map_or_the_new_one(
+    mapping: Mapping, tmp_path: Path, seed: int
+) -> None:
+    wrong, kills = killed_while_publishing(mapping, tmp_path, 10, seed)
+    assert wrong == []
+    assert kills > 0
+
+
+def test_a_flipped_bit_anywhere_is_found(whole: Path) -> None:
+    assert damaged_bytes(whole, 120, verify) == []
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_odd_jobs_are_answered_with_an_error(model_path: Path, scenes: Path, tmp_path: Path, part: int) -> None:
+    assert wrong_jobs(odd_jobs(model_path, scenes / "second/dem.tif", tmp_path)[part::4]) == []
+
+
+def rewritten(path: Path, **changes: object) -> None:
+    """A raster written anew with another profile."""
+    with rasterio.open(path) as dataset:
+        profile, values = dataset.profile | changes, dataset.read()
+        table, names, tags = dataset.colormap(1), dataset.descriptions, dataset.tags()
+    sidecar = path.with_name(f"{path.name}.aux.xml")
+    legend = sidecar.read_bytes()
+    with rasterio.open(path, "w", **profile) as dataset:
+        dataset.write(values)
+        dataset.write_colormap(1, table)
+        dataset.descriptions = names
+        dataset.update_tags(**tags)
+    sidecar.write_bytes(legend)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"crs": "EPSG:32633"}, "coordinate reference system"),
+        ({"transform": rasterio.Affine(10, 0, 7, 0, -10, 7)}, "georeference"),
+        ({"nodata": 254}, "nodata value"),
+    ],
+)
+def test_what_was_changed_is_named(whole: Path, changes: dict[str, object], named: str) -> None:
+    rewritten(whole / "map.tif", **changes)
+    with pytest.raises(RasterReadError, match=rf"changed: [^;]*{named}"):
+        verify(whole / "map.tif")
+
+
+def test_statistics_that_a_gis_adds_are_no_damage(whole: Path) -> None:
+    """As GDAL writes them; what stood in the file is kept."""
+    sidecar = whole / "map.tif.aux.xml"
+    text = sidecar.read_text(encoding="utf-8")
+    added = '<Metadata>\n    <MDI key="STATISTICS_MAXIMUM">6</MDI>\n  </Metadata>\n</PAMRasterBand>'
+    sidecar.write_text(text.replace("</PAMRasterBand>", added), encoding="utf-8")
+    assert verify(whole / "map.tif") == Verified(
+        "unchanged", ("map.tif.aux.xml holds statistics that another program added",)
+    )
+    sidecar.write_text(text.replace(">forest<", ">desert<"), encoding="utf-8")
+    with pytest.raises(RasterReadError, match=r"map\.tif\.aux\.xml was changed or damaged"):
+        verify(whole / "map.tif")
+
+
+def test_quick_looks_at_size_and_time(whole: Path) -> None:
+    assert "size and time" in verify(whole / "map.tif", quick=True).text
+    (whole / "map.tif").touch()
+    with pytest.raises(RasterReadError, match="leave out --quick"):
+        verify(whole / "map.tif", quick=True)
+
+
+def test_a_finished_map_is_written_over_on_request_alone(model_path: Path, scenes: Path, whole: Path) -> None:
+    sources, path = {"dem": [str(scenes / "second/dem.tif")]}, whole / "map.tif"
+    before = path.stat().st_mtime_ns
+    with pytest.raises(OutputError, match=r"map\.tif: is there already; .* --overwrite"):
+        make_map(model_path, sources, path, device="cpu", overwrite=False)
+    assert path.stat().st_mtime_ns == before
+    make_map(model_path, sources, path, device="cpu", overwrite=True)
+    assert path.stat().st_mtime_ns > before
+    assert verify(path).text == "unchanged"
+
+
+def test_an_output_that_another_process_writes_is_left_alone(model_path: Path, scenes: Path, tmp_path: Path) -> None:
+    with Lock(tmp_path / "confidence.tif"), pytest.raises(BusyError, match=r"confidence\.tif: process \d+ on "):
+        make_map(
+            model_path,
+            {"dem": [str(scenes / "second/dem.tif")]},
+            tmp_path / "map.tif",
+            confidence=tmp_path / "confidence.tif",
+            unfinished="replace",
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def members(scenes: Path, tmp_path: Path) -> Path:
+    """A VRT of a VRT of a raster."""
+    shutil.copy(scenes / "second/dem.tif", tmp_path / "dem.tif")
+    with rasterio.open(tmp_path / "dem.tif") as dataset:
+        rasterio.shutil.copy(dataset, str(tmp_path / "inner.vrt"), driver="VRT")
+    text = (tmp_path / "inner.vrt").read_text(encoding="utf-8")
+    (tmp_path / "outer.vrt").write_text(text.replace(">dem.tif<", ">inner.vrt<"), encoding="utf-8")
+    return tmp_path
+
+
+def test_a_vrt_stands_on_its_members_and_theirs(members: Path) -> None:
+    spec = SourceSpec(str(members / "outer.vrt"))
+    assert {Path(name).name for name in files_of(spec)} == {"outer.vrt", "inner.vrt", "dem.tif"}
+    before = identity(spec)
+    assert changed(before, identity(spec)) == []
+    with rasterio.open(members / "dem.tif", "r+") as dataset:
+        dataset.write(np.zeros((1, 5, 5), "float32"), window=((0, 5), (0, 5)))
+    assert [Path(name).name for name in changed(before, identity(spec))] == ["dem.tif"]
+
+
+def test_the_state_of_what_lies_in_an_archive_is_that_of_the_archive(tmp_path: Path) -> None:
+    (tmp_path / "scene.zip").write_bytes(b"x" * 10)
+    assert state_of(f"/vsizip/{tmp_path}/scene.zip/dem.tif")[1] == 10
+    assert state_of(f"/vsizip//vsizip/{tmp_path}/scene.zip/inner.zip/dem.tif")[1] == 10
+
+
+def test_an_output_that_is_a_member_of_a_source_is_refused(model_path: Path, members: Path) -> None:
+    before = (members / "dem.tif").read_bytes()
+    with pytest.raises(OutputError, match="the map is made from this file"):
+        make_map(model_path, {"dem": [str(members / "outer.vrt")]}, members / "dem.tif")
+    assert (members / "dem.tif").read_bytes() == before
+
+
+def test_a_member_that_changes_between_two_runs_is_named(model_path: Path, members: Path) -> None:
+    shares: list[float] = []
+    sources, path = {"dem": [str(members / "outer.vrt")]}, members / "map.tif"
+
+    def half() -> bool:
+        return bool(shares) and shares[-1] >= 0.5
+
+    with pytest.raises(Cancelled):
+        make_map(model_path, sources, path, threads=1, progress=shares.append, cancelled=half)
+    with rasterio.open(members / "dem.tif", "r+") as dataset:
+        dataset.write(np.full((1, 5, 5), 300, "float32"), window=((0, 5), (0, 5)))
+    with pytest.raises(OutputError, match=r"since then changed: .*dem\.tif\); .* --discard-unfinished"):
+        make_map(model_path, sources, path)
+    make_map(model_path, sources, path, unfinished="discard")
+    assert not part_folder(path).exists()
+
+
+def test_a_source_that_changes_while_it_is_mapped_gives_no_map(model_path: Path, members: Path) -> None:
+    def touch(share: float) -> None:
+        if share == 1:
+            (members / "dem.tif").touch()
+
+    with pytest.raises(RasterReadError, match=r"dem\.tif: changed while the map was made"):
+        make_map(model_path, {"dem": [str(members / "outer.vrt")]}, members / "map.tif", progress=touch)
+    assert not (members / "map.tif").exists()
+
+
+def test_files_elsewhere_and_on_the_network_are_said(model_path: Path, members: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    text = (members / "inner.vrt").read_text(encoding="utf-8")
+    absolute = text.replace('relativeToVRT="1">dem.tif', f'relativeToVRT="0">{members / "dem.tif"}')
+    (other / "away.vrt").write_text(absolute, encoding="utf-8")
+    summary = make_map(model_path, {"dem": [str(other / "away.vrt")]}, tmp_path / "map.tif")
+    assert any("reads files outside of its folder" in warning for warning in summary.warnings)
+    served = absolute.replace(f">{members / 'dem.tif'}", ">/vsicurl/http://127.0.0.1:9/dem.tif")
+    (other / "served.vrt").write_text(served, encoding="utf-8")
+    with pytest.raises(RasterReadError, match=r"reads /vsicurl/http://127.* from the network, which --no-network"):
+        make_map(model_path, {"dem": [str(other / "served.vrt")]}, tmp_path / "served.tif", network=False)
+
+
+def test_the_provenance_names_every_file_with_its_hash(whole: Path) -> None:
+    facts = json.loads((whole / "map.tif.provenance.json").read_text(encoding="utf-8"))
+    assert set(facts["files"]) == {"map.tif", "map.tif.aux.xml", "map.qml", "map.tif.hashes.json"}
+    assert facts["command"].startswith("engine predict ")
