@@ -88,6 +88,14 @@ def test_files_of_bands_are_put_in_order(raster: Callable[..., str]) -> None:
     assert "taken in this order by their names" in found.notes[0]
 
 
+def test_an_alpha_band_beside_the_band_of_a_file_changes_nothing(raster: Callable[..., str]) -> None:
+    given = [raster(f"scene_{band}.tif", count=2) for band in ("red", "green", "blue", "nir")]
+    for path in given:
+        with rasterio.open(path, "r+") as dataset:
+            dataset.colorinterp = (ColorInterp.gray, ColorInterp.alpha)
+    assert files(taken(OPTICAL, *given)) == [f"scene_{band}.tif" for band in ("blue", "green", "red", "nir")]
+
+
 def test_files_of_two_granules_are_put_together(raster: Callable[..., str]) -> None:
     given = [raster(f"S1A_{side}_{band}.tif", dtype="float32") for band in ("vv", "vh") for side in ("east", "west")]
     found = taken(RADAR, *given)
