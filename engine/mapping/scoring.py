@@ -45,7 +45,7 @@ OVERVIEW = 512
 
 
 class _UnfitError(BandError):
-    """A data type does not fit the modality's, whatever the values are."""
+    """Real numbers of a data type that does not fit the modality's; converted they may."""
 
 
 def candidate(modality: Modality, pool: Pool, model: Model) -> Candidate:
@@ -177,7 +177,8 @@ def _sampled(modality: Modality, parts: Sequence[Part], converted: bool = True) 
             scales = None if modality.scales is None else modality.scales[bands]
             convert = conversion(source, scales, modality.dtype) if converted else None
             if converted and convert is None and not fits(source.dtype, modality.dtype):
-                raise _UnfitError(f"is {source.dtype}, which does not fit {modality.dtype}")
+                kind = BandError if source.dtype.startswith("complex") else _UnfitError
+                raise kind(f"is {source.dtype}, which does not fit {modality.dtype}")
             squares = [_valid(source, convert, modality.dtype, area) for area in _spread(source.grid)]
             values = np.concatenate(squares, axis=1)
             found += list(values if values.shape[1] else _valid(source, convert, modality.dtype, None))
