@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePath
 
 import click
 
-from engine.errors import RasterReadError
+from engine.errors import ModalityError, RasterReadError
 from engine.mapping.candidates import Candidate, Layer
-from engine.mapping.matching import Matching, match
+from engine.mapping.matching import Matching, match, may_be_mosaic
 from engine.model.file import Model
 from engine.raster.sources import SourceSpec
 
-RASTERS = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".png")
+RASTERS = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".png", ".hgt", ".nc")
 """How the names of rasters in a folder end."""
+
+RAW = (".dat", ".bsq", ".bil", ".bip")
+"""How those end that are rasters where a header (``.hdr``) lies beside them."""
 
 
 @click.command("match")
@@ -40,10 +44,13 @@ def command(model: Path, rasters: tuple[str, ...]) -> None:
     found = match(opened, layers)
     for line in described(found):
         click.echo(line)
-    for options in (found.tied or found.asked).values():
-        for one in options:
-            click.echo(f"choose: {_command(model, {**found.chosen, one.modality: one})}")
-    sources = found.sources  # raises where it is not clear what to do
+    questions = found.tied or found.asked
+    for options in questions.values():
+        for line in _commands(model, found, options):
+            click.echo(f"choose: {line}")
+    if questions:
+        raise ModalityError(f"{_question(found)}; choose one of the commands above")
+    sources = found.sources  # raises where nothing fits
     accuracy = {item.scenario: item for item in opened.metadata.accuracy}.get(found.scenario)
     click.echo(
         f"scenario {found.scenario}"
@@ -52,9 +59,24 @@ def command(model: Path, rasters: tuple[str, ...]) -> None:
     click.echo(f"next: {_command(model, {name: found.chosen[name] for name in sources})}")
 
 
-def _command(model: Path, chosen: Mapping[str, Candidate]) -> str:
+def _commands(model: Path, found: Matching, options: Sequence[Candidate]) -> list[str]:
+    """A command for each candidate, and one for all as a mosaic where that makes sense."""
+    commands = [_command(model, {**found.chosen, one.modality: one}) for one in options]
+    if may_be_mosaic(options):
+        every = replace(options[0], parts=tuple(part for one in options for part in one.parts))
+        commands.append(_command(model, {**found.chosen, every.modality: every}, ["--mosaic", "newest"]))
+    return commands
+
+
+def _question(found: Matching) -> str:
+    if found.tied:
+        return f"several layers fit {next(iter(found.tied))} equally well"
+    return "no name or wavelength says what these layers are"
+
+
+def _command(model: Path, chosen: Mapping[str, Candidate], options: Sequence[str] = ()) -> str:
     arguments = [f"{name}={spec}" for name, one in chosen.items() for spec in one.specs]
-    return shlex.join(["engine", "predict", str(model), *arguments, "-o", "map.tif"])
+    return shlex.join(["engine", "predict", str(model), *arguments, *options, "-o", "map.tif"])
 
 
 def _files(raster: str) -> list[str]:
@@ -65,11 +87,17 @@ def _files(raster: str) -> list[str]:
     found = sorted(
         str(path)
         for path in folder.rglob("*")
-        if path.suffix.lower() in RASTERS and "QI_DATA" not in path.parts  # masks of a Sentinel-2 product's making
+        if _is_raster(path) and "QI_DATA" not in path.parts  # masks of a Sentinel-2 product's making
     )
     if not found:
-        raise RasterReadError(f"{raster}: holds no raster ({', '.join(RASTERS)})")
+        raise RasterReadError(f"{raster}: holds no raster ({', '.join(RASTERS)}; {', '.join(RAW)} with a .hdr beside)")
     return found
+
+
+def _is_raster(path: Path) -> bool:
+    end = path.suffix.lower()
+    headers = (path.with_suffix(".hdr"), path.with_suffix(".HDR"), path.with_name(f"{path.name}.hdr"))
+    return end in RASTERS or (end in RAW and any(header.exists() for header in headers))
 
 
 def described(found: Matching) -> list[str]:
@@ -78,8 +106,22 @@ def described(found: Matching) -> list[str]:
     for name in found.names:
         if name in found.chosen:
             one = found.chosen[name]
-            parts = "; ".join(f"{part.layer.name}, bands {', '.join(map(str, part.bands))}" for part in one.parts)
-            lines.append(f"{name}: {parts} ({'; '.join(one.reasons)})")
+            lines.append(f"{name}: {_parts(one)} ({'; '.join(one.reasons)})")
+        elif possible := (*found.tied.get(name, ()), *found.asked.get(name, ())):
+            lines.append(f"{name}: to be chosen: {' or '.join(map(_shortly, possible))}")
         else:
             lines.append(f"{name}: missing; {found.missing[name]}")
-    return lines + [f"not used: {layer} ({why})" for layer, why in found.unused.items()]
+    for why in dict.fromkeys(found.unused.values()):
+        lines.append(f"not used: {', '.join(layer for layer, one in found.unused.items() if one == why)} ({why})")
+    return lines + [f"warning: {text}" for text in found.warnings]
+
+
+def _shortly(one: Candidate) -> str:
+    first, *others = one.parts
+    return f"{first.layer.name} and {len(others)} more" if others else str(first)
+
+
+def _parts(one: Candidate) -> str:
+    if all(part.bands == (1,) for part in one.parts):
+        return ", ".join(part.layer.name for part in one.parts)
+    return "; ".join(f"{part.layer.name}, bands {', '.join(map(str, part.bands))}" for part in one.parts)

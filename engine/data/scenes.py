@@ -59,9 +59,11 @@ _PREFIXED = re.compile(r'(?P<before>[A-Za-z][A-Za-z0-9_]+:"?|/vsi[a-z0-9]+/(?!/)
 def _under(root: Path, path: str) -> str:
     """A path as it is found from the current folder; what is no file under ``root`` stays as it is.
 
-    Where GDAL's words stand around a file's name, that is found as the longest beginning of the rest that exists.
+    Where GDAL's words stand around a file's name, that is found as the longest beginning of the rest that exists. A
+    layer of a vector file may follow (``FILE|LAYER``).
     """
-    if (root / file_of(path)).exists() or "{tile}" in path:
+    file, bar, _ = path.partition("|")
+    if (root / file_of(path)).exists() or "{tile}" in path or (bar and (root / file).is_file()):
         return str(root / path)
     found = _PREFIXED.fullmatch(path)
     if found is None:
@@ -132,7 +134,8 @@ def scene_specs(data: DataSettings, root: Path) -> tuple[SceneSpec, ...]:
                 modality: tuple(_source_at(root, _filled(text, tile)) for text in paths)
                 for modality, paths in scene.sources.items()
             },
-            scene.labels and scene.labels.model_copy(update={"path": _under(root, _filled(scene.labels.path, tile))}),
+            scene.labels
+            and scene.labels.model_copy(update={"path": str(_source_at(root, _filled(scene.labels.path, tile)))}),
             taken[name],
             _masks_at(root, {key: [_filled(text, tile) for text in many] for key, many in scene.masks.items()}),
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 from engine.errors import GridError, ModalityError, OutputError, RasterReadError
 from engine.grid import Grid, Window
 from engine.mapping.gridding import check_size, choose_grid, window_of_bounds
+from engine.mapping.naming import named
 from engine.mapping.request import MapRequest
 from engine.mapping.shifts import shift_warnings
 from engine.model.file import Model
@@ -59,13 +60,14 @@ def open_inputs(request: MapRequest, model: Model, stack: ExitStack) -> Inputs:
     Raises:
         ModalityError: If a modality is unknown.
         RasterReadError: If a source or mask cannot be read, or names files on the network that are refused.
-        BandError: If a modality's sources have another number of bands than the model takes.
+        BandError: If a modality's sources have another number of bands than the model takes, or others by their names.
         GridError: If the sources do not go together, or what is to be mapped lies outside of them.
         OutputError: If an output is one of the files that the map is made from.
     """
     for names in (request.sources, request.masks):
         _check_modalities(model, names)
-    gridding = choose_grid(model, request.sources, request.pixel_size, request.like)
+    taken = named(request.sources, model.modalities)
+    gridding = choose_grid(model, taken.sources, request.pixel_size, request.like)
     window = window_of_bounds(gridding.grid, request.bounds, request.bounds_crs)
     interest = None if request.area is None else PolygonMask(request.area, gridding.grid)
     if interest is not None:
@@ -73,9 +75,7 @@ def open_inputs(request: MapRequest, model: Model, stack: ExitStack) -> Inputs:
     check_size(window)
     readers = {
         one.name: stack.enter_context(
-            open_modality(
-                request.sources[one.name], request.masks.get(one.name, ()), gridding.grid, one, request.mosaic
-            )
+            open_modality(taken.sources[one.name], request.masks.get(one.name, ()), gridding.grid, one, request.mosaic)
         )
         for one in model.modalities
         if one.name in request.sources
@@ -83,7 +83,8 @@ def open_inputs(request: MapRequest, model: Model, stack: ExitStack) -> Inputs:
     specs = _specs(request)
     told = [text for many in specs.values() for spec in many for text in _strangers(spec, request.network)]
     _spare(request, specs)
-    told += [*gridding.warnings, *(f"{name}: {text}" for name, one in readers.items() for text in one.warnings(window))]
+    told += [*taken.notes, *taken.warnings, *gridding.warnings]
+    told += [f"{name}: {text}" for name, one in readers.items() for text in one.warnings(window)]
     told += [] if interest is None else interest.warnings(window)
     told += shift_warnings(readers, gridding.grid)
     return Inputs(model, gridding.grid, window, interest, readers, _identities(specs), list(dict.fromkeys(told)))

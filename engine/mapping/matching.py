@@ -1,14 +1,17 @@
 """Which raster is which of a model's modalities; what a name or unit does not say is asked about, never guessed.
 
-A modality takes its best candidate (see :mod:`engine.mapping.candidates`), unless another is about as good. Rasters
+A modality takes its best candidate (see :mod:`engine.mapping.scoring`), unless another is about as good. Rasters
 side by side that serve it alike are a mosaic.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import PurePath
 
 import numpy as np
@@ -17,7 +20,9 @@ from rasterio.warp import transform_bounds
 from engine.availability import Scenario
 from engine.errors import BandError, EngineError, GridError, ModalityError, RasterReadError
 from engine.grid import Bounds, Grid
-from engine.mapping.candidates import Candidate, Layer, Pool, candidate, grouped_layers
+from engine.mapping.candidates import Candidate, Layer
+from engine.mapping.pools import Pool, UnlikelyError, grouped_layers, is_single
+from engine.mapping.scoring import candidate
 from engine.modality import Modality
 from engine.model.file import Model
 from engine.raster.bands import quality_rule
@@ -41,10 +46,10 @@ class Matching:
     Args:
         names: The model's modalities.
         chosen: The candidate of each modality found.
-        missing: For each other modality, why no raster serves.
+        missing: For each other modality, what was looked for, or what it could be.
         tied: For some of the missing ones, the candidates that fit equally well.
         asked: For others, the candidates that nothing but number, type and values of bands speaks for.
-        unused: For each raster that serves no modality, why.
+        unused: For each raster, or the files of an acquisition together, that serve no modality, why.
     """
 
     names: tuple[str, ...]
@@ -65,7 +70,7 @@ class Matching:
             name, candidates = next(iter(self.tied.items()))
             options = " or ".join(one.assignment for one in candidates)
             dates = ""
-            if len({one.modality for one in candidates}) == 1:
+            if may_be_mosaic(candidates):
                 every = ";".join(one.assignment for one in candidates)
                 dates = f"; or take all as a mosaic, the newest first (--mosaic newest): {every}"
             raise ModalityError(f"several layers fit {name} equally well; choose one: {options}{dates}")
@@ -73,9 +78,9 @@ class Matching:
             name, candidates = next(iter(self.asked.items()))
             rest = [one.assignment for one in self.chosen.values()]
             without = f", or leave it out: {';'.join(rest)}" if rest else ""
-            layers = " or ".join(one.parts[0].layer.name for one in candidates)
+            layers = " or ".join(dict.fromkeys(one.parts[0].layer.name for one in candidates))
             raise ModalityError(
-                f"{layers} could be {name}, but no name, wavelength or unit says so; assign it if it is: "
+                f"{layers} could be {name}, but no name or wavelength says so; assign it if it is: "
                 f"{' or '.join(';'.join([*rest, one.assignment]) for one in candidates)}{without}"
             )
         if not self.chosen:
@@ -84,9 +89,45 @@ class Matching:
         return {name: self.chosen[name].specs for name in self.names if name in self.chosen}
 
     @property
+    def warnings(self) -> list[str]:
+        """What the user should know of the values of what is chosen."""
+        return [text for one in self.chosen.values() for text in one.warnings]
+
+    @property
     def scenario(self) -> str:
         """The modalities found, as in ``rgb+dem``; empty where there is none."""
         return Scenario.of(self.chosen, self.names).label(self.names) if self.chosen else ""
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What is spoken of: a layer, or the files of an acquisition."""
+
+    name: str
+    layers: tuple[Layer, ...]
+
+    def without(self, used: AbstractSet[Layer]) -> str:
+        """Those of its layers that are not used, in words."""
+        rest = [layer.name for layer in self.layers if layer not in used]
+        if len(rest) == 1:
+            return rest[0]
+        whole = len(rest) == len(self.layers)
+        return f"the {len(rest)} files of {self.name}" if whole else f"{len(rest)} more files of {self.name}"
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """Why something is no modality; and whether anything spoke for it."""
+
+    modality: str
+    subject: _Subject
+    why: str
+    likely: bool = True
+
+
+def may_be_mosaic(candidates: Sequence[Candidate]) -> bool:
+    """Whether candidates that fit equally well are of one sensor, and dates say which comes first."""
+    return len({one.modality for one in candidates}) == 1 and all(one.taken is not None for one in candidates)
 
 
 def match(model: Model, layers: Sequence[Layer]) -> Matching:
@@ -100,49 +141,42 @@ def match(model: Model, layers: Sequence[Layer]) -> Matching:
     A raster that cannot be read is not used, and it is said why.
     """
     candidates: list[Candidate] = []
-    refused: dict[str, dict[Layer, str]] = {name: {} for name in model.names}
+    refused: list[_Refused] = []
+    subjects: dict[_Subject, None] = {}
     for name, many in grouped_layers(layers):
-        for outcome in _outcomes(model, name, many):
-            if isinstance(outcome, Candidate):
-                candidates.append(outcome)
-            else:
-                modality, layer, why = outcome
-                refused[modality][layer] = why
+        for subject, outcomes in _outcomes(model, name, many):
+            subjects[subject] = None
+            candidates += [one for one in outcomes if isinstance(one, Candidate)]
+            refused += [one for one in outcomes if isinstance(one, _Refused)]
     placed = [one for one in candidates if one.grid.crs is not None] or candidates
     for one in candidates:
         if one not in placed:
             why = "has no coordinate reference system, while other layers have one; assign it one"
-            refused[one.modality] |= dict.fromkeys(one.layers, why)
+            subject = next(subject for subject in subjects if one.layers <= set(subject.layers))
+            refused.append(_Refused(one.modality, subject, why))
     candidates = placed
     chosen, tied = _assigned([one for one in candidates if one.told], model.names)
     asked = _asked([one for one in candidates if not one.told], chosen, tied)
     questions = {**tied, **asked}
-    everywhere: dict[Layer, str] = {}
-    for layer in layers:  # what keeps a layer from all of them is said once, beside it
-        if len({refused[name].get(layer) for name in model.names}) == 1:
-            everywhere[layer] = refused[model.names[0]].get(layer, "")
     missing = {
-        name: _missing(modality, refused[name], questions.get(name, ()), everywhere)
+        name: _missing(modality, questions.get(name, ()))
         for name, modality in zip(model.names, model.modalities, strict=True)
         if name not in chosen
     }
     kept = (*chosen.values(), *(one for many in questions.values() for one in many))
     used = {layer for one in kept for layer in one.layers}
     unused = {
-        layer.name: _reasons({name: refused[name].get(layer, "another layer fits better") for name in model.names})
-        for layer in layers
-        if layer not in used
+        subject.without(used): _why(model.names, [one for one in refused if one.subject == subject], subject, used)
+        for subject in subjects
+        if not used.issuperset(subject.layers)
     }
     return Matching(model.names, chosen, missing, tied, asked, unused)
 
 
-Outcome = Candidate | tuple[str, Layer, str]
-"""A candidate; or a modality, a layer and why that is none."""
-
-
-def _outcomes(model: Model, name: str, layers: Sequence[Layer]) -> list[Outcome]:
-    """For each modality a candidate, or why a layer cannot be it; a file that cannot be used keeps no other from it."""
-    found: list[Outcome] = []
+def _outcomes(
+    model: Model, name: str, layers: Sequence[Layer]
+) -> Iterator[tuple[_Subject, list[Candidate | _Refused]]]:
+    """For each modality a candidate, or why it is none; a file that cannot be used keeps no other from it."""
     with ExitStack() as stack:
         opened: list[tuple[Layer, RasterSource]] = []
         for layer in layers:
@@ -155,36 +189,54 @@ def _outcomes(model: Model, name: str, layers: Sequence[Layer]) -> list[Outcome]
                 _ = source.grid
                 opened.append((layer, source))
             except (RasterReadError, BandError, GridError) as error:
-                found += [(modality, layer, str(error)) for modality in model.names]
-        single = [item for item in opened if item[1].dataset.count == 1]
+                alone = _Subject(layer.name, (layer,))
+                yield alone, [_Refused(modality, alone, str(error)) for modality in model.names]
+        single = [item for item in opened if is_single(item[1])]
         pools = [(name, single)] if len(single) > 1 else [(layer.name, [(layer, source)]) for layer, source in single]
-        pools += [(layer.name, [(layer, source)]) for layer, source in opened if source.dataset.count > 1]
-        for pool in (Pool(called, items) for called, items in pools):
-            for modality in model.modalities:
-                try:
-                    if pool.palette:
-                        raise BandError("is a map of classes or colours, not a sensor's image")
-                    found.append(candidate(modality, pool, model))
-                except (RasterReadError, BandError, GridError) as error:
-                    found += [(modality.name, layer, str(error)) for layer, _ in pool.opened]
-    return found
+        pools += [(layer.name, [(layer, source)]) for layer, source in opened if not is_single(source)]
+        for called, items in pools:
+            subject = _Subject(_shared([layer for layer, _ in items], called), tuple(layer for layer, _ in items))
+            pool = Pool(called, items)
+            yield subject, [_outcome(model, modality, pool, subject) for modality in model.modalities]
 
 
-def _reasons(by_modality: Mapping[str, str]) -> str:
-    """Why a layer serves no modality, once where it is the same for all."""
-    if len(set(by_modality.values())) == 1:
-        return next(iter(by_modality.values()))
-    return "; ".join(f"{name}: {why}" for name, why in by_modality.items())
+def _shared(layers: Sequence[Layer], name: str) -> str:
+    """What the names of files begin with, up to the band; a layer's own name."""
+    letters = zip(*(PurePath(layer.spec.path).stem for layer in layers), strict=False)
+    shared = "".join(one[0] for one in takewhile(lambda one: len(set(one)) == 1, letters))
+    start = re.sub(r"[_\-. ][^_\-. ]*$", "", shared)
+    return start if len(layers) > 1 and start else name
 
 
-def _missing(
-    modality: Modality, refused: Mapping[Layer, str], possible: Sequence[Candidate], everywhere: Mapping[Layer, str]
-) -> str:
+def _outcome(model: Model, modality: Modality, pool: Pool, subject: _Subject) -> Candidate | _Refused:
+    try:
+        if pool.palette:
+            raise BandError("is a map of classes or colours, not a sensor's image")
+        return candidate(modality, pool, model)
+    except (RasterReadError, BandError, GridError) as error:
+        return _Refused(modality.name, subject, str(error), not isinstance(error, UnlikelyError))
+
+
+def _why(names: Sequence[str], refused: Sequence[_Refused], subject: _Subject, used: AbstractSet[Layer]) -> str:
+    """Why layers serve no modality: what is worth a word, once where it is the same for all."""
+    if not used.isdisjoint(subject.layers):
+        return "none of them is asked for" if len(subject.layers) > 2 else "it is not asked for"
+    likely = {one.modality: one.why for one in refused if one.likely}
+    if not likely and len(refused) == len(names):
+        unlikely = dict.fromkeys(one.why for one in refused)
+        return next(iter(unlikely)) if len(unlikely) == 1 else "no name of a band says that it is any of the model's"
+    if len(refused) < len(names):
+        likely |= {name: "another layer fits better" for name in names if name not in {one.modality for one in refused}}
+    if len(likely) == len(names) and len(set(likely.values())) == 1:
+        return next(iter(likely.values()))
+    return "; ".join(f"{name}: {why}" for name, why in likely.items())
+
+
+def _missing(modality: Modality, possible: Sequence[Candidate]) -> str:
     if possible:
         return f"could be {' or '.join(one.assignment for one in possible)}"
     wanted = f"{len(modality.bands)} band{'s' if len(modality.bands) > 1 else ''} ({', '.join(modality.bands)})"
-    reasons = "".join(f"; {layer.name}: {why}" for layer, why in refused.items() if layer not in everywhere)
-    return f"{wanted} of {modality.dtype}{', ' + modality.unit if modality.unit else ''}{reasons}"
+    return f"{wanted} of {modality.dtype}{', ' + modality.unit if modality.unit else ''}"
 
 
 def _asked(
@@ -212,7 +264,7 @@ def _assigned(
         mosaic = _beside(best, alike)
         rivals = [one for one in alike if one.score > best.score - TIED and one not in mosaic]
         if rivals:
-            tied[best.modality] = (best, *rivals)
+            tied[best.modality] = (_together(best, mosaic), *rivals)
             rest = [one for one in rest if one.modality != best.modality]
             continue
         # the same bands may serve another modality as well: then it is not known which they are
@@ -282,7 +334,9 @@ def _together(best: Candidate, mosaic: Sequence[Candidate]) -> Candidate:
     if not mosaic:
         return best
     parts = tuple(part for one in (best, *mosaic) for part in one.parts)
-    return replace(best, parts=parts, reasons=(*best.reasons, f"a mosaic of {len(mosaic) + 1} side by side"))
+    warnings = tuple(dict.fromkeys(text for one in (best, *mosaic) for text in one.warnings))
+    reasons = (*best.reasons, f"a mosaic of {len(mosaic) + 1} side by side")
+    return replace(best, parts=parts, reasons=reasons, warnings=warnings)
 
 
 def assign(model: Model, text: str, layers: Sequence[Layer]) -> dict[str, list[SourceSpec]]:

@@ -66,14 +66,27 @@ def code_of(said: Iterable[str]) -> str | None:
     return None
 
 
-def satellites(texts: Iterable[str], codes: Iterable[str]) -> list[str]:
+def _satellites(texts: Iterable[str], codes: Iterable[str]) -> list[str]:
     """The satellites that names speak of; where they name none, all that have bands of these numbers."""
-    known = {name: facts for name, facts in table()["satellites"].items() if set(codes) <= set(facts["bands"])}
-    said = " ".join(" ".join(words(text)) for text in texts)
-    named = [
-        name for name, facts in known.items() if any(re.search(rf"\b(?:{word})\b", said) for word in facts["words"])
-    ]
-    return named or list(known)
+    every, said = table()["satellites"], " ".join(" ".join(words(text)) for text in texts)
+    fitting = [name for name, facts in every.items() if set(codes) <= set(facts["bands"])]
+    for key in ("words", "hints"):
+        named = [
+            name
+            for name, facts in every.items()
+            if any(re.search(rf"\b(?:{word})\b", said) for word in facts.get(key, ()))
+        ]
+        if named:
+            return [name for name in named if name in fitting]
+    return [name for name in fitting if every[name].get("alone", True)]
+
+
+def alike(one: str, other: str) -> bool:
+    """Whether two common names may be the same band."""
+    vague = table()["vague"]
+    return (
+        one == other or table()["near"].get(one) == other or other in vague.get(one, ()) or one in vague.get(other, ())
+    )
 
 
 def identity(name: str, among: Sequence[str]) -> str | None:
@@ -84,11 +97,11 @@ def identity(name: str, among: Sequence[str]) -> str | None:
         among: Satellites that it may be of.
     """
     said = words(name)
-    named = _by_name(said)
-    if named is not None:
-        return named
-    code = code_of(said)
+    named, code = _by_name(said), code_of(said)
     bands = {table()["satellites"][satellite]["bands"].get(code) for satellite in among}
+    if named is not None:
+        contrary = code is not None and len(among) == 1 and not any(alike(named, band) for band in bands if band)
+        return None if contrary else named
     return bands.pop() if code is not None and len(bands) == 1 else None
 
 
@@ -100,7 +113,7 @@ def identities(names: Sequence[str], texts: Iterable[str]) -> list[str | None]:
         texts: What else is said of them: names of file and modality.
     """
     codes = [code for name in names if (code := code_of(words(name))) is not None]
-    among = satellites([*names, *texts], codes)
+    among = _satellites([*names, *texts], codes)
     padded = any(re.search(r"\bb0\d\b", " ".join(words(name))) for name in names)
     if padded and "sentinel-2" in among:  # no other one writes B02
         among = ["sentinel-2"]
@@ -135,7 +148,24 @@ def measured(dataset: rasterio.DatasetReader, band: int) -> str | None:
 def kin(name: str) -> frozenset[str]:
     """Words that name the same kind of sensor as a modality's name does, itself among them."""
     said = set(words(name))
-    return frozenset(said.union(*(group for group in table()["sensors"] if said & set(group))))
+    groups = [facts["words"] for facts in table()["sensors"].values()]
+    return frozenset(said.union(*(group for group in groups if said & set(group))))
+
+
+def kinds(texts: Iterable[str], bands: Iterable[str | None]) -> frozenset[str]:
+    """The kinds of sensor that words and bands speak of."""
+    said, there = {word for text in texts for word in words(text)}, set(bands)
+    return frozenset(
+        facts.get("of", kind)
+        for kind, facts in table()["sensors"].items()
+        if said & set(facts["words"]) or there & set(facts.get("bands", ()))
+    )
+
+
+def derived(text: str) -> frozenset[str]:
+    """Words of a name that say that the layer is computed from a sensor's image, or lies beside it."""
+    said = f" {' '.join(words(text))} "
+    return frozenset(phrase for phrase in table()["derived"] if f" {phrase} " in said)
 
 
 def quality_rule(name: str) -> tuple[bool, str | None]:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from pandas import Series
 
 
+NAMED = 20
+"""Values that a message names at most."""
+
 Value = int | str | None
 """What labels hold: a number, a text (in the fields of polygons), or nothing."""
 
@@ -82,15 +85,26 @@ class LabelMapping:
                 raise LabelError(f"{where}: label value {raw} is no whole number; labels are classes, not measurements")
             index = self.index_of(int(raw))
             if index is None:
-                raise LabelError(f"{where}: label value {form.format(raw)} {self.unknown}")
+                raise LabelError(f"{where}: label value {form.format(raw)} {self.unknown(int(raw))}")
             if index != IGNORED:
                 found[valid & (values == raw)] = index
         return found
 
     @property
-    def unknown(self) -> str:
+    def foreign(self) -> list[str]:
+        """The texts that are replaced or ignored and name no class: they must stand in labels to mean anything."""
+        names = {land_class.name for land_class in self.classes}
+        return sorted(one for one in (*self.remap, *self.ignore) if isinstance(one, str) and one not in names)
+
+    def unknown(self, value: Value) -> str:
         """What is wrong with a value that is no class, and what to do."""
         known = ", ".join(f"{item.value} {item.name}" for item in self.classes)
+        targets = [self.remap[one] for one in self._names_of(value) if one is not None and one in self.remap]
+        if targets:
+            return (
+                f"is replaced by {targets[0]!r} (data.labels.remap), which is none of the classes ({known}); name "
+                "one of them there, or add a class"
+            )
         return (
             f"is none of the classes ({known}); add a class, replace it with data.labels.remap, or add it to "
             "data.labels.ignore"
@@ -160,13 +174,10 @@ class RasterLabels:
     @property
     def warnings(self) -> Sequence[str]:
         """See :class:`LabelReader`."""
-        names = {land_class.name for land_class in self.mapping.classes}
-        texts = [
-            one for one in (*self.mapping.remap, *self.mapping.ignore) if isinstance(one, str) and one not in names
-        ]
+        texts = self.mapping.foreign
         if not texts:
             return ()
-        return [f"{self.spec}: holds numbers; data.labels names {', '.join(sorted(texts))}, which is no class"]
+        return [f"{self.spec}: holds numbers; data.labels names {', '.join(texts)}, which is no class"]
 
     def read(self, window: Window) -> NDArray[np.int16]:
         """See :class:`LabelReader`."""
@@ -209,19 +220,28 @@ class VectorLabels:
         if field not in frame.columns:
             fields = ", ".join(str(name) for name in frame.columns if name != frame.geometry.name)
             raise LabelError(f"{path}: there is no field {field!r}; it has {fields}")
-        self._path = path
+        self._path, self._field = path, field
+        self._values = sorted({str(value) for value in frame[field].unique() if not _is_missing(value)})
+        self._foreign = [text for text in mapping.foreign if text not in self._values]
         self._burner = Burner(frame, _indices(frame[field], mapping, f"{path}, field {field}"), grid, all_touched)
 
     @property
     def warnings(self) -> Sequence[str]:
         """See :class:`LabelReader`."""
+        told = []
+        if self._foreign:
+            told.append(
+                f"{self._path}: data.labels names {', '.join(self._foreign)}, which is no class and in no feature "
+                f"around the image; field {self._field} holds {_few(self._values)}"
+            )
         missed = self._burner.missed()
-        if not missed:
-            return ()
-        return [
-            f"{self._path}: {missed} polygon{'s' if missed > 1 else ''} hold the centre of no pixel and label nothing; "
-            "with `all_touched: true` beside the path of these labels every pixel that they touch is labelled"
-        ]
+        if missed:
+            told.append(
+                f"{self._path}: {missed} polygon{'s' if missed > 1 else ''} hold the centre of no pixel and label "
+                "nothing; with `all_touched: true` beside the path of these labels every pixel that they touch is "
+                "labelled"
+            )
+        return told
 
     def read(self, window: Window) -> NDArray[np.int16]:
         """See :class:`LabelReader`."""
@@ -244,6 +264,10 @@ def _indices(values: Series[Any], mapping: LabelMapping, where: str) -> list[int
     return [IGNORED if _is_missing(value) else known[value] for value in values]
 
 
+def _few(values: Sequence[str]) -> str:
+    return ", ".join(values[:NAMED]) + (f" and {len(values) - NAMED} more" if len(values) > NAMED else "")
+
+
 def _is_missing(value: object) -> bool:
     return value is None or value != value
 
@@ -256,7 +280,7 @@ def _class_of(value: object, mapping: LabelMapping, where: str) -> int:
         value = int(number)
     index = mapping.index_of(value)
     if index is None:
-        raise LabelError(f"{where}: {value!r} {mapping.unknown}")
+        raise LabelError(f"{where}: {value!r} {mapping.unknown(value)}")
     return index
 
 

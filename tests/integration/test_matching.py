@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from click.testing import CliRunner
+from making import make_map
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning
 
+from engine.cli.match import command
 from engine.errors import ModalityError, RasterReadError
 from engine.mapping.candidates import Layer
 from engine.mapping.matching import Matching, assign, match
@@ -183,10 +186,10 @@ def test_what_is_missing_and_why_a_layer_does_not_serve_is_said(
     wrong = write_raster("reflectance.tif", reflectance, names=["blue", "green", "red", "nir"])
     small = write_raster("scaled.tif", (reflectance * 255).astype("uint8"), names=["blue", "green", "red", "nir"])
     matching = found(model, layer(wrong), layer(small), layer(scenes / "second/dem.tif"))
-    assert set(matching.chosen) == {"dem"}
-    assert "float32, which does not fit uint16" in matching.missing["optical"]
-    assert "values" in matching.unused["scaled.tif"]
-    assert "are not those of the training" in matching.unused["scaled.tif"]
+    assert set(matching.chosen) == {"optical", "dem"}
+    assert "float32, which does not fit uint16" in matching.unused["reflectance.tif"]
+    assert bands(matching)["optical"][0] == "scaled.tif"
+    assert "its values are not those of the training" in matching.warnings[0]
     assert "2 bands (VV, VH)" in matching.missing["sar"]
 
 
@@ -288,3 +291,158 @@ def test_bare_numbers_are_bands_where_they_are_those_of_one_satellite(
         dataset.descriptions = names
     matching = found(model, layer(path))
     assert bands(matching) == ({} if expected is None else {"optical": ("scene.tif", expected)})
+
+
+DERIVED = [
+    "canopy_height.tif", "slope_from_dem.tif", "dem_roughness.tif", "dem_tri.tif", "dem_uncertainty.tif",
+    "sun_elevation.tif", "egm96_geoid.tif", "depth_m.tif", "aspect.tif", "srtm_hillshade.tif", "dem_TPI.tif",
+    "ndvi.tif", "S1A_IW_GRD_20240601.tif", "T31UFS_20240601T105031_B02.tif", "scene_vv.tif",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DERIVED)
+def test_a_layer_that_is_computed_or_of_another_sensor_is_no_elevation(
+    model: Model, scenes: Path, tmp_path: Path, name: str
+) -> None:
+    other = anonymous(scenes / "second/dem.tif", tmp_path / name)
+    with rasterio.open(other, "r+") as dataset:
+        dataset.units = ("m",)
+    matching = found(model, layer(other))
+    assert not matching.chosen
+    assert not matching.asked
+    srtm = anonymous(scenes / "second/dem.tif", tmp_path / "srtm.tif")
+    assert bands(found(model, layer(other), layer(srtm))) == {"dem": ("srtm.tif", (1,))}
+
+
+def test_coherence_is_no_backscatter_and_a_ratio_beside_the_bands_is_left_out(
+    model: Model, scenes: Path, tmp_path: Path
+) -> None:
+    sar = scenes / "second/sar.tif"
+    coherence = single_bands(sar, tmp_path, ["S1A_20240601_coh_VV.tif", "S1A_20240601_coh_VH.tif"])
+    matching = found(model, *map(layer, coherence))
+    assert not matching.chosen
+    assert list(matching.unused) == ["the 2 files of S1A_20240601_coh"]
+    stack = anonymous(sar, tmp_path / "stack.tif", [1, 2, 1])
+    with rasterio.open(stack, "r+") as dataset:
+        dataset.descriptions = ("VV_VH_ratio", "VV", "VH")
+    assert bands(found(model, layer(stack))) == {"sar": ("stack.tif", (2, 3))}
+
+
+def test_a_unit_alone_decides_nothing(model: Model, scenes: Path, tmp_path: Path) -> None:
+    path = anonymous(scenes / "second/dem.tif", tmp_path / "a.tif")
+    with rasterio.open(path, "r+") as dataset:
+        dataset.units = ("m",)
+    matching = found(model, layer(path))
+    assert not matching.chosen
+    assert [one.assignment for one in matching.asked["dem"]] == ["dem=a.tif@1"]
+
+
+def changed(path: Path, target: Path, change: Callable[[np.ndarray], np.ndarray], **profile: object) -> Path:
+    """A copy with other values, but where there are none."""
+    with rasterio.open(path) as source:
+        values, names = source.read().astype("float64"), source.descriptions
+        valid = source.dataset_mask() > 0
+        kept = source.profile | profile
+    values[:, valid] = change(values[:, valid])
+    with rasterio.open(target, "w", **kept) as copy:
+        copy.write(values.astype(kept["dtype"]))
+        copy.descriptions = names
+    return target
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "cause", "command"),
+    [
+        ("dem", lambda values: values / 0.3048, "they are feet and not metres", "dem={path}@1:scale=0.3048"),
+        ("sar", lambda values: 10 ** (values / 10), "they are linear power and not dB", "gdal_calc.py -A {path}"),
+        ("optical", lambda values: values + 1000, "1000 was added", "optical={path}@1,2,3,4:offset=-1000"),
+        ("optical", lambda values: values[::-1], "its bands are in reverse", "optical={path}@4,3,2,1"),
+    ],
+)
+def test_values_of_a_layer_that_is_told_are_warned_of_with_what_mends_them(
+    model: Model,
+    scenes: Path,
+    tmp_path: Path,
+    name: str,
+    change: Callable[[np.ndarray], np.ndarray],
+    cause: str,
+    command: str,
+) -> None:
+    path = changed(scenes / f"second/{name}.tif", tmp_path / f"{name}.tif", change)
+    matching = found(model, layer(path))
+    assert set(matching.sources) == {name}
+    assert f"It looks as if {cause}" in matching.warnings[0]
+    assert command.format(path=path) in matching.warnings[0]
+    assert set(found(model, layer(path), layer(scenes / f"second/{name}.tif", "good")).chosen[name].layers) == {
+        layer(scenes / f"second/{name}.tif", "good")
+    }
+
+
+def test_a_data_type_that_does_not_fit_is_refused_with_what_mends_it(
+    model: Model, scenes: Path, tmp_path: Path
+) -> None:
+    path = changed(scenes / "second/optical.tif", tmp_path / "o.tif", lambda values: values / 10_000, dtype="float32")
+    reason = found(model, layer(path)).unused["o.tif"]
+    assert "It looks as if they were divided by 10 000" in reason
+    assert f"optical={path}@1,2,3,4:scale=10000" in reason
+
+
+def test_the_files_of_a_sentinel_1_product_are_one_acquisition(model: Model, scenes: Path, tmp_path: Path) -> None:
+    names = [f"s1a-iw-grd-{band}-20240601t054321-20240601t054346-054321-069abc-00{number}.tiff"
+             for number, band in enumerate(("vv", "vh"), 1)]  # fmt: skip
+    files = single_bands(scenes / "second/sar.tif", tmp_path / "measurement", names)
+    matching = found(model, *map(layer, reversed(files)))
+    assert matching.sources == {"sar": [SourceSpec(str(path), ("1",)) for path in files]}
+
+
+def test_a_folder_is_told_of_in_few_lines_with_each_file_once(model_path: Path, scenes: Path, tmp_path: Path) -> None:
+    product = "LC08_L2SP_038034_20210623_20210630_02_T1"
+    optical = scenes / "second/optical.tif"
+    bands_ = [f"{product}_SR_B{number}.TIF" for number in (1, 2, 3, 6)]
+    quality = [f"{product}_{one}.TIF" for one in ("QA_RADSAT", "SR_QA_AEROSOL", "ST_ATRAN", "ST_QA")]
+    single_bands(optical, tmp_path, bands_)
+    single_bands(optical, tmp_path, quality)
+    anonymous(scenes / "second/dem.tif", tmp_path / "N51E003.hgt")
+    anonymous(scenes / "second/dem.tif", tmp_path / "raw.bil", driver="EHdr", nodata=None)
+    done = CliRunner().invoke(command, [str(model_path), str(tmp_path)])
+    lines = done.output.splitlines()
+    assert f"not used: the 4 files of {product}_SR (optical: none of them certainly red or nir)" in lines
+    assert all(done.output.count(one) == 1 for one in quality)
+    assert sum("N51E003.hgt" in line for line in lines) == 2  # what it is, and the command
+    assert "raw.bil" in done.output
+    assert len(lines) < 10
+    assert done.exit_code == 0
+
+
+def test_neighbours_of_different_days_are_offered_each_and_together(
+    model_path: Path, scenes: Path, tmp_path: Path
+) -> None:
+    with rasterio.open(scenes / "second/optical.tif") as whole:
+        for day, start in (("20240601", 0), ("20240604", 80)):
+            profile = whole.profile | {
+                "width": 80, "transform": whole.transform @ rasterio.Affine.translation(start, 0),
+            }  # fmt: skip
+            with rasterio.open(tmp_path / f"scene_{day}.tif", "w", **profile) as half:
+                half.write(whole.read(window=((0, whole.height), (start, start + 80))))
+                half.descriptions = whole.descriptions
+    done = CliRunner().invoke(command, [str(model_path), str(tmp_path)])
+    chosen = [line.removeprefix("choose: ") for line in done.output.splitlines() if line.startswith("choose: ")]
+    ends = [[word for word in line.split() if "optical=" in word or "mosaic" in word] for line in chosen]
+    first, second = (f"optical={tmp_path / f'scene_{day}.tif'}@1,2,3,4" for day in ("20240601", "20240604"))
+    assert sorted(map(sorted, ends)) == sorted([[first], [second], sorted([first, second, "--mosaic"])])
+    assert isinstance(done.exception, ModalityError)
+
+
+def test_a_map_of_bands_in_another_order_is_that_of_the_models_order(
+    model_path: Path, scenes: Path, tmp_path: Path
+) -> None:
+    optical = scenes / "second/optical.tif"
+    other = anonymous(optical, tmp_path / "rgbn.tif", [3, 2, 1, 4])
+    with rasterio.open(other, "r+") as dataset:
+        dataset.descriptions = ("red", "green", "blue", "nir")
+    maps = [tmp_path / "map.tif", tmp_path / "other.tif"]
+    make_map(model_path, {"optical": [SourceSpec(str(optical))]}, maps[0])
+    summary = make_map(model_path, {"optical": [SourceSpec(str(other))]}, maps[1])
+    assert "optical: rgbn.tif: bands 3, 2, 1, 4 taken by their names" in (*summary.notes, *summary.warnings)
+    with rasterio.open(maps[0]) as one, rasterio.open(maps[1]) as another:
+        assert np.array_equal(one.read(), another.read())

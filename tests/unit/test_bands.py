@@ -23,6 +23,29 @@ CASES = {
     "WorldView-3's eight SWIR bands are at other wavelengths": (
         [f"SWIR{number}" for number in range(1, 9)], ["worldview"], [None] * 8,
     ),
+    "WorldView-2's eight bands": (
+        ["BAND_C", "BAND_B", "BAND_G", "BAND_Y", "BAND_R", "BAND_RE", "BAND_N", "BAND_N2"], [],
+        ["coastal", "blue", "green", "yellow", "red", "rededge", "nir", "nir09"],
+    ),
+    "WorldView-2's bands in words": (
+        ["Coastal", "Blue", "Green", "Yellow", "Red", "Red Edge", "NIR1", "NIR-2"], [],
+        ["coastal", "blue", "green", "yellow", "red", "rededge", "nir", "nir09"],
+    ),
+    "Planet's SuperDove": (
+        ["coastal_blue", "blue", "green_i", "green", "yellow", "red", "rededge", "nir"], [],
+        ["coastal", "blue", "green05", "green", "yellow", "red", "rededge", "nir"],
+    ),
+    "HLS writes Landsat's numbers like Sentinel-2's, on its tiles": (
+        ["B02", "B04", "B05", "B07"], ["HLS.L30.T12SUG.2021174T180000.v2.0"], ["blue", "red", "nir", "swir22"],
+    ),
+    "HLS of Sentinel-2": (["B02", "B05"], ["HLS.S30.T12SUG.2021174T180000.v2.0"], ["blue", "rededge071"]),
+    "MODIS": (
+        [f"sur_refl_b0{number}" for number in range(1, 8)], ["MOD09A1.A2024153.h18v03"],
+        ["red", "nir", "blue", "green", "nir12", "swir16", "swir22"],
+    ),
+    "MODIS by its product": (["Band1", "Band2"], ["MCD43A4.A2024153.h18v03.Nadir_Reflectance"], ["red", "nir"]),
+    "MODIS has no band 8 of Sentinel-2": (["B02", "B08"], ["MOD09A1"], [None, None]),
+    "a word that a satellite's number contradicts": (["red_sea_B02", "red_sea_B04"], [], [None, "red"]),
 }  # fmt: skip
 
 

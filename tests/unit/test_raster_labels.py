@@ -140,3 +140,27 @@ def test_polygons_of_the_whole_world_are_burnt_in_their_order(tmp_path: Path, gr
         path = tmp_path / f"world{values[0]}.gpkg"
         geopandas.GeoDataFrame({"cover": values}, geometry=shapes, crs="EPSG:4326").to_file(path)
         assert row(path, grid, Window(20, 1, 1, 4)) == expected
+
+
+def test_a_name_that_nothing_has_is_told_with_the_names_there_are(draw: Draw, grid: Grid) -> None:
+    path = draw([("wood", 0, 3), ("lake", 3, 6)])
+    for ignore, told in (
+        (
+            {"lake", "watr"},
+            "names watr, which is no class and in no feature around the image; field cover holds lake, wood",
+        ),
+        ({"lake", "town"}, ""),  # a class need not occur
+    ):
+        labels = open_labels(str(path), grid, LabelMapping(CLASSES, {}, frozenset(ignore)), field="cover")
+        assert told in "".join(labels.warnings)
+        assert bool(labels.warnings) == bool(told)
+
+
+def test_a_replacement_that_is_no_class_is_named(draw: Draw, write_raster: Write, grid: Grid) -> None:
+    mapping = LabelMapping(CLASSES, {"wheat": "crops", 3: 4}, frozenset())
+    with pytest.raises(LabelError, match=r"'wheat' is replaced by 'crops' \(data\.labels\.remap\), which is none of"):
+        open_labels(str(draw([("wheat", 0, 3)])), grid, mapping, field="cover")
+    labels = open_labels(str(write_raster("labels.tif", np.full((1, 40, 50), 3, "uint8"))), grid, mapping)
+    with pytest.raises(LabelError, match=r"label value 3 is replaced by 4 \(data\.labels\.remap\)"):
+        labels.read(grid.window)
+    labels.close()

@@ -168,3 +168,16 @@ def test_labels_may_be_ignored_by_the_name_of_a_class_elsewhere(
     with closing(SceneCollection(merged, tmp_path, BAND, CLASSES)) as opened:
         found = opened[0].all_labels(Window(0, 0, 40, 50), "train")
     assert set(np.unique(found)) == {IGNORED, 0}
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_layer_or_band_of_labels_is_found_under_the_root(tmp_path: Path, write_raster: Write) -> None:
+    write_raster("a.tif", np.full((1, 40, 50), 3, "uint16"))
+    write_raster("labels.tif", np.stack([np.zeros((40, 50)), np.ones((40, 50))]).astype("uint8"))
+    (tmp_path / "labels.gpkg").touch()
+    for text in ("labels.gpkg|train", "labels.tif@2"):
+        spec = scene_specs(settings(tmp_path, "a.tif", text), tmp_path)[0]
+        assert spec.labels is not None
+        assert spec.labels.path == str(tmp_path / text)
+    masked = settings(tmp_path, "a.tif", "labels.tif@2", masks={"a": ["labels.gpkg|clouds"]})
+    assert scene_specs(masked, tmp_path)[0].masks["a"][0].source.path == str(tmp_path / "labels.gpkg|clouds")
