@@ -235,9 +235,9 @@ def _describe(job: Job, _channel: Channel, _stop: Stop) -> dict[str, Any]:
 
 def _match(job: Job, channel: Channel, _stop: Stop) -> dict[str, Any]:
     from engine.cli.match import described
-    from engine.mapping.candidates import Layer
     from engine.mapping.matching import match
     from engine.model.file import Model
+    from engine.raster.pools import Layer
     from engine.raster.sources import SourceSpec
 
     layers = [Layer(one.name, SourceSpec(one.path, tuple(one.bands))) for one in job.layers]
@@ -256,12 +256,12 @@ def _match(job: Job, channel: Channel, _stop: Stop) -> dict[str, Any]:
 
 def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
     from engine.cli.match import described
-    from engine.mapping.candidates import Layer
     from engine.mapping.matching import assign, match
     from engine.mapping.plan import part_folder
     from engine.mapping.predict import Listener, predict
     from engine.mapping.request import MapRequest, command_line, map_options
     from engine.model.file import Model
+    from engine.raster.pools import Layer
     from engine.raster.sources import SourceSpec
     from engine.runtime.sizing import said
 

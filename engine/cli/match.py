@@ -10,9 +10,10 @@ from pathlib import Path, PurePath
 import click
 
 from engine.errors import ModalityError, RasterReadError
-from engine.mapping.candidates import Candidate, Layer
+from engine.mapping.candidates import Candidate
 from engine.mapping.matching import Matching, match, may_be_mosaic
 from engine.model.file import Model
+from engine.raster.pools import Layer
 from engine.raster.sources import SourceSpec
 
 RASTERS = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".png", ".hgt", ".nc")

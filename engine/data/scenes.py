@@ -23,6 +23,7 @@ from engine.raster.labels import LabelMapping, LabelReader, open_labels
 from engine.raster.masks import MaskSpec, open_modality, parse_masks
 from engine.raster.matlab import file_of
 from engine.raster.mosaics import Order, extended, grouped
+from engine.raster.naming import named
 from engine.raster.sources import SourceSpec, open_source
 
 
@@ -35,6 +36,7 @@ class SceneSpec:
     labels: LabelSource | None
     split: SplitName | None
     masks: Mapping[str, tuple[MaskSpec, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,19 @@ def scene_specs(data: DataSettings, root: Path) -> tuple[SceneSpec, ...]:
     )
 
 
+def by_names(spec: SceneSpec, modalities: Sequence[Modality]) -> SceneSpec:
+    """A scene whose sources' bands are taken by their names, where none are chosen and names say which they are.
+
+    Raises:
+        BandError: If names contradict what would be read, and no order puts that right.
+    """
+    try:
+        taken = named(spec.sources, modalities)
+    except BandError as error:
+        raise BandError(f"data.scenes: scene {spec.name}: {error}") from error
+    return replace(spec, sources=dict(taken.sources), notes=(*taken.notes, *taken.warnings))
+
+
 def with_scales(modality: Modality, specs: Sequence[SceneSpec]) -> Modality:
     """A modality whose numbers mean what those of its first source do, where it does not say itself what they mean."""
     if modality.scales is not None:
@@ -205,7 +220,7 @@ class Scene:
                 f"data.scenes: scene {spec.name} has sources for {', '.join(unknown)}, "
                 f"which is none of the recipe's modalities {', '.join(names)}"
             )
-        self.name = spec.name
+        self.name, self._notes = spec.name, spec.notes
         self.modalities = tuple(modalities)
         with open_source(_first_source(spec, modalities)):  # held: a MATLAB array is in memory while a source is open
             self.grid = scene_grid(spec, modalities, data.pixel_size)
@@ -247,7 +262,8 @@ class Scene:
     @property
     def warnings(self) -> list[str]:
         """What the user should know of its sources, masks and labels."""
-        found = [f"{name}: {text}" for name, reader in self.readers.items() for text in self._told(reader)]
+        found = list(self._notes)
+        found += [f"{name}: {text}" for name, reader in self.readers.items() for text in self._told(reader)]
         found += [] if self._labels is None else self._labels.warnings
         return [f"scene {self.name}: {text}" for text in found]
 

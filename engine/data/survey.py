@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.data.few import DrawnPixels, draw_pixels
-from engine.data.scenes import Scene, SceneSpec, scene_specs, with_scales
+from engine.data.scenes import Scene, SceneSpec, by_names, scene_specs, with_scales
 from engine.data.settings import DataSettings, FewSettings
 from engine.errors import RecipeError, SplitError
 from engine.grid import Window
@@ -44,7 +44,7 @@ class SceneCollection:
         self.classes = tuple(classes)
         if not root.is_dir():
             raise RecipeError(f"data.root: there is no folder {root}; set it with --set data.root=FOLDER")
-        self.specs: tuple[SceneSpec, ...] = scene_specs(data, root)
+        self.specs: tuple[SceneSpec, ...] = tuple(by_names(spec, modalities) for spec in scene_specs(data, root))
         self.modalities = tuple(
             modality if modality.statistics else with_scales(modality, self.specs) for modality in modalities
         )

@@ -2,35 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from engine.grid import Grid
+from engine.raster.pools import Layer, Part
 from engine.raster.sources import SourceSpec
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A raster by the name that its user knows it by."""
-
-    name: str
-    spec: SourceSpec
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some bands of a layer, by their positions from 1."""
-
-    layer: Layer
-    bands: tuple[int, ...]
-
-    @property
-    def spec(self) -> SourceSpec:
-        """The source to read them from."""
-        return replace(self.layer.spec, bands=tuple(map(str, self.bands)))
-
-    def __str__(self) -> str:
-        return f"{self.layer.name}@{','.join(map(str, self.bands))}"
 
 
 @dataclass(frozen=True)

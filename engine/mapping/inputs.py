@@ -10,13 +10,13 @@ from pathlib import Path
 from engine.errors import GridError, ModalityError, OutputError, RasterReadError
 from engine.grid import Grid, Window
 from engine.mapping.gridding import check_size, choose_grid, window_of_bounds
-from engine.mapping.naming import named
 from engine.mapping.request import MapRequest
 from engine.mapping.shifts import shift_warnings
 from engine.model.file import Model
 from engine.raster.alignment import AlignedReader
 from engine.raster.identity import changed, files_of, identity, on_network, outside
 from engine.raster.masks import PolygonMask, open_modality
+from engine.raster.naming import named
 from engine.raster.sources import SourceSpec
 
 NAMED = 3
@@ -32,20 +32,24 @@ class Inputs:
 
     Args:
         model: The model.
+        request: What is wanted, its sources with the bands that are read.
         whole: The grid that tiles are anchored to.
         window: The part of it that is mapped.
         interest: The polygons that are mapped within, where there are any.
         readers: Of each modality that is there.
         identities: What tells whether a source was changed.
+        notes: What was read otherwise than it was given.
         warnings: What the user should know of how sources fit the grid and the model.
     """
 
     model: Model
+    request: MapRequest
     whole: Grid
     window: Window
     interest: PolygonMask | None
     readers: Mapping[str, AlignedReader]
     identities: Identities
+    notes: Sequence[str]
     warnings: Sequence[str]
 
     @property
@@ -67,7 +71,8 @@ def open_inputs(request: MapRequest, model: Model, stack: ExitStack) -> Inputs:
     for names in (request.sources, request.masks):
         _check_modalities(model, names)
     taken = named(request.sources, model.modalities)
-    gridding = choose_grid(model, taken.sources, request.pixel_size, request.like)
+    request = request.model_copy(update={"sources": taken.sources})
+    gridding = choose_grid(model, request.sources, request.pixel_size, request.like)
     window = window_of_bounds(gridding.grid, request.bounds, request.bounds_crs)
     interest = None if request.area is None else PolygonMask(request.area, gridding.grid)
     if interest is not None:
@@ -75,7 +80,9 @@ def open_inputs(request: MapRequest, model: Model, stack: ExitStack) -> Inputs:
     check_size(window)
     readers = {
         one.name: stack.enter_context(
-            open_modality(taken.sources[one.name], request.masks.get(one.name, ()), gridding.grid, one, request.mosaic)
+            open_modality(
+                request.sources[one.name], request.masks.get(one.name, ()), gridding.grid, one, request.mosaic
+            )
         )
         for one in model.modalities
         if one.name in request.sources
@@ -83,11 +90,21 @@ def open_inputs(request: MapRequest, model: Model, stack: ExitStack) -> Inputs:
     specs = _specs(request)
     told = [text for many in specs.values() for spec in many for text in _strangers(spec, request.network)]
     _spare(request, specs)
-    told += [*taken.notes, *taken.warnings, *gridding.warnings]
+    told += [*taken.warnings, *gridding.warnings]
     told += [f"{name}: {text}" for name, one in readers.items() for text in one.warnings(window)]
     told += [] if interest is None else interest.warnings(window)
     told += shift_warnings(readers, gridding.grid)
-    return Inputs(model, gridding.grid, window, interest, readers, _identities(specs), list(dict.fromkeys(told)))
+    return Inputs(
+        model,
+        request,
+        gridding.grid,
+        window,
+        interest,
+        readers,
+        _identities(specs),
+        taken.notes,
+        list(dict.fromkeys(told)),
+    )
 
 
 def check_unchanged(request: MapRequest, before: Identities) -> None:

@@ -20,13 +20,13 @@ from rasterio.warp import transform_bounds
 from engine.availability import Scenario
 from engine.errors import BandError, EngineError, GridError, ModalityError, RasterReadError
 from engine.grid import Bounds, Grid
-from engine.mapping.candidates import Candidate, Layer
-from engine.mapping.pools import Pool, UnlikelyError, grouped_layers, is_single
+from engine.mapping.candidates import Candidate
 from engine.mapping.scoring import candidate
 from engine.modality import Modality
 from engine.model.file import Model
 from engine.raster.bands import quality_rule
 from engine.raster.overlay import GdalError
+from engine.raster.pools import Layer, Pool, UnlikelyError, grouped_layers, is_single
 from engine.raster.sources import RasterSource, SourceSpec, open_source
 
 TIED = 0.5

@@ -112,6 +112,7 @@ def predict(request: MapRequest, listener: Listener | None = None, *, keep: bool
         _claim(request, stack)
         stack.enter_context(rasterio.Env(**NETWORK))
         inputs = open_inputs(request, model, stack)
+        request = inputs.request
         outputs = MapOutputs(model, inputs.grid, list(request.outputs))
         squares = sample(inputs.readers, inputs.window)
         samples = compare_samples(model.modalities, squares, request.sources)
@@ -138,7 +139,7 @@ def predict(request: MapRequest, listener: Listener | None = None, *, keep: bool
         strange += tell(later, request.strict, listener.warned)
         shares = _shares(spool.tally("availability"), model.names, inputs.grid.height * inputs.grid.width)
         warnings = (*strange, *inputs.warnings, *_unseen(request, shares))
-        notes = tuple(f"{name}: {note}" for name, reader in inputs.readers.items() for note in reader.notes)
+        notes = (*inputs.notes, *(f"{name}: {note}" for name, one in inputs.readers.items() for note in one.notes))
         check_unchanged(request, inputs.identities)
         provenance = Provenance(
             device=sessions.device,

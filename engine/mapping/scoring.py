@@ -12,10 +12,9 @@ from rasterio.windows import Window as RasterioWindow
 
 from engine.errors import BandError, RasterReadError
 from engine.grid import Grid
-from engine.mapping.candidates import Candidate, Part
+from engine.mapping.candidates import Candidate
 from engine.mapping.comparison import Compared, mending
 from engine.mapping.gridding import COARSER
-from engine.mapping.pools import Pool, check_kind, choose, parts_of
 from engine.mapping.values import Seen, compare
 from engine.modality import Modality
 from engine.model.file import Model
@@ -23,6 +22,7 @@ from engine.raster.alignment import fits
 from engine.raster.bands import kin, words
 from engine.raster.conversion import Conversion, conversion
 from engine.raster.mosaics import acquired
+from engine.raster.pools import Part, Pool, check_kind, choose, parts_of
 from engine.raster.sources import RasterSource, open_source
 from engine.raster.validity import Validity
 

@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from engine.grid import Bounds, Grid, Window
 from engine.mapping.gridding import window_of_bounds
 from engine.mapping.mosaic import map_blocks
-from engine.mapping.predict import open_readers
 from engine.mapping.tiles import TilePlan
 from engine.model.file import Model
-from engine.raster.masks import MaskSpec
+from engine.raster.masks import MaskSpec, open_modality
 from engine.raster.sources import SourceSpec
 from engine.runtime.session import Sessions
 from fuzz.case import Case
@@ -132,7 +131,13 @@ def by_blocks(case: Case, given: Given, _folder: Path) -> Found:
     shape = (window.height, window.width)
     found = Found(*(np.full(shape, -1, dtype=np.int64) for _ in range(3)))
     with ExitStack() as stack:
-        readers = open_readers(model, given.sources, given.masks, grid, stack)
+        readers = {
+            one.name: stack.enter_context(
+                open_modality(given.sources[one.name], given.masks.get(one.name, ()), grid, one, "given")
+            )
+            for one in model.modalities
+            if one.name in given.sources
+        }
         for block in map_blocks(
             modalities=model.modalities,
             readers=readers,

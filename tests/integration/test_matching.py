@@ -17,9 +17,9 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from engine.cli.match import command
 from engine.errors import ModalityError, RasterReadError
-from engine.mapping.candidates import Layer
 from engine.mapping.matching import Matching, assign, match
 from engine.model.file import Model
+from engine.raster.pools import Layer
 from engine.raster.sources import SourceSpec
 
 Write = Callable[..., Path]

@@ -11,8 +11,8 @@ import rasterio
 from rasterio.enums import ColorInterp
 
 from engine.errors import BandError
-from engine.mapping.naming import Named, named
 from engine.modality import Modality
+from engine.raster.naming import Named, named
 from engine.raster.sources import SourceSpec
 
 Write = Callable[..., Path]

@@ -7,22 +7,45 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 from rasterio.enums import ColorInterp
 
 from engine.errors import BandError
-from engine.mapping.candidates import Layer, Part
 from engine.modality import Modality
 from engine.raster.bands import code_of, derived, identities, kinds, measured, table, words
-from engine.raster.sources import RasterSource
+from engine.raster.sources import RasterSource, SourceSpec
 
 _PARTS_OF_PRODUCTS = {"img_data", "r10m", "r20m", "r60m"}
 """Folders that stand between a Sentinel-2 granule and its bands."""
 
 _NUMBERED = re.compile(r"s1[a-d]?")
 """Sentinel-1's files end with a number of their own: -001 for VV, -002 for VH."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A raster by the name that its user knows it by."""
+
+    name: str
+    spec: SourceSpec
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some bands of a layer, by their positions from 1."""
+
+    layer: Layer
+    bands: tuple[int, ...]
+
+    @property
+    def spec(self) -> SourceSpec:
+        """The source to read them from."""
+        return replace(self.layer.spec, bands=tuple(map(str, self.bands)))
+
+    def __str__(self) -> str:
+        return f"{self.layer.name}@{','.join(map(str, self.bands))}"
 
 
 class UnlikelyError(BandError):

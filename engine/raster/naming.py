@@ -1,6 +1,6 @@
 """The bands of sources that no one chose, taken by their names: another order than the model's is put right.
 
-Only what names, wavelengths and colours say with certainty counts, as :mod:`engine.mapping.matching` takes it. Where
+Only what names, wavelengths and colours say with certainty counts, as matching takes it. Where
 they contradict what would be read, and no order puts that right, it is refused. What the user chose with ``@`` is read
 as it is written; a contradiction is told.
 """
@@ -16,10 +16,9 @@ from shlex import quote
 from rasterio.enums import ColorInterp
 
 from engine.errors import BandError, EngineError
-from engine.mapping.candidates import Layer
-from engine.mapping.pools import Band, Pool, by_names, grouped_layers, meant_by, own_words, parts_of
 from engine.modality import Modality
 from engine.raster.bands import alike
+from engine.raster.pools import Band, Layer, Pool, by_names, grouped_layers, meant_by, own_words, parts_of
 from engine.raster.sources import RasterSource, SourceSpec, open_source
 
 Sources = Mapping[str, Sequence[SourceSpec]]
