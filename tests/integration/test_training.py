@@ -22,7 +22,8 @@ from engine.data.settings import MethodSettings, Named
 from engine.errors import RecipeError, RunError
 from engine.networks.heads import AllMlpHead
 from engine.training.checkpoints import Kind, newest
-from engine.training.loop import Report, Training, freeze, train_mode
+from engine.training.loop import Report, Training
+from engine.training.parameters import freeze, train_mode
 from engine.training.recipe import LoraSettings, OptimizerSettings, Recipe, read_recipe
 from engine.training.release import release
 from engine.training.run import open_run
@@ -100,7 +101,7 @@ def test_there_must_be_a_run_of_that_recipe_to_go_on_with(make_recipe: MakeRecip
     with pytest.raises(RunError, match="is no run folder"):
         Training(recipe, tmp_path / "none", resume=True, accelerator="cpu")
     Training(recipe, tmp_path / "run", accelerator="cpu")  # killed before its first checkpoint
-    with pytest.raises(RunError, match="cannot go on: the recipe was"):
+    with pytest.raises(RunError, match="cannot go on: the recipe is another"):
         Training(make_recipe(tmp_path, ["seed=7"]), tmp_path / "run", resume=True, accelerator="cpu")
 
 
