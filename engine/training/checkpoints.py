@@ -227,6 +227,13 @@ def remove_best(run: Path) -> None:
         _remove(old)
 
 
+def remove_last(run: Path, step: int) -> None:
+    """Removes the last checkpoints of a step and later ones."""
+    for one in _complete(run / "checkpoints", "last"):
+        if step_of(one) >= step:
+            _remove(one)
+
+
 def step_of(checkpoint: Path) -> int:
     """The step that a checkpoint was made at."""
     return int(checkpoint.name.rpartition("-")[2])

@@ -32,9 +32,10 @@ from engine.training import checkpoints
 from engine.training.adaptation import adapt, adapt_as_at, merge, targets
 from engine.training.batches import Batch, batches, collate
 from engine.training.checkpoints import Progress
+from engine.training.extension import Extension
 from engine.training.logs import Logs
 from engine.training.parameters import freeze, sizes, train_mode
-from engine.training.recipe import Recipe
+from engine.training.recipe import Recipe, StartSettings
 from engine.training.resume import check_data, check_machine, check_recipe
 from engine.training.run import (
     build_segmenter,
@@ -77,6 +78,7 @@ class Training:
         recipe: What to train.
         folder: The run folder; made here unless ``resume``.
         resume: Go on from the newest checkpoint.
+        extend: The same, with more epochs of the last stage than the run's recipe asked for.
         accelerator: ``auto``, ``cpu`` or ``cuda``.
         report: Told after each step.
         notice: Told in words what is done before the first step of a stage.
@@ -94,6 +96,7 @@ class Training:
         folder: Path,
         *,
         resume: bool = False,
+        extend: bool = False,
         accelerator: str = "auto",
         report: Callable[[Report], None] = lambda _report: None,
         notice: Callable[[str], None] = lambda _text: None,
@@ -103,35 +106,36 @@ class Training:
         self.stages = lay_out(recipe.stages)
         self.steps = self.stages[-1].end
         self.fabric = Fabric(accelerator=accelerator, devices=1, precision=self._precision(accelerator))
-        if resume:
-            check_recipe(folder, recipe_of(folder), recipe)
-            tidy(folder)
-        else:
+        resume = resume or extend
+        extension = Extension(folder, recipe) if extend else None
+        if not resume:
             check_free(folder)
+        elif not extend:
+            check_recipe(folder, recipe_of(folder), recipe)
         self.survey = self._survey()
         for text in self.survey.warnings:
             self.say(f"Warning: {text}")
         if resume:
+            tidy(folder)
             check_data(folder, self.survey, say)
             self.survey = replace(self.survey, modalities=read_modalities(folder))
         torch.manual_seed(recipe.seed)
-        checkpoint = checkpoints.newest_intact(folder, say) if resume else None
-        self.segmenter = self._segmenter(checkpoint)
-        for stage in self.stages:
-            if stage.settings.lora is not None:
-                targets(self.segmenter.network, stage.settings.lora.targets or self.segmenter.network.lora_targets)
+        if extension is not None:
+            self._checkpoint = extension.checkpoint(say)
+        else:
+            self._checkpoint = checkpoints.newest_intact(folder, say) if resume else None
+        self.segmenter = self._segmenter()
         self.wrapped = self.fabric.setup_module(self.segmenter)
         self.wrapped.mark_forward_method("detail")
         if not resume:
             create(folder, recipe, self.survey)
         self.progress = Progress(0, -1.0, 0, recipe.digest, torch.get_num_threads(), torch.__version__)
-        self._checkpoint: Path | None = None
-        if checkpoint is not None:
-            self._resume(checkpoint)
-        elif recipe.start is not None:
-            if not recipe.start.modalities:  # of other sensors, which learn what is said of them
-                self._take_texts(recipe.start.run)
-            checkpoints.save(folder / "checkpoints", "last", self.segmenter, None, self.progress)
+        if self._checkpoint is not None:
+            self._resume(self._checkpoint)
+        if extension is not None:
+            extension.write()
+        if self._checkpoint is None and recipe.start is not None:
+            self._keep_start(recipe.start)
 
     def _precision(self, accelerator: str) -> Any:  # noqa: ANN401 (Fabric's literal type)
         if self.recipe.precision != "auto":
@@ -153,22 +157,27 @@ class Training:
         finally:
             collection.close()
 
-    def _segmenter(self, checkpoint: Path | None) -> Segmenter:
+    def _segmenter(self) -> Segmenter:
         """The network that the training starts with; that of a run comes with the statistics it was trained on."""
         start = self.recipe.start
         if start is None:
-            return build_segmenter(self.recipe, self.survey.modalities)
-        if checkpoint is None:
+            segmenter = build_segmenter(self.recipe, self.survey.modalities)
+        elif self._checkpoint is None:
             segmenter = open_start(self.recipe, start, self.survey.modalities).train()
         else:
             segmenter = build_segmenter(unpretrained(self.recipe), self.survey.modalities)
         self.survey = replace(self.survey, modalities=segmenter.modalities)
+        for stage in self.stages:
+            if stage.settings.lora is not None:
+                targets(segmenter.network, stage.settings.lora.targets or segmenter.network.lora_targets)
         return segmenter
 
-    def _take_texts(self, run: Path) -> None:
-        """What the weights of a run were aligned with goes on with them."""
-        if (run / CLASS_VECTORS).exists():
-            ClassVectors.load(run / CLASS_VECTORS).save(self.folder / CLASS_VECTORS)
+    def _keep_start(self, start: StartSettings) -> None:
+        """The weights of a run are the first checkpoint; what they were aligned with goes on with them."""
+        vectors = start.run / CLASS_VECTORS
+        if not start.modalities and vectors.exists():  # other sensors learn what is said of them
+            ClassVectors.load(vectors).save(self.folder / CLASS_VECTORS)
+        checkpoints.save(self.folder / "checkpoints", "last", self.segmenter, None, self.progress)
 
     def _resume(self, checkpoint: Path) -> None:
         adapted = adapt_as_at(self.segmenter.network, self.recipe, checkpoints.step_of(checkpoint))
@@ -176,7 +185,7 @@ class Training:
         if adapted and any(found.step == stage.end for stage in self.stages):
             merge(self.segmenter.network)
         check_machine(self.folder, found, self.progress)
-        self.progress, self._checkpoint = found, checkpoint
+        self.progress = found
 
     def run(self) -> None:
         """Trains to the end of the last stage."""

@@ -68,16 +68,27 @@ def check_recipe(folder: Path, there: Recipe, here: Recipe) -> None:
     """
     if there.digest == here.digest:
         return
-    found = differences(there, here)
     cure = f"for a new run from these weights set start.run to {folder} and train into another folder"
-    if set(found) == {_epochs(here)} and here.stages[-1].schedule.epochs > there.stages[-1].schedule.epochs:
+    if grows(there, here):
         cure = f"for more epochs of the last stage use --extend; {cure}"
-    said = (f"{key}: {was} in the run, {now} now" for key, (was, now) in found.items())
-    raise RunError(f"{folder}: cannot go on: the recipe is another:{listed(said)}\n{_OTHERWISE}; {cure}")
+    raise RunError(f"{folder}: cannot go on: the recipe is another:{recipe_lines(there, here)}\n{_OTHERWISE}; {cure}")
 
 
-def _epochs(recipe: Recipe) -> str:
+def recipe_lines(there: Recipe, here: Recipe) -> str:
+    """Keys that differ, with both values, below one another."""
+    found = differences(there, here)
+    return _listed(f"{key}: {was} in the run, {now} now" for key, (was, now) in found.items())
+
+
+def epochs_key(recipe: Recipe) -> str:
+    """The key of the epochs of a recipe's last stage."""
     return f"stages.{len(recipe.stages) - 1}.schedule.epochs"
+
+
+def grows(there: Recipe, here: Recipe) -> bool:
+    """Whether a recipe asks for more epochs of the last stage, and for nothing else."""
+    more = here.stages[-1].schedule.epochs > there.stages[-1].schedule.epochs
+    return more and set(differences(there, here)) == {epochs_key(here)}
 
 
 def check_data(folder: Path, survey: Survey, say: Callable[[str], None]) -> None:
@@ -90,7 +101,7 @@ def check_data(folder: Path, survey: Survey, say: Callable[[str], None]) -> None
         say(f"Warning: {folder} does not say what its data held (an older engine began it): they are not compared")
         return
     bands = {modality.name: modality.bands for modality in survey.modalities}
-    found = listed(changes(read_facts(folder / FACTS), survey.scenes, bands))
+    found = _listed(changes(read_facts(folder / FACTS), survey.scenes, bands))
     if found:
         raise RunError(
             f"{folder}: cannot go on: the data have changed:{found}\n{_OTHERWISE}; restore the data, or for a new run "
@@ -112,7 +123,7 @@ def check_machine(folder: Path, there: Progress, here: Progress) -> None:
             raise RunError(f"{folder}: cannot go on: the {what} was {was} and is {now} now; {_OTHERWISE}")
 
 
-def listed(lines: Iterator[str]) -> str:
+def _listed(lines: Iterator[str]) -> str:
     """Lines below one another, the first few of many."""
     told: Sequence[str] = list(islice(lines, _TOLD))
     more = sum(1 for _ in lines)

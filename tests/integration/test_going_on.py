@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,16 +14,50 @@ import pytest
 import rasterio
 import torch
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from engine.cli.main import main
 from engine.errors import RunError
 from engine.locks import Lock
 from engine.training.checkpoints import newest
 from engine.training.loop import Report, Training
-from engine.training.recipe import Recipe
+from engine.training.recipe import LoraSettings, Recipe
 
 MakeRecipe = Callable[..., Recipe]
 OFTEN = ("stages.0.schedule.checkpoint_every=2",)
+
+KILL = """
+import os, random, signal, sys, time
+from pathlib import Path
+from engine.locks import Lock
+from engine.training.loop import Training
+from engine.training.recipe import read_recipe
+
+folder, kills = Path(sys.argv[1]), int(sys.argv[2])
+recipe = read_recipe(folder / "recipe.yaml", ["stages.0.schedule.epochs=4", "stages.0.schedule.checkpoint_every=2"])
+
+def begun(run):
+    child = os.fork()
+    if not child:
+        with Lock(run):
+            Training(recipe, run, resume=(run / "recipe.yaml").exists(), accelerator="cpu").run()
+        os._exit(0)
+    return child
+
+start = time.monotonic()
+assert os.waitpid(begun(folder / "whole"), 0)[1] == 0
+lasted = time.monotonic() - start
+draw, number = random.Random(0), 0
+while kills:
+    child = begun(folder / f"run-{number}")
+    time.sleep(draw.uniform(0, 0.7 * lasted))
+    os.kill(child, signal.SIGKILL)
+    status = os.waitpid(child, 0)[1]
+    assert status in (0, signal.SIGKILL)
+    number, kills = (number + 1, kills) if status == 0 else (number, kills - 1)
+assert os.waitpid(begun(folder / f"run-{number}"), 0)[1] == 0
+"""
+"""Trains a recipe undisturbed, and again in forks that are killed at random moments until so many were."""
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -54,6 +91,30 @@ def told(capsys: pytest.CaptureFixture[str], status: int, *words: object) -> str
         main([str(word) for word in words])
     assert caught.value.code == status
     return capsys.readouterr().err
+
+
+def scalars(run: Path) -> list[tuple[int, float]]:
+    events = EventAccumulator(str(run / "tensorboard")).Reload()
+    return [(event.step, event.value) for event in events.Scalars("train/loss/cross_entropy")]
+
+
+def test_a_training_that_is_killed_twenty_times_ends_in_the_same_weights_and_rows(
+    make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    make_recipe(tmp_path)
+    subprocess.run([sys.executable, "-c", KILL, str(tmp_path), "20"], check=True, env=os.environ)
+    whole = tmp_path / "whole"
+    assert [step for step, _ in scalars(whole)] == list(range(1, 13))
+    for run in tmp_path.glob("run-*"):
+        assert same(run, whole)
+        assert (run / "metrics.csv").read_bytes() == (whole / "metrics.csv").read_bytes()
+        assert scalars(run) == scalars(whole)
+        assert sorted(path.name for path in run.iterdir()) == sorted(path.name for path in whole.iterdir())
+        assert sorted(path.name for path in (run / "checkpoints").iterdir()) == [
+            "best-000000012" if (whole / "checkpoints" / "best-000000012").exists() else "best-000000006",
+            "last-000000010",
+            "last-000000012",
+        ]
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(make_recipe: MakeRecipe, tmp_path: Path) -> None:
@@ -184,3 +245,82 @@ def test_a_torn_row_of_metrics_is_dropped_and_no_other(make_recipe: MakeRecipe, 
     assert rows[:6] == whole.splitlines()[:6]
     assert [row.split(",")[0] for row in rows if "cross_entropy" in row] == list("123456")
     assert json.loads((run / "data.json").read_text())[0]["name"] == "first"
+
+
+CONSTANT = "stages.0.schedule.decay={name: constant, warmup: 0}"
+
+
+def lasting(make_recipe: MakeRecipe, folder: Path, epochs: int, *overrides: str, lora: bool = False) -> Recipe:
+    recipe = make_recipe(folder, [*OFTEN, CONSTANT, f"stages.0.schedule.epochs={epochs}", *overrides])
+    if not lora:
+        return recipe
+    adapted = recipe.stages[0].model_copy(update={"name": "lora", "lora": LoraSettings(rank=2)})
+    schedule = adapted.schedule.model_copy(update={"epochs": 1})
+    first = recipe.stages[0].model_copy(update={"schedule": schedule})
+    return recipe.model_copy(update={"stages": (first, adapted)})
+
+
+@pytest.mark.parametrize(
+    ("epochs", "more", "lora"),
+    [
+        pytest.param(2, 4, False, id="validated alike"),
+        pytest.param(2, 4, True, id="low-rank matrices"),
+        pytest.param(1, 3, False, id="validated at its end alone"),
+    ],
+)
+def test_an_extended_training_is_as_one_that_was_asked_for_at_first(
+    make_recipe: MakeRecipe, tmp_path: Path, epochs: int, more: int, lora: bool
+) -> None:
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    Training(lasting(make_recipe, tmp_path, epochs, lora=lora), run, accelerator="cpu").run()
+    longer = lasting(make_recipe, tmp_path, more, lora=lora)
+    Training(longer, run, extend=True, accelerator="cpu").run()
+    Training(longer, whole, accelerator="cpu").run()
+    assert same(run, whole)
+    assert (run / "metrics.csv").read_bytes() == (whole / "metrics.csv").read_bytes()
+    assert scalars(run) == scalars(whole)
+    for folder in ("checkpoints", "."):
+        assert sorted(path.name for path in (run / folder).iterdir()) == sorted(
+            path.name for path in (whole / folder).iterdir()
+        )
+    with pytest.raises(RunError, match=r"schedule\.epochs is that of the run; ask for more"):
+        Training(longer, run, extend=True, accelerator="cpu")
+
+
+def test_an_extension_that_is_killed_is_resumed(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    stopped(lasting(make_recipe, tmp_path, 2), run, 5)
+    longer = lasting(make_recipe, tmp_path, 3)
+    stopped(longer, run, 7, extend=True)
+    Training(longer, run, resume=True, accelerator="cpu").run()
+    Training(longer, tmp_path / "whole", accelerator="cpu").run()
+    assert same(run, tmp_path / "whole")
+
+
+def test_what_would_not_be_as_if_asked_for_at_first_is_refused(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    Training(lasting(make_recipe, tmp_path, 3), run, accelerator="cpu").run()
+
+    def refused(recipe: Recipe) -> str:
+        before = content(run)
+        with pytest.raises(RunError) as caught:
+            Training(recipe, run, extend=True, accelerator="cpu")
+        assert content(run) == before
+        return str(caught.value)
+
+    assert "seed: 0 in the run, 3 now" in refused(lasting(make_recipe, tmp_path, 5, "seed=3"))
+    assert "schedule.epochs: 3 in the run, 2 now" in refused(lasting(make_recipe, tmp_path, 2))
+    (best,) = (run / "checkpoints").glob("best-*")  # of step 6, or of 9, validated since it was the last one
+    best.rename(best.with_name("best-000000009"))
+    assert "kept those of step 6, which are gone" in refused(lasting(make_recipe, tmp_path, 4))
+
+
+@pytest.mark.parametrize("decay", ["{name: poly, warmup: 0}", "{name: cosine}", "{name: constant, warmup: 0.4}"])
+def test_a_learning_rate_that_depends_on_the_length_cannot_be_extended(
+    make_recipe: MakeRecipe, tmp_path: Path, decay: str
+) -> None:
+    words = [*OFTEN, "stages.0.schedule.validate_every=null", f"stages.0.schedule.decay={decay}"]
+    stopped(make_recipe(tmp_path, words), tmp_path / "run", 3)
+    longer = make_recipe(tmp_path, [*words, "stages.0.schedule.epochs=4"])
+    with pytest.raises(RunError, match=r"stages\.0\.schedule\.decay: \w+ with warmup .* sets the learning rate"):
+        Training(longer, tmp_path / "run", extend=True, accelerator="cpu")
