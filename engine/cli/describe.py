@@ -12,6 +12,7 @@ from rich.text import Text
 
 from engine.data.settings import Named
 from engine.errors import LegendError, OutputError
+from engine.files import check_target, write_text
 from engine.language.descriptions import (
     KINDS,
     TEMPLATE,
@@ -72,12 +73,15 @@ def copy(source: Path, output: Path | None) -> None:
     if output is None:
         click.echo(text, nl=False)
         return
-    try:
-        with output.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise OutputError(f"{output}: cannot be written: {error.strerror}") from error
+    _check_new(output)
+    write_text(output, text)
     click.echo(f"{output}: edit it, then: engine describe {output}")
+
+
+def _check_new(output: Path) -> None:
+    check_target(output)
+    if output.exists():
+        raise OutputError(f"{output}: cannot be written: it is there already; name another file, or remove it first")
 
 
 def write_vectors(legend: str, encoder: str, output: Path) -> None:
@@ -88,8 +92,7 @@ def write_vectors(legend: str, encoder: str, output: Path) -> None:
         encoder: Its name in recipes, with ``=`` and a model where it takes one.
         output: The ``.npz`` file, which the encoder ``vectors`` reads.
     """
-    if output.exists():
-        raise OutputError(f"{output}: cannot be written: File exists")
+    _check_new(output)
     name, _, model = encoder.partition("=")
     if model and Path(model).is_dir():
         model = str(Path(model).resolve())

@@ -15,7 +15,7 @@ from rich.console import Console
 from engine.data.chips import complete_chips
 from engine.data.settings import SplitName
 from engine.data.survey import SceneCollection
-from engine.errors import OutputError, RecipeError, SplitError
+from engine.errors import RecipeError, SplitError
 from engine.evaluation.diagnostics import (
     Activations,
     class_similarity,
@@ -28,11 +28,15 @@ from engine.evaluation.diagnostics import (
     plot_similarity,
     telling_chips,
 )
+from engine.files import check_target, make_folder, write_text
 from engine.networks.segmenter import Segmenter
 from engine.networks.stars import Stars
 from engine.training.checkpoints import Kind, find, kept, step_of
 from engine.training.recipe import Recipe
 from engine.training.run import open_checkpoint, open_run
+
+INFORMATION = "information.png"
+STARS = ("similarity.png", "similarity.json", "parameters.png", "activations.png")
 
 
 def _finite(values: NDArray[np.float64]) -> list[list[float | None]]:
@@ -70,13 +74,12 @@ def command(run: Path, split: str, output: Path | None, overrides: tuple[str, ..
             f"is {recipe.network.name} with {len(segmenter.modalities)} sensors, not stars with two or more"
         )
     folder = output or run / "diagnostics" / split
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made: {error.strerror}") from error
+    make_folder(folder)
+    for name in (*([INFORMATION] if information else []), *(STARS if stars else [])):
+        check_target(folder / name)
     if information:
-        plot_information(information, folder / "information.png")
-        click.echo(folder / "information.png")
+        plot_information(information, folder / INFORMATION)
+        click.echo(folder / INFORMATION)
     if stars:
         steps = {step_of(path): path for path in (*kept(run), find(run, kind))}
         for path in _stars(recipe, segmenter, run, dict(sorted(steps.items())), cast(SplitName, split), folder):
@@ -106,7 +109,7 @@ def _stars(
             Activations(chip, number, {name: grad_cam(segmenter, chip, name, number) for name in names})
             for number, chip in telling.items()
         ]
-    files = [folder / name for name in ("similarity.png", "similarity.json", "parameters.png", "activations.png")]
+    files = [folder / name for name in STARS]
     plot_similarity(steps, classes, files[0])
     content = {
         "classes": [land_class.name for land_class in classes],
@@ -116,7 +119,7 @@ def _stars(
             for (one, other), found in pairs.items()
         ],
     }
-    files[1].write_text(json.dumps(content, indent=1), encoding="utf-8")
+    write_text(files[1], json.dumps(content, indent=1))
     plot_parameters(encoder_parameters(cast(Stars, segmenter.network)), files[2])
     plot_activations(rows, segmenter.modalities, classes, files[3])
     return files

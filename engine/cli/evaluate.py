@@ -20,10 +20,11 @@ from engine.data.survey import SceneCollection
 from engine.errors import DeviceError, RecipeError
 from engine.evaluation.bias import Bias
 from engine.evaluation.comparison import compare_split
-from engine.evaluation.images import FIGURES, ImageScores, pooled, score_images, write_image_scores
+from engine.evaluation.images import FIGURES, IMAGE_REPORT, ImageScores, pooled, score_images, write_image_scores
 from engine.evaluation.predictors import torch_predictor
-from engine.evaluation.scenarios import SUMMARY, Evaluation, evaluate, write_report
+from engine.evaluation.scenarios import REPORT, SUMMARY, Evaluation, evaluate, write_report
 from engine.evaluation.tiling import tiles_of
+from engine.files import check_target, make_folder
 from engine.mapping.comparison import tell
 from engine.modality import LandClass, Modality
 from engine.model.file import Model
@@ -89,19 +90,16 @@ def command(
         else _model(one, recipe, device)
         for one in what
     ]
-    for one, other in zip(trained[1:], what[1:], strict=True):
-        for key, here, there in (
-            ("modalities", trained[0].modality_names, one.modality_names),
-            ("classes", trained[0].recipe.classes, one.recipe.classes),
-            ("tile", trained[0].size, one.size),
-        ):
-            if here != there:
-                raise RecipeError(f"{other}: its {key} are {there}, those of {what[0]} {here}; they must be the same")
+    _check_alike(trained, what)
+    folder = output or (what[0] if what[0].is_dir() else what[0].parent) / "evaluation" / split
+    files = [folder / name for name in (IMAGE_REPORT if protocol == "lgss" else REPORT)]
+    make_folder(folder)
+    for file in files:
+        check_target(file)
     if data is not None:
         with closing(trained[0].collection()) as collection:
             compared = compare_split(collection, trained[0].modalities, cast(SplitName, split))
         tell(compared, strict, lambda text: click.echo(f"Warning: {text}", err=True))
-    folder = output or (what[0] if what[0].is_dir() else what[0].parent) / "evaluation" / split
     chosen = cast(SplitName, split)
     facts = {"of": [one.name for one in what], "split": split, "tile": trained[0].size}
     with Console(stderr=True).status("evaluating") as status:
@@ -113,10 +111,10 @@ def command(
             write_report(result, folder, facts | {"halo": trained[0].halo})
     if protocol == "lgss":
         print_image_scores(images)
-        click.echo(f"{folder / 'lgss.csv'}\n{folder / 'lgss.json'}")
     else:
         print_tables(result)
-        click.echo(f"{folder / 'scenarios.csv'}\n{folder / 'report.json'}")
+    for file in files:
+        click.echo(file)
 
 
 @dataclass(frozen=True)
@@ -138,6 +136,18 @@ class _Trained:
     def collection(self) -> SceneCollection:
         recipe = self.recipe
         return SceneCollection(recipe.data, recipe.data.root, self.modalities, recipe.class_values)
+
+
+def _check_alike(trained: Sequence[_Trained], what: Sequence[Path]) -> None:
+    """Refuses runs that cannot be taken together."""
+    for one, other in zip(trained[1:], what[1:], strict=True):
+        for key, here, there in (
+            ("modalities", trained[0].modality_names, one.modality_names),
+            ("classes", trained[0].recipe.classes, one.recipe.classes),
+            ("tile", trained[0].size, one.size),
+        ):
+            if here != there:
+                raise RecipeError(f"{other}: its {key} are {there}, those of {what[0]} {here}; they must be the same")
 
 
 def _images(trained: _Trained, split: SplitName, status: Status) -> ImageScores:

@@ -8,8 +8,11 @@ from pathlib import Path
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from engine.files import check_target, make_folder
+from engine.locks import Lock
 from engine.training.loop import Report, Training
-from engine.training.recipe import read_recipe
+from engine.training.recipe import Recipe, read_recipe
+from engine.training.run import RECIPE
 
 
 @click.command("train")
@@ -17,17 +20,45 @@ from engine.training.recipe import read_recipe
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Run folder [default: runs/NAME].")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the recipe.")
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint of the run folder.")
+@click.option("--extend", is_flag=True, help="Go on with more epochs of the last stage than the run had.")
+@click.option("--steal", is_flag=True, help="Take the run folder from a computer that no longer works on it.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-def command(recipe: Path, output: Path | None, overrides: tuple[str, ...], resume: bool, device: str) -> None:
+def command(
+    recipe: Path,
+    output: Path | None,
+    overrides: tuple[str, ...],
+    resume: bool,
+    extend: bool,
+    steal: bool,
+    device: str,
+) -> None:
     """Train RECIPE (a YAML file) into a run folder.
 
     \b
     Examples:
       engine train recipes/zion.yaml -o runs/zion --set data.root=/data/zion
       engine train recipes/zion.yaml -o runs/zion --resume
+      engine train recipes/zion.yaml -o runs/zion --extend --set stages.0.schedule.epochs=80
     """
-    settings = read_recipe(recipe, overrides, trained=resume)
+    settings = read_recipe(recipe, overrides, trained=resume or extend)
     folder = output or Path("runs") / settings.name
+    make_folder(folder.parent)
+    with Lock(folder, steal):
+        if folder.is_dir():
+            check_target(folder / RECIPE)
+        train(settings, folder, resume, extend, device)
+
+
+def train(settings: Recipe, folder: Path, resume: bool, extend: bool, device: str) -> None:
+    """Trains with a bar that shows how far it is, and says what comes next.
+
+    Args:
+        settings: The recipe.
+        folder: The run folder.
+        resume: Go on from the newest checkpoint.
+        extend: The same, with more epochs of the last stage.
+        device: ``auto``, ``cpu`` or ``cuda``.
+    """
     columns = (
         TextColumn("[bold]{task.description}"),
         BarColumn(),
@@ -53,6 +84,7 @@ def command(recipe: Path, output: Path | None, overrides: tuple[str, ...], resum
             settings,
             folder,
             resume=resume,
+            extend=extend,
             accelerator=device,
             report=show,
             notice=lambda text: bar.update(task, description=f"{settings.name}: {text}"),

@@ -284,12 +284,16 @@ class Scene:
 
     def all_labels(self, window: Window, split: SplitName) -> NDArray[np.int16]:
         """As :meth:`labels`, of the training split before some are drawn."""
+        return self.split_labels(window, [split])[split]
+
+    def split_labels(self, window: Window, splits: Sequence[SplitName]) -> dict[SplitName, NDArray[np.int16]]:
+        """As :meth:`all_labels`, of several splits at once."""
         if self._labels is None:
-            return np.full((window.height, window.width), IGNORED, dtype=np.int16)
+            return {split: np.full((window.height, window.width), IGNORED, dtype=np.int16) for split in splits}
         labels = self._labels.read(window)
         inside = np.zeros(labels.shape, dtype=bool)
         inside[(window & self.grid.window).within(window)] = True
-        return np.where(inside & self.split(window, split), labels, np.int16(IGNORED))
+        return {split: np.where(inside & self.split(window, split), labels, np.int16(IGNORED)) for split in splits}
 
     def read(self, window: Window, split: SplitName) -> Patch:
         """Values, validity and the labels of ``split``; ``window`` may reach outside of the scene."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.data.facts import LabelTally, SceneFacts, Values
 from engine.data.few import DrawnPixels, draw_pixels
 from engine.data.scenes import Scene, SceneSpec, by_names, scene_specs, with_scales
-from engine.data.settings import DataSettings, FewSettings
+from engine.data.settings import DataSettings, FewSettings, SplitName
+from engine.data.splits import SPLITS
 from engine.errors import RecipeError, SplitError
 from engine.grid import Window
 from engine.modality import FILLED, FILLERS, IGNORED, SINGLE, BandStatistics, LandClass, Modality
@@ -119,16 +121,26 @@ class _Moments:
         if count == 0:
             return
         alike = values[0, (values == values[:1]).all(axis=0)]
-        for filler in FILLERS:
-            self.filled[filler] += int((alike == filler).sum())
         exact = values.astype(np.float64)
-        mean = exact.mean(axis=1)
-        delta, total = mean - self.mean, self.count + count
-        self.squares += ((exact - mean[:, None]) ** 2).sum(axis=1) + delta**2 * self.count * count / total
-        self.mean += delta * count / total
+        part = _Moments(len(values))
+        part.count, part.mean = count, exact.mean(axis=1)
+        part.squares = ((exact - part.mean[:, None]) ** 2).sum(axis=1)
+        part.minimum, part.maximum = exact.min(axis=1), exact.max(axis=1)
+        part.filled = {filler: int((alike == filler).sum()) for filler in FILLERS}
+        self.merge(part)
+
+    def merge(self, other: _Moments) -> None:
+        """Adds the values that another one has seen."""
+        if other.count == 0:
+            return
+        for filler, count in other.filled.items():
+            self.filled[filler] += count
+        delta, total = other.mean - self.mean, self.count + other.count
+        self.squares += other.squares + delta**2 * self.count * other.count / total
+        self.mean += delta * other.count / total
         self.count = total
-        self.minimum = np.minimum(self.minimum, exact.min(axis=1))
-        self.maximum = np.maximum(self.maximum, exact.max(axis=1))
+        self.minimum = np.minimum(self.minimum, other.minimum)
+        self.maximum = np.maximum(self.maximum, other.maximum)
 
     def statistics(self) -> tuple[BandStatistics, ...]:
         """Of each band; the standard deviation is the population's."""
@@ -147,11 +159,13 @@ class Survey:
         modalities: With their statistics.
         cells: To draw chips from.
         warnings: What the user should know of the values.
+        scenes: By which a change of the data is told.
     """
 
     modalities: tuple[Modality, ...]
     cells: Cells
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...]
+    scenes: tuple[SceneFacts, ...]
 
     @property
     def class_counts(self) -> NDArray[np.int64]:
@@ -176,20 +190,29 @@ def survey(collection: SceneCollection) -> Survey:
     scenes: list[int] = []
     areas: list[tuple[int, int, int, int]] = []
     counts: list[NDArray[np.int64]] = []
+    facts: list[SceneFacts] = []
     for number in range(len(collection)):
         scene = collection[number]
         told += scene.warnings
+        tallies = {split: LabelTally(np.zeros(classes, dtype=np.int64)) for split in SPLITS}
+        own = [_Moments(len(modality.bands)) for modality in collection.modalities]
         for window in scene.grid.windows(collection.data.chip if drawn is None else MEASURED):
-            labels = scene.all_labels(window, "train")
+            by_split = scene.split_labels(window, SPLITS)
+            for split, tally in tallies.items():
+                tally.add(window, by_split[split])
+            labels = by_split["train"]
             chosen = labels != IGNORED if drawn is None else scene.split(window, "train")
             if not chosen.any():
                 continue
             patch = scene.read(window, "train")
             for index, modality in enumerate(collection.modalities):
-                moments[index].add(patch.values[modality.name][:, chosen & patch.valid[index]])
+                own[index].add(patch.values[modality.name][:, chosen & patch.valid[index]])
             scenes.append(number)
             areas.append((window.row, window.col, window.height, window.width))
             counts.append(np.bincount(labels[labels != IGNORED], minlength=classes).astype(np.int64))
+        for moment, part in zip(moments, own, strict=True):
+            moment.merge(part)
+        facts.append(_facts(scene, collection, tallies, own))
     cells = Cells(np.array(scenes), np.array(areas), np.array(counts)) if drawn is None else _pixels(drawn, classes)
     if not len(cells.scenes):
         raise SplitError("data.split.train: no labelled pixel lies in it; check the split and the labels")
@@ -199,7 +222,21 @@ def survey(collection: SceneCollection) -> Survey:
         for modality, moment in zip(collection.modalities, moments, strict=True)
     )
     told += [text for modality, moment in zip(measured, moments, strict=True) for text in _warnings(modality, moment)]
-    return Survey(measured, cells, tuple(told))
+    return Survey(measured, cells, tuple(told), tuple(facts))
+
+
+def _facts(
+    scene: Scene, collection: SceneCollection, tallies: Mapping[SplitName, LabelTally], moments: Sequence[_Moments]
+) -> SceneFacts:
+    return SceneFacts(
+        scene.name,
+        {split: tally.by_class(collection.classes) for split, tally in tallies.items()},
+        {split: tally.places for split, tally in tallies.items()},
+        {
+            modality.name: Values(moment.count, moment.statistics() if moment.count else ())
+            for modality, moment in zip(collection.modalities, moments, strict=True)
+        },
+    )
 
 
 def _warnings(modality: Modality, moments: _Moments) -> Iterator[str]:

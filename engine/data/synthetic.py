@@ -29,7 +29,8 @@ from engine.data.landscape import (
     landscape,
     smoothed,
 )
-from engine.errors import InputError, OutputError
+from engine.errors import InputError
+from engine.files import check_target, make_folder, write_text
 from engine.grid import Grid
 from engine.raster.writing import ClassMapWriter, LayerWriter
 
@@ -173,13 +174,12 @@ def synthesize(
     options = options or SceneOptions()
     if not 0 <= options.clouds < 1 or not all(0 < share <= 1 for share in options.footprints.values()):
         raise InputError("clouds must be within 0 and 1, and footprints above 0 up to 1")
+    make_folder(folder)
+    for name in ("optical.tif", "sar.tif", "dem.tif", "hyperspectral.tif", "thermal.tif", "labels.tif", "scene.json"):
+        check_target(folder / name)
     rng = np.random.default_rng(seed)
     land = landscape(rng, size)
     grid = Grid(CRS.from_epsg(CRS_CODE), Affine(PIXEL, 0, ORIGIN[0], 0, -PIXEL, ORIGIN[1]), *size)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made: {error.strerror}") from error
     bands, clear = optical(land, rng, options)
     _layer(folder, "optical", grid, bands, OPTICAL, "uint16", 0, options, clear)
     _layer(folder, "sar", grid, radar(land, rng), ("VV", "VH"), "float32", -9999.0, options)
@@ -194,7 +194,7 @@ def synthesize(
     with ClassMapWriter(folder / "labels.tif", grid, SYNTHETIC_CLASSES) as writer:
         writer.write_classes(grid.window, land.cover - 1, np.ones(size, dtype=bool))
     facts = {"seed": seed, "classes": [asdict(land_class) for land_class in SYNTHETIC_CLASSES]}
-    (folder / "scene.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    write_text(folder / "scene.json", json.dumps(facts, indent=1))
 
 
 def _layer(

@@ -32,6 +32,7 @@ from torch.nn import functional as F
 
 from engine.data.chips import Chip
 from engine.errors import RunError
+from engine.files import writing
 from engine.modality import LandClass, Modality
 from engine.networks.encoders import Encoder
 from engine.networks.segmenter import Segmenter
@@ -158,9 +159,8 @@ def telling_chips(chips: Iterable[Chip], classes: int) -> dict[int, Chip]:
 
 
 def _write(figure: Figure, path: Path) -> None:
-    aside = path.with_suffix(".part")
-    figure.savefig(aside, dpi=110, format="png")
-    aside.replace(path)
+    with writing(path) as file:
+        figure.savefig(file, dpi=110, format="png")
 
 
 def information_over_training(metrics: Path) -> dict[str, dict[str, tuple[list[int], list[float]]]]:
@@ -178,14 +178,14 @@ def information_over_training(metrics: Path) -> dict[str, dict[str, tuple[list[i
     found: dict[str, dict[str, tuple[list[int], list[float]]]] = {}
     if not metrics.exists():
         raise RunError(f"{metrics}: is missing; a run keeps there what its training logged")
-    with metrics.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            _, what, *rest = row["name"].split("/")
-            if what == "information":
-                part, name = rest
-                steps, values = found.setdefault(part, {}).setdefault(name, ([], []))
-                steps.append(int(row["step"]))
-                values.append(float(row["value"]))
+    whole = metrics.read_text(encoding="utf-8").rpartition("\n")[0]  # a training may be writing a row
+    for row in csv.DictReader(whole.splitlines()):
+        _, what, *rest = row["name"].split("/")
+        if what == "information":
+            part, name = rest
+            steps, values = found.setdefault(part, {}).setdefault(name, ([], []))
+            steps.append(int(row["step"]))
+            values.append(float(row["value"]))
     return found
 
 

@@ -12,7 +12,6 @@ the classes.
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,10 +26,14 @@ from engine.data.chips import masked, side_by_side
 from engine.data.settings import SplitName
 from engine.data.survey import SceneCollection
 from engine.errors import SplitError
+from engine.evaluation.scenarios import write_rows
+from engine.files import write_text
 from engine.modality import IGNORED, Modality
 from engine.runtime.batching import Predictor
 
 FIGURES = ("soft_iou", "soft_f1", "iou", "f1")
+IMAGE_REPORT = ("lgss.csv", "lgss.json")
+"""Files of an evaluation of images."""
 
 
 def soft_scores(probabilities: NDArray[np.floating], truth: NDArray[np.bool_]) -> tuple[float, float]:
@@ -143,16 +146,16 @@ def pooled(parts: Sequence[ImageScores]) -> ImageScores:
 
 
 def write_image_scores(scores: ImageScores, folder: Path, facts: Mapping[str, Any]) -> None:
-    """Writes ``lgss.csv`` (a row a scenario), and ``lgss.json`` (each image's scores and ``facts`` beside)."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Writes ``lgss.csv`` (a row a scenario), and ``lgss.json`` (each image's scores and ``facts`` beside).
+
+    Raises:
+        OutputError: If they cannot be written.
+    """
     rows = scores.rows()
-    with (folder / "lgss.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(rows, folder / IMAGE_REPORT[0])
     by_label = {
         scenario.label(scores.names): found.tolist()
         for scenario, found in zip(scores.scenarios, scores.scores, strict=True)
     }
     content = {**facts, "figures": FIGURES, "scenarios": [row | {"scores": by_label[row["scenario"]]} for row in rows]}
-    (folder / "lgss.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+    write_text(folder / IMAGE_REPORT[1], json.dumps(content, indent=1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ from engine.data.survey import SceneCollection
 from engine.errors import SplitError
 from engine.evaluation.bias import Bias, unimodal_bias
 from engine.evaluation.metrics import Confusion, Scores, confusion, scores
+from engine.files import write_text
 from engine.grid import Window
 from engine.mapping.mosaic import map_blocks
 from engine.mapping.seams import PERIOD, SeamCounter, seam_ratio
@@ -27,6 +29,8 @@ from engine.modality import IGNORED, LandClass, Modality
 from engine.runtime.batching import Predictor
 
 SUMMARY = ("miou", "mf1", "overall_accuracy", "average_accuracy", "kappa")
+REPORT = ("scenarios.csv", "report.json")
+"""Files of an evaluation."""
 
 
 @dataclass(frozen=True)
@@ -208,13 +212,13 @@ def _scene_confusion(
 
 
 def write_report(evaluation: Evaluation, folder: Path, facts: Mapping[str, Any]) -> None:
-    """Writes ``scenarios.csv`` and ``report.json`` (figures, confusion matrices and ``facts``)."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Writes ``scenarios.csv`` and ``report.json`` (figures, confusion matrices and ``facts``) into a folder.
+
+    Raises:
+        OutputError: If they cannot be written.
+    """
     rows = evaluation.rows()
-    with (folder / "scenarios.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), restval="")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(rows, folder / REPORT[0])
     report = {
         **facts,
         "modalities": evaluation.names,
@@ -230,7 +234,20 @@ def write_report(evaluation: Evaluation, folder: Path, facts: Mapping[str, Any])
         "seam_ratio": _finite(evaluation.seam_ratio),
         "bias": asdict(bias) | {"dominant": bias.dominant.name} if (bias := evaluation.bias) else None,
     }
-    (folder / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+    write_text(folder / REPORT[1], json.dumps(report, indent=1))
+
+
+def write_rows(rows: Sequence[Mapping[str, object]], path: Path) -> None:
+    """Writes a table as CSV, with the columns of its first row.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401 (JSON has no NaN)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 import zlib
 from collections.abc import Collection, Mapping, Sequence
@@ -15,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import OutputError, TextEncoderError
+from engine.errors import TextEncoderError
+from engine.files import writing
 from engine.language.contract import EncoderOptions, TextEncoder
 from engine.language.descriptions import KINDS, plain_name
 
@@ -93,15 +93,8 @@ class ClassVectors:
         texts = {_TEXT + kind: list(texts) for kind, texts in self.texts.items()}
         about = {_CLASSES: self.classes, _ENCODER: self.encoder, _LEGEND: self.legend, _DIGEST: self.digest}
         arrays: dict[str, Any] = {**self.kinds, **texts, **about}
-        aside = path.with_name(f"{path.name}.part")
-        try:
-            with aside.open("wb") as file:
-                np.savez(file, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(path)
-        except OSError as error:
-            raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+        with writing(path) as file:
+            np.savez(file, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> ClassVectors:

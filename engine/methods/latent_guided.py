@@ -27,6 +27,7 @@ from torch import Tensor
 from engine.availability import Scenario, scenarios
 from engine.data.settings import Settings
 from engine.errors import RecipeError, RunError
+from engine.files import write_text, writing
 from engine.methods.contract import Preparation, ScenarioSampler
 from engine.networks.contract import Network
 from engine.networks.segmenter import Segmenter
@@ -214,9 +215,7 @@ def _write(found: Distribution, path: Path, latent: str, names: list[str]) -> No
         "probabilities": found.probabilities.tolist(),
     }
     _plot(found, labels, path.with_suffix(".png"))
-    aside = path.with_suffix(".part")
-    aside.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    aside.replace(path)
+    write_text(path, json.dumps(content, indent=1))
 
 
 def _plot(found: Distribution, labels: list[str], path: Path) -> None:
@@ -231,4 +230,5 @@ def _plot(found: Distribution, labels: list[str], path: Path) -> None:
     lower.set_ylabel("probability")
     lower.legend(frameon=False)
     lower.tick_params(axis="x", rotation=45)
-    figure.savefig(path, dpi=120)
+    with writing(path) as file:
+        figure.savefig(file, dpi=120, format="png")

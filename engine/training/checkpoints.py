@@ -1,22 +1,28 @@
 """Checkpoints: safetensors and JSON, written aside, synced to the disk and renamed.
 
-The two last and the best stay, and what a schedule's ``keep_every`` asks for, whose optimiser is left out.
+The two last and the best stay, and what a schedule's ``keep_every`` asks for, whose optimiser is left out. The JSON
+holds the SHA-256 of the other files and of itself, so that a byte that has changed anywhere is found.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from engine.errors import OutputError, RunError
+from engine.errors import RunError
+from engine.files import aside_folder, file_digest, make_folder, publish, unwritable, write_bytes
+
+WEIGHTS, OPTIMIZER, PROGRESS = "weights.safetensors", "optimizer.safetensors", "progress.json"
+_DIGESTS = "sha256"
 
 Kind = Literal["last", "best", "kept"]
 _STAY: dict[Kind, int] = {"last": 2, "best": 1}
@@ -45,12 +51,11 @@ class Progress:
     learned: bool = True  # in checkpoints that do not say
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _encoded(content: Mapping[str, Any], digests: Mapping[str, str]) -> bytes:
+    """What stands in the JSON, with the hashes of the other files and of the rest of itself."""
+    rest = json.dumps({**content, _DIGESTS: digests}, indent=1).encode()
+    own = {PROGRESS: hashlib.sha256(rest).hexdigest()}
+    return json.dumps({**content, _DIGESTS: {**digests, **own}}, indent=1).encode()
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
@@ -87,27 +92,63 @@ def save(
     """
     final = folder / f"{kind}-{progress.step:09d}"
     if final.exists():
-        return
-    aside = folder / f".{final.name}.part"
-    try:
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
+        if not damage(final):
+            return
+        _remove(final)
+    make_folder(folder)
+    with aside_folder(final) as found:
         weights = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
-        save_file(weights, aside / "weights.safetensors")
-        if optimizer is not None:
-            save_file(_optimizer_tensors(optimizer), aside / "optimizer.safetensors")
-        (aside / "progress.json").write_text(json.dumps(asdict(progress), indent=1), encoding="utf-8")
-        for file in aside.iterdir():
-            _sync(file)
-        _sync(aside)
-        aside.rename(final)
-        _sync(folder)
-    except (OSError, SafetensorError) as error:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise OutputError(f"{final}: the checkpoint cannot be written: {error}") from error
+        try:
+            save_file(weights, found / WEIGHTS)
+            if optimizer is not None:
+                save_file(_optimizer_tensors(optimizer), found / OPTIMIZER)
+        except SafetensorError as error:
+            raise unwritable(final, error, "make room on its disk, or check its folder") from error
+        digests = {path.name: file_digest(path) for path in sorted(found.iterdir())}
+        write_bytes(found / PROGRESS, _encoded(asdict(progress), digests))
+        publish(found, final)
     if kind in _STAY:
         for old in _complete(folder, kind)[: -_STAY[kind]]:
-            shutil.rmtree(old)
+            _remove(old)
+
+
+def _remove(checkpoint: Path) -> None:
+    """Removes a checkpoint; what a kill leaves of it has no name of a checkpoint."""
+    gone = checkpoint.with_name(f".{checkpoint.name}.part")
+    shutil.rmtree(gone, ignore_errors=True)
+    try:
+        checkpoint.rename(gone)
+    except OSError as error:
+        raise unwritable(checkpoint, error) from error
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def damage(checkpoint: Path) -> str:
+    """Which file of a checkpoint is not what was written, and why; empty where all are.
+
+    Of one that an older engine wrote, without hashes, it is found only if files are torn.
+    """
+    name = PROGRESS
+    try:
+        text = (checkpoint / PROGRESS).read_bytes()
+        content = json.loads(text)
+        digests = content.pop(_DIGESTS, None)
+        Progress(**content)
+        if digests is None:
+            for path in checkpoint.glob("*.safetensors"):
+                name = path.name
+                with safe_open(path, "pt"):
+                    pass
+            return ""
+        digests.pop(PROGRESS)
+        if text != _encoded(content, digests):
+            return f"{checkpoint / PROGRESS}: its bytes are not those that were written"
+        for name, digest in digests.items():
+            if file_digest(checkpoint / name) != digest:
+                return f"{checkpoint / name}: its bytes are not those that were written"
+    except (OSError, SafetensorError, ValueError, TypeError, AttributeError, KeyError) as error:
+        return f"{checkpoint / name}: cannot be read: {error}"
+    return ""
 
 
 def _complete(folder: Path, kind: Kind) -> list[Path]:
@@ -124,19 +165,55 @@ def find(run: Path, kind: Kind) -> Path:
     """The best or last checkpoint of a run folder.
 
     Raises:
-        RunError: If there is none.
+        RunError: If there is none, or it is damaged.
     """
     found = newest(run / "checkpoints", kind)
-    if found is None:
-        other: Kind = "last" if kind == "best" else "best"
-        there = newest(run / "checkpoints", other)
-        hint = (
-            f"it has a {other} one: --checkpoint {other}, or start.checkpoint in a recipe"
-            if there
-            else "train it first with `engine train`"
+    damaged = "" if found is None else damage(found)
+    if found is not None and not damaged:
+        return found
+    other: Kind = "last" if kind == "best" else "best"
+    there = newest(run / "checkpoints", other)
+    hint = "train it first with `engine train`"
+    if damaged:
+        hint = "`engine train --resume` makes it anew from an earlier one, where there is one"
+    if there is not None and not damage(there):
+        hint = f"it has a {other} one: --checkpoint {other}, or start.checkpoint in a recipe"
+    if damaged:
+        raise RunError(f"{damaged}: the {kind} checkpoint of {run} is damaged; {hint}")
+    raise RunError(f"{run}: has no {kind} checkpoint; {hint}")
+
+
+def newest_intact(run: Path, say: Callable[[str], None], before: int | None = None) -> Path | None:
+    """The checkpoint that a training goes on from: the newest last one that is what was written.
+
+    Args:
+        run: The run folder.
+        say: Told which newer ones are damaged.
+        before: Only those of earlier steps than this one.
+
+    Returns:
+        None where the run has none yet.
+
+    Raises:
+        RunError: If all are damaged.
+    """
+    found = _complete(run / "checkpoints", "last")
+    if before is not None:
+        found = [one for one in found if step_of(one) < before]
+    damaged: list[str] = []
+    for one in reversed(found):
+        what = damage(one)
+        if not what:
+            for text in damaged:
+                say(f"Warning: {text}; going on from {one.name}")
+            return one
+        damaged.append(what)
+    if damaged:
+        raise RunError(
+            f"{run}: cannot go on: all of its last checkpoints are damaged: {'; '.join(damaged)}; restore one from a "
+            "backup, or train anew into another folder"
         )
-        raise RunError(f"{run}: has no {kind} checkpoint; {hint}")
-    return found
+    return None
 
 
 def kept(run: Path) -> list[Path]:
@@ -147,7 +224,14 @@ def kept(run: Path) -> list[Path]:
 def remove_best(run: Path) -> None:
     """Removes the best checkpoint of earlier stages, before one that is never validated."""
     for old in _complete(run / "checkpoints", "best"):
-        shutil.rmtree(old)
+        _remove(old)
+
+
+def remove_last(run: Path, step: int) -> None:
+    """Removes the last checkpoints of a step and later ones."""
+    for one in _complete(run / "checkpoints", "last"):
+        if step_of(one) >= step:
+            _remove(one)
 
 
 def step_of(checkpoint: Path) -> int:
@@ -155,17 +239,32 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
+def read_progress(checkpoint: Path) -> Progress:
+    """How far a training was.
+
+    Raises:
+        RunError: If a file of the checkpoint is damaged.
+    """
+    damaged = damage(checkpoint)
+    if damaged:
+        raise RunError(f"{damaged}: the checkpoint is damaged; take another one")
+    content = json.loads((checkpoint / PROGRESS).read_bytes())
+    content.pop(_DIGESTS, None)
+    return Progress(**content)
+
+
 def load(checkpoint: Path, module: torch.nn.Module) -> Progress:
     """Loads the weights.
 
     Raises:
-        RunError: If the checkpoint does not fit the network.
+        RunError: If the checkpoint is damaged, or does not fit the network.
     """
+    found = read_progress(checkpoint)
     try:
-        module.load_state_dict(load_file(checkpoint / "weights.safetensors"))
-        return Progress(**json.loads((checkpoint / "progress.json").read_text(encoding="utf-8")))
-    except (OSError, SafetensorError, RuntimeError, ValueError, TypeError) as error:
+        module.load_state_dict(load_file(checkpoint / WEIGHTS))
+    except (OSError, SafetensorError, RuntimeError) as error:
         raise RunError(f"{checkpoint}: cannot be loaded: {error}") from error
+    return found
 
 
 def load_optimizer(checkpoint: Path, optimizer: torch.optim.Optimizer) -> None:
@@ -175,6 +274,6 @@ def load_optimizer(checkpoint: Path, optimizer: torch.optim.Optimizer) -> None:
         RunError: If the checkpoint does not fit the optimiser.
     """
     try:
-        _load_optimizer(optimizer, load_file(checkpoint / "optimizer.safetensors"))
+        _load_optimizer(optimizer, load_file(checkpoint / OPTIMIZER))
     except (OSError, SafetensorError, RuntimeError, ValueError) as error:
         raise RunError(f"{checkpoint}: the optimiser's state cannot be loaded: {error}") from error

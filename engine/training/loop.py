@@ -6,12 +6,9 @@ Every draw is a function of (seed, epoch, sample), and torch's generator (dropou
 
 from __future__ import annotations
 
-import csv
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -19,8 +16,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
+from torch import Tensor
 
 from engine.data.chips import ChipSampler, complete_chips
 from engine.data.survey import SceneCollection, Survey, survey
@@ -36,7 +32,11 @@ from engine.training import checkpoints
 from engine.training.adaptation import adapt, adapt_as_at, merge, targets
 from engine.training.batches import Batch, batches, collate
 from engine.training.checkpoints import Progress
-from engine.training.recipe import Recipe
+from engine.training.extension import Extension
+from engine.training.logs import Logs
+from engine.training.parameters import freeze, sizes, train_mode
+from engine.training.recipe import Recipe, StartSettings
+from engine.training.resume import check_data, check_machine, check_recipe
 from engine.training.run import (
     build_segmenter,
     check_free,
@@ -44,6 +44,7 @@ from engine.training.run import (
     open_start,
     read_modalities,
     recipe_of,
+    tidy,
     unpretrained,
 )
 from engine.training.schedule import Stage, build_optimizer, lay_out, rate_factor
@@ -70,53 +71,6 @@ class Report:
     score: float
 
 
-class MetricsFile:
-    """``metrics.csv``: a row a step that is logged, in long form (step, name, value).
-
-    Rows at or after the step that a training goes on from are dropped when it is opened.
-    """
-
-    def __init__(self, path: Path, first_step: int) -> None:
-        rows = []
-        if path.exists():
-            with path.open(newline="", encoding="utf-8") as file:
-                rows = [row for row in csv.reader(file) if row[0].isdigit() and int(row[0]) <= first_step]
-        aside = path.with_suffix(".part")
-        with aside.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([["step", "name", "value"], *rows])
-        os.replace(aside, path)
-        self._file = path.open("a", newline="", encoding="utf-8")
-        self._writer = csv.writer(self._file)
-
-    def add(self, step: int, values: Mapping[str, float]) -> None:
-        """Adds rows and hands them to the operating system."""
-        self._writer.writerows([step, name, f"{value:.6g}"] for name, value in values.items())
-        self._file.flush()
-
-    def close(self) -> None:
-        """Closes the file."""
-        self._file.close()
-
-
-def freeze(network: nn.Module, trainable: Sequence[str]) -> list[nn.Parameter]:
-    """The parameters whose names match a pattern of ``trainable``; the others ask for no gradient any more."""
-    chosen = []
-    for name, parameter in network.named_parameters():
-        parameter.requires_grad_(any(fnmatchcase(name, pattern) for pattern in trainable))
-        if parameter.requires_grad:
-            chosen.append(parameter)
-    return chosen
-
-
-def train_mode(network: nn.Module) -> None:
-    """Training mode, but evaluation mode for parts of which no parameter is trained."""
-    network.train()
-    for module in network.modules():
-        parameters = list(module.parameters())
-        if parameters and not any(parameter.requires_grad for parameter in parameters):
-            module.eval()
-
-
 class Training:
     """One training of one recipe into one run folder.
 
@@ -124,6 +78,7 @@ class Training:
         recipe: What to train.
         folder: The run folder; made here unless ``resume``.
         resume: Go on from the newest checkpoint.
+        extend: The same, with more epochs of the last stage than the run's recipe asked for.
         accelerator: ``auto``, ``cpu`` or ``cuda``.
         report: Told after each step.
         notice: Told in words what is done before the first step of a stage.
@@ -141,6 +96,7 @@ class Training:
         folder: Path,
         *,
         resume: bool = False,
+        extend: bool = False,
         accelerator: str = "auto",
         report: Callable[[Report], None] = lambda _report: None,
         notice: Callable[[str], None] = lambda _text: None,
@@ -150,40 +106,36 @@ class Training:
         self.stages = lay_out(recipe.stages)
         self.steps = self.stages[-1].end
         self.fabric = Fabric(accelerator=accelerator, devices=1, precision=self._precision(accelerator))
-        if resume:
-            self._same("recipe", recipe_of(folder).digest, recipe.digest)
-        else:
+        resume = resume or extend
+        extension = Extension(folder, recipe) if extend else None
+        if not resume:
             check_free(folder)
+        elif not extend:
+            check_recipe(folder, recipe_of(folder), recipe)
         self.survey = self._survey()
         for text in self.survey.warnings:
             self.say(f"Warning: {text}")
         if resume:
+            tidy(folder)
+            check_data(folder, self.survey, say)
             self.survey = replace(self.survey, modalities=read_modalities(folder))
         torch.manual_seed(recipe.seed)
-        checkpoint = checkpoints.newest(folder / "checkpoints", "last") if resume else None
-        self.segmenter = self._segmenter(checkpoint)
-        for stage in self.stages:
-            if stage.settings.lora is not None:
-                targets(self.segmenter.network, stage.settings.lora.targets or self.segmenter.network.lora_targets)
+        if extension is not None:
+            self._checkpoint = extension.checkpoint(say)
+        else:
+            self._checkpoint = checkpoints.newest_intact(folder, say) if resume else None
+        self.segmenter = self._segmenter()
         self.wrapped = self.fabric.setup_module(self.segmenter)
         self.wrapped.mark_forward_method("detail")
         if not resume:
-            create(folder, recipe, self.survey.modalities)
+            create(folder, recipe, self.survey)
         self.progress = Progress(0, -1.0, 0, recipe.digest, torch.get_num_threads(), torch.__version__)
-        self._checkpoint: Path | None = None
-        if checkpoint is not None:
-            self._resume(checkpoint)
-        elif recipe.start is not None:
-            if not recipe.start.modalities:  # of other sensors, which learn what is said of them
-                self._take_texts(recipe.start.run)
-            checkpoints.save(folder / "checkpoints", "last", self.segmenter, None, self.progress)
-
-    def _same(self, what: str, there: object, here: object) -> None:
-        if there != here:
-            raise RunError(
-                f"{self.folder}: cannot go on: the {what} was {there} and is {here} now; "
-                "the weights would not be those of an uninterrupted training"
-            )
+        if self._checkpoint is not None:
+            self._resume(self._checkpoint)
+        if extension is not None:
+            extension.write()
+        if self._checkpoint is None and recipe.start is not None:
+            self._keep_start(recipe.start)
 
     def _precision(self, accelerator: str) -> Any:  # noqa: ANN401 (Fabric's literal type)
         if self.recipe.precision != "auto":
@@ -205,43 +157,45 @@ class Training:
         finally:
             collection.close()
 
-    def _segmenter(self, checkpoint: Path | None) -> Segmenter:
+    def _segmenter(self) -> Segmenter:
         """The network that the training starts with; that of a run comes with the statistics it was trained on."""
         start = self.recipe.start
         if start is None:
-            return build_segmenter(self.recipe, self.survey.modalities)
-        if checkpoint is None:
+            segmenter = build_segmenter(self.recipe, self.survey.modalities)
+        elif self._checkpoint is None:
             segmenter = open_start(self.recipe, start, self.survey.modalities).train()
         else:
             segmenter = build_segmenter(unpretrained(self.recipe), self.survey.modalities)
         self.survey = replace(self.survey, modalities=segmenter.modalities)
+        for stage in self.stages:
+            if stage.settings.lora is not None:
+                targets(segmenter.network, stage.settings.lora.targets or segmenter.network.lora_targets)
         return segmenter
 
-    def _take_texts(self, run: Path) -> None:
-        """What the weights of a run were aligned with goes on with them."""
-        if (run / CLASS_VECTORS).exists():
-            ClassVectors.load(run / CLASS_VECTORS).save(self.folder / CLASS_VECTORS)
+    def _keep_start(self, start: StartSettings) -> None:
+        """The weights of a run are the first checkpoint; what they were aligned with goes on with them."""
+        vectors = start.run / CLASS_VECTORS
+        if not start.modalities and vectors.exists():  # other sensors learn what is said of them
+            ClassVectors.load(vectors).save(self.folder / CLASS_VECTORS)
+        checkpoints.save(self.folder / "checkpoints", "last", self.segmenter, None, self.progress)
 
     def _resume(self, checkpoint: Path) -> None:
         adapted = adapt_as_at(self.segmenter.network, self.recipe, checkpoints.step_of(checkpoint))
         found = checkpoints.load(checkpoint, self.segmenter)
         if adapted and any(found.step == stage.end for stage in self.stages):
             merge(self.segmenter.network)
-        self._same("number of threads", found.threads, self.progress.threads)
-        self._same("version of torch", found.torch, self.progress.torch)
-        self.progress, self._checkpoint = found, checkpoint
+        check_machine(self.folder, found, self.progress)
+        self.progress = found
 
     def run(self) -> None:
         """Trains to the end of the last stage."""
-        metrics = MetricsFile(self.folder / "metrics.csv", self.progress.step)
-        board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.progress.step + 1)
+        logs = Logs(self.folder, self.progress.step)
         try:
             for stage in self.stages:
                 if self.progress.step < stage.end:
-                    self._run_stage(stage, metrics, board)
+                    self._run_stage(stage, logs)
         finally:
-            metrics.close()
-            board.close()
+            logs.close()
 
     def _method(self, stage: Stage) -> Method:
         return build_method(stage.settings.method, len(self.recipe.classes))
@@ -257,7 +211,7 @@ class Training:
             network.to(self.fabric.device)
         else:  # the resume has put them there
             parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        self._say_sizes(stage, parameters)
+        self.say(f"{stage.settings.name}: trains {sizes(network, stage.settings)}")
         optimizer = build_optimizer(parameters, stage.settings.schedule.optimizer)
         if self.progress.step > stage.first and self._checkpoint is not None:
             checkpoints.load_optimizer(self._checkpoint, optimizer)
@@ -267,19 +221,7 @@ class Training:
                 checkpoints.remove_best(self.folder)
         return cast(torch.optim.Optimizer, self.fabric.setup_optimizers(optimizer))
 
-    def _say_sizes(self, stage: Stage, parameters: Sequence[nn.Parameter]) -> None:
-        """How many numbers a stage trains, by the pattern that names them first."""
-        if stage.settings.lora is not None:
-            sizes = {"low-rank matrices": sum(parameter.numel() for parameter in parameters)}
-        else:
-            sizes = dict.fromkeys(stage.settings.trainable, 0)
-            for name, parameter in self.segmenter.network.named_parameters():
-                if parameter.requires_grad:
-                    sizes[next(pattern for pattern in sizes if fnmatchcase(name, pattern))] += parameter.numel()
-        said = ", ".join(f"{size:,} in {what}" for what, size in sizes.items() if size)
-        self.say(f"{stage.settings.name}: trains {said}")
-
-    def _run_stage(self, stage: Stage, metrics: MetricsFile, board: SummaryWriter) -> None:
+    def _run_stage(self, stage: Stage, logs: Logs) -> None:
         schedule, name = stage.settings.schedule, stage.settings.name
         method = self._method(stage)
         self._keep(stage)
@@ -299,8 +241,8 @@ class Training:
                         f"{self.folder}: the loss at step {step} (stage {name}) is not finite: {terms}; lower "
                         "the stage's schedule.optimizer.learning_rate"
                     )
-                self._log(metrics, board, step, {f"{name}/loss/{term}": value for term, value in terms.items()})
-                self._log(metrics, board, step, {f"{name}/{fact}": value for fact, value in facts.items()})
+                logs.add(step, {f"{name}/loss/{term}": value for term, value in terms.items()})
+                logs.add(step, {f"{name}/{fact}": value for fact, value in facts.items()})
                 if step == stage.end and not self.progress.learned:
                     raise RunError(
                         f"{self.folder}: stage {name} has changed nothing: no loss depended on what it trains "
@@ -310,8 +252,9 @@ class Training:
                 epoch, place = divmod(step - stage.first, schedule.steps_per_epoch)
                 every = schedule.validate_every
                 if place == 0 and every is not None and (epoch % every == 0 or step == stage.end):
-                    score = self._validate(metrics, board, collection, optimizer)
+                    score = self._validate(logs, collection, optimizer)
                 if place == 0 or step % schedule.checkpoint_every == 0:
+                    logs.keep()
                     self._save("last", optimizer)
                 self._keep(stage)
                 speed = (step - first) * schedule.batch / (time.monotonic() - started)
@@ -382,15 +325,9 @@ class Training:
         terms, facts = ({name: values[name] for name in part} for part in (loss.terms, loss.facts))
         return terms, facts, total.requires_grad
 
-    def _log(self, metrics: MetricsFile, board: SummaryWriter, step: int, values: dict[str, float]) -> None:
-        metrics.add(step, values)
-        for name, value in values.items():
-            board.add_scalar(name, value, step)
-
     def _validate(
         self,
-        metrics: MetricsFile,
-        board: SummaryWriter,
+        logs: Logs,
         collection: SceneCollection,
         optimizer: torch.optim.Optimizer,
     ) -> float:
@@ -408,8 +345,8 @@ class Training:
         score = evaluation.mean("miou")
         for scenario, result in zip(evaluation.scenarios, evaluation.scores, strict=True):
             label = scenario.label(evaluation.names)
-            self._log(metrics, board, self.progress.step, {f"validation/miou/{label}": result.miou})
-        self._log(metrics, board, self.progress.step, {"validation/miou/mean": score})
+            logs.add(self.progress.step, {f"validation/miou/{label}": result.miou})
+        logs.add(self.progress.step, {"validation/miou/mean": score})
         if score > self.progress.best_score:
             self.progress = replace(self.progress, best_score=score, best_step=self.progress.step)
             self._save("best", optimizer)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from engine.errors import OutputError, RecipeError, RunError
+from engine.data.facts import write_facts
+from engine.data.survey import Survey
+from engine.errors import RecipeError, RunError
+from engine.files import aside, make_folder, publish, write_text
 from engine.modality import BandStatistics, Modality
 from engine.networks.registry import build_network, network_options
 from engine.networks.segmenter import Segmenter
@@ -15,7 +20,9 @@ from engine.training.adaptation import adapt_as_at, merge
 from engine.training.checkpoints import Kind, find, load, step_of
 from engine.training.recipe import Recipe, StartSettings, read_recipe, write_recipe
 
-RECIPE, STATISTICS = "recipe.yaml", "modalities.json"
+RECIPE, STATISTICS, FACTS, CHECKPOINTS = "recipe.yaml", "modalities.json", "data.json", "checkpoints"
+_LEFT = re.compile(r"\..+(\.[0-9a-f]{12}|-[0-9]{9})\.part(\.[a-z]+)?")
+"""What is half-written, or half-removed."""
 
 
 def build_segmenter(recipe: Recipe, modalities: Sequence[Modality]) -> Segmenter:
@@ -30,30 +37,54 @@ def build_segmenter(recipe: Recipe, modalities: Sequence[Modality]) -> Segmenter
 
 
 def check_free(folder: Path) -> None:
-    """Refuses a folder that holds something already.
+    """Refuses a folder that holds something already, but for what a training left that was killed before it began.
 
     Raises:
         RunError: If it does.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(f"{folder}: exists and is not empty; choose another folder, or go on with --resume")
+    if not folder.exists():
+        return
+    if folder.is_dir():
+        left = {path.name for path in folder.iterdir() if not _LEFT.fullmatch(path.name)} - {STATISTICS, FACTS}
+        if not left or (left == {CHECKPOINTS} and not any((folder / CHECKPOINTS).iterdir())):
+            tidy(folder)
+            return
+    raise RunError(f"{folder}: exists and is not empty; choose another folder, or go on with --resume")
 
 
-def create(folder: Path, recipe: Recipe, modalities: Sequence[Modality]) -> None:
-    """Makes a run folder, with the recipe, and the modalities with their training statistics; the recipe comes last.
+def tidy(folder: Path) -> None:
+    """Removes what killed trainings left half-written; for whoever holds the run's lock."""
+    for path in (*folder.glob(".*"), *(folder / CHECKPOINTS).glob(".*")):
+        if _LEFT.fullmatch(path.name):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def create(folder: Path, recipe: Recipe, survey: Survey) -> None:
+    """Makes a run folder, with the recipe, the modalities with their training statistics, and what tells the data.
+
+    The recipe comes last.
 
     Raises:
         OutputError: If it cannot be written.
     """
-    try:
-        (folder / "checkpoints").mkdir(parents=True)
-        content = json.dumps([asdict(modality) for modality in modalities], indent=1)
-        (folder / STATISTICS).write_text(content, encoding="utf-8")
-        aside = folder / f"{RECIPE}.part"
-        write_recipe(recipe, aside)
-        aside.replace(folder / RECIPE)
-    except OSError as error:
-        raise OutputError(f"{folder}: the run folder cannot be made: {error}") from error
+    make_folder(folder / CHECKPOINTS)
+    write_text(folder / STATISTICS, json.dumps([asdict(modality) for modality in survey.modalities], indent=1))
+    write_facts(survey.scenes, folder / FACTS)
+    keep_recipe(folder, recipe)
+
+
+def keep_recipe(folder: Path, recipe: Recipe) -> None:
+    """Writes the recipe of a run.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    with aside(folder / RECIPE) as found:
+        write_recipe(recipe, found)
+        publish(found, folder / RECIPE)
 
 
 def read_modalities(folder: Path) -> tuple[Modality, ...]:
@@ -87,7 +118,9 @@ def recipe_of(folder: Path, overrides: Sequence[str] = ()) -> Recipe:
         RunError: If the folder is no run.
     """
     if not (folder / RECIPE).exists():
-        raise RunError(f"{folder}: is no run folder: it has no {RECIPE}")
+        raise RunError(
+            f"{folder}: is no run folder: it has no {RECIPE}; a training that never began begins without --resume"
+        )
     return read_recipe(folder / RECIPE, overrides, trained=True)
 
 

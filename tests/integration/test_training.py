@@ -4,10 +4,8 @@ import csv
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -22,7 +20,8 @@ from engine.data.settings import MethodSettings, Named
 from engine.errors import RecipeError, RunError
 from engine.networks.heads import AllMlpHead
 from engine.training.checkpoints import Kind, newest
-from engine.training.loop import Report, Training, freeze, train_mode
+from engine.training.loop import Report, Training
+from engine.training.parameters import freeze, train_mode
 from engine.training.recipe import LoraSettings, OptimizerSettings, Recipe, read_recipe
 from engine.training.release import release
 from engine.training.run import open_run
@@ -44,35 +43,6 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 def same(one: Path, other: Path) -> bool:
     first, second = weights(one), weights(other)
     return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
-
-
-def train_and_kill(recipe: Path, run: Path, after_lines: int) -> None:
-    """Starts a training in a process of its own and sends SIGKILL once the metrics have so many lines."""
-    command = [sys.executable, "-m", "engine.cli", "train", str(recipe), "-o", str(run), "--device", "cpu"]
-    if run.exists():
-        command.append("--resume")
-    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # as many as here
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    metrics = run / "metrics.csv"
-    while process.poll() is None:
-        if metrics.exists() and len(metrics.read_text().splitlines()) >= after_lines:
-            process.send_signal(signal.SIGKILL)
-        time.sleep(0.01)
-    process.wait()
-    if process.stderr:
-        process.stderr.close()
-
-
-def test_a_training_that_is_killed_twice_ends_in_the_same_weights(make_recipe: MakeRecipe, tmp_path: Path) -> None:
-    recipe = make_recipe(tmp_path, OVERRIDES)
-    Training(recipe, tmp_path / "whole", accelerator="cpu").run()
-    broken = tmp_path / "broken"
-    source = tmp_path / "whole" / "recipe.yaml"
-    train_and_kill(source, broken, after_lines=3)
-    train_and_kill(source, broken, after_lines=5)
-    Training(recipe, broken, resume=True, accelerator="cpu").run()
-    assert same(tmp_path / "whole", broken)
-    assert (broken / "metrics.csv").read_text() == (tmp_path / "whole" / "metrics.csv").read_text()
 
 
 def test_workers_do_not_change_the_weights(make_recipe: MakeRecipe, tmp_path: Path, run_folder: Path) -> None:
@@ -100,7 +70,7 @@ def test_there_must_be_a_run_of_that_recipe_to_go_on_with(make_recipe: MakeRecip
     with pytest.raises(RunError, match="is no run folder"):
         Training(recipe, tmp_path / "none", resume=True, accelerator="cpu")
     Training(recipe, tmp_path / "run", accelerator="cpu")  # killed before its first checkpoint
-    with pytest.raises(RunError, match="cannot go on: the recipe was"):
+    with pytest.raises(RunError, match="cannot go on: the recipe is another"):
         Training(make_recipe(tmp_path, ["seed=7"]), tmp_path / "run", resume=True, accelerator="cpu")
 
 
