@@ -12,15 +12,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from rasterio.crs import CRS
 
 from engine.availability import from_bits
 from engine.errors import ModalityError
 from engine.export.writing import write_model
-from engine.ground import ground_of
 from engine.modality import Modality
 from engine.model.file import Model
-from engine.model.specialise import specialise
 
 INPUT = "deepness_image"
 
@@ -46,7 +43,7 @@ def export_deepness(model: Model, name: str | None, path: Path) -> Modality:
     if name not in model.names:
         raise ModalityError(f"{model.path}: has no modality {name}; it has {', '.join(model.names)}")
     index = model.names.index(name)
-    proto = specialise(model.proto, from_bits(1 << index, len(model.names)), model.names, ("probabilities",))
+    proto = model.specialised(from_bits(1 << index, len(model.names)), ("probabilities",))
     modality = model.modalities[index]
     _take_images(proto.graph, modality)
     del proto.metadata_props[:]
@@ -83,8 +80,8 @@ def _keys(model: Model) -> dict[str, object]:
         "seg_thresh": 0.0,
         "seg_small_segment": 0,
     }
-    if metadata.pixel_size.crs is not None:
-        ground = ground_of(CRS.from_string(metadata.pixel_size.crs))  # Deepness takes a layer's units for metres
+    ground = model.ground
+    if ground is not None:  # Deepness takes a layer's units for metres
         metres = model.metres if ground.geographic else ground.unit * metadata.pixel_size.x
         keys["resolution"] = round(100 * metres, 3)
     return keys

@@ -1,0 +1,47 @@
+"""What others made, by malice or mishap, is used or refused by a typed error that names it; none crashes or hangs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hostile import models
+
+from engine.availability import scenarios
+from engine.errors import EngineError
+from engine.model.document import OUTPUTS
+from engine.model.file import Model
+from engine.runtime.session import Sessions
+
+
+def use(path: Path) -> None:
+    """Opens a model and maps one tile in every scenario."""
+    model = Model(path)
+    assert model.metres > 0
+    tile = model.metadata.tile
+    for scenario in scenarios(len(model.names)):
+        members = [model.modalities[index] for index in scenario.indices]
+        inputs = {item.name: np.zeros((1, len(item.bands), tile, tile), item.dtype) for item in members}
+        Sessions(model, "cpu", OUTPUTS).run(scenario, inputs)
+
+
+def test_the_model_that_the_hostile_ones_differ_from_is_used(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(models.right())
+    use(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_a_hostile_model_is_refused_by_its_name(name: str, tmp_path: Path) -> None:
+    models.write(name, tmp_path / "model.onnx")
+    with pytest.raises(EngineError, match=r"model\.onnx"):
+        use(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("name", models.DAMAGED)
+def test_a_damaged_model_is_used_or_refused_by_its_name(name: str, tmp_path: Path) -> None:
+    models.write(name, tmp_path / "model.onnx")
+    try:
+        use(tmp_path / "model.onnx")
+    except EngineError as error:
+        assert "model.onnx" in str(error)  # noqa: PT017 (it may be used as well)
