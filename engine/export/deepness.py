@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from engine.availability import from_bits
 from engine.errors import ModalityError
 from engine.export.writing import write_model
+from engine.files import check_target
 from engine.modality import Modality
 from engine.model.file import Model
 
@@ -37,6 +38,7 @@ def export_deepness(model: Model, name: str | None, path: Path) -> Modality:
         ModalityError: If the model has no such modality, or several and none is named.
         OutputError: If the file cannot be written.
     """
+    check_target(path)
     if name is None and len(model.names) > 1:
         raise ModalityError(f"Deepness maps from one layer: choose one of {', '.join(model.names)} with --modality")
     name = name or model.names[0]
