@@ -1,4 +1,4 @@
-"""The one way to write a file: aside, synced to the disk, then renamed.
+"""The one way to write a file: aside, synced to the disk, then renamed; and to read one that others made.
 
 What is written lies under a name that no one else can have until it is whole, so that a final name never stands over a
 part of a file, whoever is killed and whatever disk is full.
@@ -17,7 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from engine.errors import OutputError
+from engine.errors import InputError, OutputError
+from engine.names import shown
 
 _CURES = {
     errno.ENOSPC: "make room on its disk",
@@ -222,3 +223,31 @@ def file_digest(path: Path) -> str:
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def read_regular(path: Path, most: int, error: type[InputError]) -> bytes:
+    """All of a file that others made: nothing that never ends, waits for a writer or fills the memory is read.
+
+    Args:
+        path: The file.
+        most: Bytes that it may hold.
+        error: What is raised.
+
+    Raises:
+        InputError: As ``error``, if it cannot be read, is a folder, device or pipe, or holds more.
+    """
+    content = b""
+    try:
+        status = path.stat()
+        regular = stat.S_ISREG(status.st_mode)
+        if regular and status.st_size <= most:
+            with path.open("rb") as file:
+                content = file.read(status.st_size)
+    except (OSError, ValueError) as fault:  # a NUL byte in the name
+        raise error(f"{shown(path)}: cannot be read: {getattr(fault, 'strerror', None) or fault}") from fault
+    if not regular:
+        kind = "folder" if stat.S_ISDIR(status.st_mode) else "device or pipe"
+        raise error(f"{shown(path)}: is a {kind}; name a regular file")
+    if status.st_size > most:
+        raise error(f"{shown(path)}: holds more than {most / 1e6:g} MB, too much for what it should be")
+    return content

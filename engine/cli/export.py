@@ -10,6 +10,7 @@ from rich.console import Console
 
 from engine.errors import InputError
 from engine.export.deepness import export_deepness
+from engine.files import check_target
 from engine.model.file import Model
 from engine.training.checkpoints import Kind
 from engine.training.release import release
@@ -52,6 +53,13 @@ def command(
         return
     if modality or not source.is_dir():
         raise InputError(f"{source}: expected a run folder; a model and --modality go with --for deepness")
+    item = output.with_name(f"{output.stem}.json")
+    if stac:
+        from engine.export.stac import write_item  # its libraries are optional
+
+        if item == output:
+            raise InputError(f"{output}: is the name of the STAC item, beside which the model is to lie; name it .onnx")
+        check_target(item)
     console = Console(stderr=True)
     with console.status("reading the run") as status:
         metadata = release(
@@ -68,8 +76,5 @@ def command(
     click.echo(f"{output}: tile {metadata.tile}, halo {metadata.halo}, {output.stat().st_size / 1e6:.1f} MB")
     click.echo(f"largest difference to the network in any scenario: {metadata.parity:.1e}")
     if stac:
-        from engine.export.stac import write_item  # its libraries are optional
-
-        item = output.with_suffix(".json")
         write_item(Model(output), item)
         click.echo(f"{item}: STAC item")

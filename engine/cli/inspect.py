@@ -8,9 +8,11 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from engine.errors import GridError, RunError
 from engine.model.file import Model
+from engine.names import shown
 from engine.raster.sources import SourceSpec, open_source
 
 
@@ -36,15 +38,20 @@ def command(what: str) -> None:
 def show_model(path: Path) -> None:
     """Prints a model's metadata."""
     metadata = Model(path).metadata
-    console = Console(width=None if sys.stdout.isatty() else 200)
+    console = Console(width=None if sys.stdout.isatty() else 200, markup=False)
     size = metadata.pixel_size
-    console.print(f"[bold]{metadata.name}[/], written by engine {metadata.engine}, {path.stat().st_size / 1e6:.1f} MB")
+    console.print(
+        Text.assemble(
+            (metadata.name, "bold"), shown(f", written by engine {metadata.engine}, {path.stat().st_size / 1e6:.1f} MB")
+        )
+    )
     console.print(f"tile {metadata.tile}, halo {metadata.halo}, seam {metadata.seam}, sizes {metadata.sizes}")
     ground = "" if size.metres is None else f", {size.metres:.4g} m on the ground"
-    console.print(f"pixels {size.x:g} x {size.y:g}, {size.crs or 'no coordinate reference system'}{ground}")
+    console.print(f"pixels {size.x:g} x {size.y:g}, {shown(size.crs or 'no coordinate reference system')}{ground}")
     facts = metadata.training
-    console.print(f"trained on {', '.join(facts.data)} ({facts.licence or 'no licence stated'})")
-    console.print(f"network {facts.network}, method {facts.method}; parity {metadata.parity:.1e}")
+    console.print(shown(f"trained on {', '.join(facts.data)} ({facts.licence or 'no licence stated'})"))
+    parity = "unknown" if metadata.parity is None else f"{metadata.parity:.1e}"
+    console.print(shown(f"network {facts.network}, method {facts.method}; parity {parity}"))
     bands = Table(title="modalities")
     for column in ("modality", "type", "unit", "band", "mean", "std", "minimum", "maximum"):
         bands.add_column(column)
@@ -57,14 +64,14 @@ def show_model(path: Path) -> None:
     for column in ("value", "name", "colour"):
         classes.add_column(column)
     for item in metadata.classes:
-        classes.add_row(str(item.value), item.name, f"[on {item.color}]    [/] {item.color}")
+        classes.add_row(str(item.value), item.name, Text.assemble(("    ", f"on {item.color}"), f" {item.color}"))
     console.print(classes)
     accuracy = Table(title="accuracy on the validation split")
     for column in ("scenario", "mIoU", "overall accuracy", "labelled pixels"):
         accuracy.add_column(column)
     for row in metadata.accuracy:
         accuracy.add_row(
-            row.scenario,
+            shown(row.scenario),
             f"{row.miou:.3f}",
             f"{row.overall_accuracy:.3f}",
             "" if row.pixels is None else f"{row.pixels:,}",

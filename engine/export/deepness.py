@@ -12,15 +12,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from rasterio.crs import CRS
 
 from engine.availability import from_bits
 from engine.errors import ModalityError
 from engine.export.writing import write_model
-from engine.ground import ground_of
+from engine.files import check_target
 from engine.modality import Modality
 from engine.model.file import Model
-from engine.model.specialise import specialise
 
 INPUT = "deepness_image"
 
@@ -40,13 +38,14 @@ def export_deepness(model: Model, name: str | None, path: Path) -> Modality:
         ModalityError: If the model has no such modality, or several and none is named.
         OutputError: If the file cannot be written.
     """
+    check_target(path)
     if name is None and len(model.names) > 1:
         raise ModalityError(f"Deepness maps from one layer: choose one of {', '.join(model.names)} with --modality")
     name = name or model.names[0]
     if name not in model.names:
         raise ModalityError(f"{model.path}: has no modality {name}; it has {', '.join(model.names)}")
     index = model.names.index(name)
-    proto = specialise(model.proto, from_bits(1 << index, len(model.names)), model.names, ("probabilities",))
+    proto = model.specialised(from_bits(1 << index, len(model.names)), ("probabilities",))
     modality = model.modalities[index]
     _take_images(proto.graph, modality)
     del proto.metadata_props[:]
@@ -83,8 +82,8 @@ def _keys(model: Model) -> dict[str, object]:
         "seg_thresh": 0.0,
         "seg_small_segment": 0,
     }
-    if metadata.pixel_size.crs is not None:
-        ground = ground_of(CRS.from_string(metadata.pixel_size.crs))  # Deepness takes a layer's units for metres
+    ground = model.ground
+    if ground is not None:  # Deepness takes a layer's units for metres
         metres = model.metres if ground.geographic else ground.unit * metadata.pixel_size.x
         keys["resolution"] = round(100 * metres, 3)
     return keys

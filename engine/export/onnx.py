@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,8 +14,12 @@ from torch import Tensor, nn
 
 import engine
 from engine.errors import ExportError
+from engine.export.keywords import without_keywords
+from engine.export.naming import rename
 from engine.export.parity import largest_difference
-from engine.export.writing import check_writable, write_model
+from engine.export.writing import write_model
+from engine.files import check_target
+from engine.model.checks import document_faults
 from engine.model.document import AVAILABILITY, KEY, OUTPUTS, ModelMetadata
 from engine.networks.segmenter import Segmenter
 
@@ -72,7 +76,7 @@ def _graph(segmenter: Segmenter, tile: int) -> onnx.ModelProto:
                 _example(segmenter, tile),
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=[*form.names, AVAILABILITY],
+                input_names=[*_neutral(form.names), AVAILABILITY],
                 output_names=list(OUTPUTS),
                 dynamic_shapes=dynamic,
                 verbose=False,
@@ -83,7 +87,13 @@ def _graph(segmenter: Segmenter, tile: int) -> onnx.ModelProto:
     if program is None:
         raise ExportError("the exporter gave no graph")
     proto: onnx.ModelProto = program.model_proto
+    rename(proto.graph, dict(zip(_neutral(form.names), form.names, strict=True)))
     return proto
+
+
+def _neutral(names: Sequence[str]) -> list[str]:
+    """Names of inputs while the graph is made: those of modalities may be words of Python, or values of the graph."""
+    return [f"sensor_{number}" for number in range(len(names))]
 
 
 @contextmanager
@@ -136,12 +146,16 @@ def export_model(segmenter: Segmenter, metadata: ModelMetadata, path: Path) -> M
         The metadata as written, with the parity found.
 
     Raises:
-        ExportError: If the network cannot be exported, the graph answers otherwise than the network, or is too large.
+        ExportError: If the network cannot be exported, the graph answers otherwise than the network, or is too large,
+            or the metadata are such that no engine would read them.
         OutputError: If the file cannot be written.
     """
-    check_writable(path)
+    check_target(path)
+    for fault in document_faults(metadata):
+        raise ExportError(f"{path}: no engine would read a model with these metadata: {fault}")
     segmenter = segmenter.cpu().eval()
-    proto = _graph(segmenter, metadata.tile)
+    with without_keywords(segmenter):
+        proto = _graph(segmenter, metadata.tile)
     proto.producer_name, proto.producer_version, proto.doc_string = "engine", engine.__version__, ""
     _strip_graph(proto.graph)
     for function in proto.functions:

@@ -11,7 +11,7 @@ from stac_model.input import InputStructure, ModelInput
 from stac_model.output import MLMClassification, ModelOutput, ModelResult
 from stac_model.schema import MLModelExtension, MLModelProperties
 
-from engine.errors import OutputError
+from engine.files import write_text
 from engine.model.document import AVAILABILITY, ModalityFacts
 from engine.model.file import Model
 
@@ -117,13 +117,7 @@ def write_item(model: Model, path: Path) -> None:
         ),
     )
     MLModelExtension.ext(item, add_if_missing=True).apply(_properties(model).model_dump(by_alias=True, mode="json"))
-    aside = path.with_name(f".{path.name}.part")
-    try:
-        aside.write_text(json.dumps(item.to_dict(include_self_link=False), indent=1), encoding="utf-8")
-        aside.replace(path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+    write_text(path, json.dumps(item.to_dict(include_self_link=False), indent=1))
 
 
 def _box(area: tuple[float, float, float, float]) -> dict[str, object]:

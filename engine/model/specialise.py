@@ -6,6 +6,7 @@ is replaced by the branch that is taken, and nodes, inputs and outputs that noth
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -16,10 +17,25 @@ from onnx.inliner import inline_local_functions
 from onnx.reference import ReferenceEvaluator
 
 from engine.availability import Scenario
-from engine.errors import ModelError
+from engine.errors import EngineError, ModelError
 from engine.model.document import AVAILABILITY
+from engine.names import shown
 
 _Array = NDArray[np.generic]
+
+_MOST = 4096
+"""Numbers that what is computed here may have, and what it is computed from."""
+
+_ELEMENTWISE = {
+    "Abs", "Add", "And", "BitShift", "Cast", "CastLike", "Ceil", "Clip", "Div", "Equal", "Floor", "Greater",
+    "GreaterOrEqual", "Identity", "Less", "LessOrEqual", "Max", "Mean", "Min", "Mod", "Mul", "Neg", "Not", "Or",
+    "Pow", "Reciprocal", "Relu", "Round", "Sign", "Sqrt", "Sub", "Sum", "Where", "Xor",
+}  # fmt: skip
+_OTHERS = {
+    "Concat", "Flatten", "Gather", "GatherElements", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd",
+    "ReduceSum", "Reshape", "Shape", "Size", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze",
+}  # fmt: skip
+"""With :data:`_ELEMENTWISE` the operators that are computed here: none makes much of little, or runs without an end."""
 
 
 def specialise(
@@ -34,11 +50,23 @@ def specialise(
         outputs: The outputs wanted.
 
     Raises:
-        ModelError: If the graph needs an absent modality's values all the same, or lacks one of ``outputs``.
+        ModelError: If the graph needs an absent modality's values all the same, lacks one of ``outputs``, or is
+            malformed.
     """
+    try:
+        return _specialised(model, scenario, names, outputs)
+    except (EngineError, MemoryError):
+        raise
+    except Exception as error:  # of ONNX and NumPy, whatever a malformed graph makes them raise
+        raise ModelError(f"its graph cannot be cut down to a scenario: {_said(error)}; export it again") from error
+
+
+def _specialised(
+    model: onnx.ModelProto, scenario: Scenario, names: Sequence[str], outputs: Sequence[str]
+) -> onnx.ModelProto:
     unknown = set(outputs) - {item.name for item in model.graph.output}
     if unknown:
-        raise ModelError(f"the model has no output {', '.join(sorted(unknown))}")
+        raise ModelError(f"its graph has no output {', '.join(sorted(unknown))}")
     result = inline_local_functions(model)
     graph = result.graph
     del graph.value_info[:]
@@ -94,8 +122,8 @@ def _resolved(
     kept: list[onnx.NodeProto] = []
     constants = {item.name: item for item in graph.initializer if _small(item)}
     for node in nodes:
-        if node.op_type == "If" and node.input[0] in known:
-            branch = _branch(node, bool(known[node.input[0]]))
+        if node.op_type == "If" and node.input and node.input[0] in known:
+            branch = _branch(node, known[node.input[0]])
             kept += _resolved(graph, _inlined(graph, node, branch), known, opsets)
         elif node.op_type != "If" and _computable(node, known, constants):
             values = {
@@ -110,18 +138,23 @@ def _resolved(
 
 
 def _small(tensor: onnx.TensorProto) -> bool:
-    return int(np.prod(tensor.dims)) <= 64
+    return math.prod(tensor.dims) <= 64
 
 
 def _computable(node: onnx.NodeProto, known: dict[str, _Array], constants: dict[str, onnx.TensorProto]) -> bool:
+    if node.domain not in ("", "ai.onnx"):
+        return False
     if node.op_type == "Constant":
-        return all(attribute.t.ByteSize() < 1024 for attribute in node.attribute)
+        return all(one.name != "sparse_value" and one.ByteSize() < 1024 for one in node.attribute)
     names = [name for name in node.input if name]
-    return (
-        bool(names)
-        and any(name in known for name in names)
-        and all(name in known or name in constants for name in names)
-    )
+    if not any(name in known for name in names) or not all(name in known or name in constants for name in names):
+        return False
+    shapes = [known[name].shape if name in known else tuple(constants[name].dims) for name in names]
+    if any(math.prod(shape) > _MOST for shape in shapes):
+        return False
+    if node.op_type in _ELEMENTWISE:
+        return math.prod(np.broadcast_shapes(*shapes)) <= _MOST
+    return node.op_type in _OTHERS
 
 
 def _computed(
@@ -137,13 +170,29 @@ def _computed(
         [onnx.helper.make_empty_tensor_value_info(name) for name in node.output],
     )
     model = onnx.helper.make_model(graph, opset_imports=list(opsets))
-    found: list[_Array] = [np.asarray(value) for value in ReferenceEvaluator(model).run(None, values)]
+    try:
+        found: list[_Array] = [np.asarray(value) for value in ReferenceEvaluator(model).run(None, values)]
+    except Exception as error:  # of ONNX and NumPy, whatever an impossible operator makes them raise
+        raise ModelError(f"its graph cannot be computed at {_told(node)}: {_said(error)}; export it again") from error
     return found
 
 
-def _branch(node: onnx.NodeProto, taken: bool) -> onnx.GraphProto:
-    name = "then_branch" if taken else "else_branch"
-    return next(attribute.g for attribute in node.attribute if attribute.name == name)
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {shown(str(error)[:200])}"
+
+
+def _told(node: onnx.NodeProto) -> str:
+    return shown(f"{node.op_type} {node.name or ', '.join(node.output)}")
+
+
+def _branch(node: onnx.NodeProto, condition: _Array) -> onnx.GraphProto:
+    if condition.size != 1 or condition.dtype != np.bool_:
+        raise ModelError(f"its graph has no single truth as the condition of {_told(node)}; export it again")
+    name = "then_branch" if condition.item() else "else_branch"
+    found = next((attribute.g for attribute in node.attribute if attribute.name == name), None)
+    if found is None or len(found.output) != len(node.output):
+        raise ModelError(f"its graph has no {name} of {len(node.output)} outputs at {_told(node)}; export it again")
+    return found
 
 
 def _inlined(graph: onnx.GraphProto, node: onnx.NodeProto, branch: onnx.GraphProto) -> list[onnx.NodeProto]:
@@ -206,9 +255,7 @@ def _rewired(
     for node in nodes:
         for name in _inputs(node) & absent:
             if node.op_type != "Shape":
-                raise ModelError(
-                    f"the model's graph needs modality {name} ({node.op_type} {node.name}) in a scenario without it"
-                )
+                raise ModelError(f"its graph needs modality {name} ({_told(node)}) in a scenario without it")
             asked = slice(*(_attribute(node, key) for key in ("start", "end")))
             own, other = shapes[name][asked], shapes[present][asked]
             node.input[0] = present

@@ -10,12 +10,12 @@ from concurrent.futures import Future
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
+from onnxruntime.capi import onnxruntime_pybind11_state as _ort
 
 from engine.availability import Scenario
-from engine.errors import Cancelled, DeviceError, how_to_install
+from engine.errors import Cancelled, DeviceError, ModelError, how_to_install
 from engine.model.file import Model
-from engine.model.specialise import specialise
+from engine.names import shown
 
 _PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -30,6 +30,15 @@ DEVICES = ("auto", *_PROVIDERS)
 
 KEPT = 64
 """Sessions kept at a time at most; fewer where memory is short."""
+
+_ERRORS: tuple[type[Exception], ...] = (
+    *(one for one in vars(_ort).values() if isinstance(one, type) and issubclass(one, Exception)),
+    *(RuntimeError, ValueError, IndexError, MemoryError),  # what its bindings make of exceptions of C++
+)
+"""All that ONNX Runtime raises."""
+
+_MEMORY = ("allocate", "bad_alloc", "bad allocation", "out of memory")
+"""One of these words stands in what it says where memory is short."""
 
 
 def choose_device(device: str) -> str:
@@ -87,7 +96,12 @@ class Sessions:
         self._stopped = False
 
     def session(self, scenario: Scenario) -> onnxruntime.InferenceSession:
-        """The session of a scenario, made when it is first asked for; others can be had meanwhile."""
+        """The session of a scenario, made when it is first asked for; others can be had meanwhile.
+
+        Raises:
+            DeviceError: If the device cannot be used.
+            ModelError: If ONNX Runtime refuses the model's graph.
+        """
         mine: Future[onnxruntime.InferenceSession] | None = None
         with self._lock:
             if scenario not in self._sessions:
@@ -123,13 +137,17 @@ class Sessions:
                 options.terminate = True
 
     def _make(self, scenario: Scenario) -> onnxruntime.InferenceSession:
-        graph = specialise(self.model.proto, scenario, self.model.names, self.outputs)
+        graph = self.model.specialised(scenario, self.outputs)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=[_PROVIDERS[self.device]])
+        providers = [_PROVIDERS[self.device]]
+        try:
+            session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=providers)
+        except _ERRORS as error:
+            raise self._typed(error) from error
         if _PROVIDERS[self.device] not in session.get_providers():
             if not self._settled:
                 self.fallback = (
@@ -150,6 +168,7 @@ class Sessions:
 
         Raises:
             DeviceError: If the device fails, for want of memory for instance.
+            ModelError: If the model's graph cannot be run, or gives other shapes than a map needs.
             Cancelled: If the sessions were stopped.
         """
         session = self.session(scenario)
@@ -160,14 +179,31 @@ class Sessions:
             self._running.add(options)
         try:
             found: list[NDArray[np.generic]] = session.run(list(self.outputs), dict(inputs), options)
-        except RuntimeException as error:
-            raise DeviceError(
-                f"device {self.device} failed: {str(error).splitlines()[0]}; give it memory, or use --device cpu"
-            ) from error
+        except _ERRORS as error:
+            if self._stopped:
+                raise Cancelled("the mapping was stopped") from error
+            raise self._typed(error) from error
         finally:
             with self._lock:
                 self._running.discard(options)
+        batch, _, height, width = next(iter(inputs.values())).shape
+        for name, values in zip(self.outputs, found, strict=True):
+            of_pixel = () if name in ("classes", "confidence") else (len(self.model.classes),)
+            if values.shape != (batch, *of_pixel, height, width):
+                raise ModelError(
+                    f"{self.model.path}: its graph gives {name} of shape {values.shape} where "
+                    f"{(batch, *of_pixel, height, width)} is due; export it again"
+                )
         return found
+
+    def _typed(self, error: Exception) -> DeviceError | ModelError:
+        """What an error of ONNX Runtime means: beside a CPU, which lacks memory at most, all devices may fail."""
+        said = shown(" ".join(str(error).split()))[:500]
+        if self.device != "cpu" or any(word in said.lower() for word in _MEMORY):
+            return DeviceError(
+                f"device {self.device} failed: {self.model.path}: {said}; give it memory, or use --device cpu"
+            )
+        return ModelError(f"{self.model.path}: ONNX Runtime cannot run its graph: {said}; export it again")
 
     def probabilities(self, scenario: Scenario, inputs: Mapping[str, NDArray[np.generic]]) -> NDArray[np.float32]:
         """Probabilities ``[B, K, T, T]``; the predictor of a mosaic."""

@@ -15,6 +15,7 @@ from engine.errors import RunError
 from engine.evaluation.predictors import torch_predictor
 from engine.evaluation.tiling import Tiling, choose_tiling
 from engine.export.onnx import export_model
+from engine.files import check_target
 from engine.language.vectors import CLASS_VECTORS, ClassVectors
 from engine.methods.registry import build_method
 from engine.model.document import (
@@ -93,6 +94,7 @@ def release(
         ExportError: If the graph does not answer as the network does.
         OutputError: If the file cannot be written.
     """
+    check_target(output)
     recipe, segmenter = open_run(run, kind, overrides)
     if not any(build_method(stage.method, len(recipe.classes)).learns_classes for stage in recipe.stages):
         raise RunError(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from engine.training.recipe import DecaySettings, OptimizerSettings, StageSettings
+from engine.training.settings import DecaySettings, OptimizerSettings, StageSettings
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from engine.data.chips import complete_chips
 from engine.data.survey import SceneCollection
 from engine.evaluation.diagnostics import class_similarity
 from engine.training.loop import Training
-from engine.training.recipe import LoraSettings, Recipe
+from engine.training.recipe import Recipe
 from engine.training.run import open_checkpoint, open_run
+from engine.training.settings import LoraSettings
 
 MakeRecipe = Callable[..., Recipe]
 

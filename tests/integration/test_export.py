@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from engine.model.specialise import specialise
 from engine.networks.contract import Detail, Network, Normalise
 from engine.networks.segmenter import Segmenter
 from engine.runtime.session import Sessions
+from engine.training.release import release
 
 TILE = 8
 MODALITIES = (
@@ -48,6 +50,9 @@ class SeparatePaths(Network):
         super().__init__(bands, classes)
         self.drift = drift
         self.paths = nn.ModuleDict({name: self.path(count) for name, count in bands.items()})
+        self.biases = nn.ParameterDict(
+            {name: torch.full((classes, 1, 1), 0.1 * count) for name, count in bands.items()}
+        )
 
     def path(self, count: int) -> nn.Sequential:
         first, last = nn.Conv2d(count, 4, 3, padding=1), nn.Conv2d(4, self.classes, 1)
@@ -55,7 +60,7 @@ class SeparatePaths(Network):
 
     def detail(self, inputs: Mapping[str, Tensor], availability: Tensor) -> Detail:
         seen = availability[:, :, None, None, None]
-        branches = torch.stack([self.paths[name](inputs[name]) for name in self.names], dim=1)
+        branches = torch.stack([self.paths[name](inputs[name]) + self.biases[name] for name in self.names], dim=1)
         logits = torch.where(seen, branches, 0.0).sum(dim=1) / seen.sum(dim=1)
         return Detail(logits)
 
@@ -69,7 +74,7 @@ class SeparatePaths(Network):
         name = self.names[number]
 
         def present(raw: Tensor) -> Tensor:
-            return self.paths[name](normalise(name, raw)).contiguous()
+            return (self.paths[name](normalise(name, raw)) + self.biases[name]).contiguous()
 
         def absent(raw: Tensor) -> Tensor:
             return torch.zeros((raw.shape[0], self.classes, raw.shape[2], raw.shape[3]))
@@ -77,17 +82,17 @@ class SeparatePaths(Network):
         return torch.cond(availability[number], present, absent, (inputs[name],))
 
 
-def segmenter_of(classes: int = 4, drift: float = 0.0) -> Segmenter:
+def segmenter_of(classes: int = 4, drift: float = 0.0, modalities: Sequence[Modality] = MODALITIES) -> Segmenter:
     torch.manual_seed(0)
-    bands = {modality.name: len(modality.bands) for modality in MODALITIES}
-    return Segmenter(SeparatePaths(bands, classes, drift), MODALITIES)
+    bands = {modality.name: len(modality.bands) for modality in modalities}
+    return Segmenter(SeparatePaths(bands, classes, drift), modalities)
 
 
-def metadata_of(classes: int = 4) -> ModelMetadata:
+def metadata_of(classes: int = 4, modalities: Sequence[Modality] = MODALITIES) -> ModelMetadata:
     return ModelMetadata(
         name="toy",
         engine="0.1",
-        modalities=tuple(modality_facts(modality) for modality in MODALITIES),
+        modalities=tuple(modality_facts(modality) for modality in modalities),
         classes=tuple(ClassFacts(value=value, name=f"class {value}", color="#102030") for value in range(classes)),
         pixel_size=PixelSize(x=10, y=10, crs=None),
         tile=TILE,
@@ -185,8 +190,13 @@ def test_a_graph_that_answers_otherwise_is_not_written(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_does_not_exist_is_an_output_error(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="check its folder"):
+    with pytest.raises(OutputError, match=r"there is no folder .*; make it first"):
         export_model(segmenter_of(), metadata_of(), tmp_path / "missing" / "toy.onnx")
+
+
+def test_where_no_model_can_be_written_no_run_is_read(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="is a folder; name a file in it"):
+        release(tmp_path / "none", tmp_path, "best")
 
 
 @pytest.mark.parametrize("fault", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=["full", "ctrl-c"])
@@ -198,11 +208,33 @@ def test_a_write_that_breaks_off_leaves_the_old_file_and_nothing_else(
     def fail(_descriptor: int) -> None:
         raise fault
 
-    monkeypatch.setattr("engine.export.writing.os.fsync", fail)
+    monkeypatch.setattr("engine.files.os.fsync", fail)
     with pytest.raises((OutputError, KeyboardInterrupt)):
         export_model(segmenter_of(), metadata_of(), tmp_path / "toy.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["toy.onnx"]
     assert (tmp_path / "toy.onnx").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("val_1", "argmax", "getitem_1"),
+        ("class", "import", "None"),
+        ("sensor_1", "sensor_0", "lambda"),
+    ],
+)
+def test_modalities_may_be_called_as_python_or_a_graph_calls_its_own(names: tuple[str, ...], tmp_path: Path) -> None:
+    modalities = [replace(modality, name=name) for modality, name in zip(MODALITIES, names, strict=True)]
+    trained = segmenter_of(modalities=modalities)
+    before = [*trained.state_dict()]
+    export_model(trained, metadata_of(modalities=modalities), tmp_path / "toy.onnx")
+    assert [*trained.state_dict()] == before
+    model = Model(tmp_path / "toy.onnx")
+    assert model.names == names
+    sessions, drawn_values = Sessions(model, "cpu", ("logits",)), [*drawn(2).values()]
+    for scenario in scenarios(3):
+        found = sessions.run(scenario, {names[index]: drawn_values[index] for index in scenario.indices})[0]
+        np.testing.assert_allclose(found, network_logits(drawn(2), scenario, 2), atol=1e-5)
 
 
 def cuda_that_does_not_work(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,9 +22,10 @@ from engine.networks.heads import AllMlpHead
 from engine.training.checkpoints import Kind, newest
 from engine.training.loop import Report, Training
 from engine.training.parameters import freeze, train_mode
-from engine.training.recipe import LoraSettings, OptimizerSettings, Recipe, read_recipe
+from engine.training.recipe import Recipe, read_recipe
 from engine.training.release import release
 from engine.training.run import open_run
+from engine.training.settings import LoraSettings, OptimizerSettings
 
 MakeRecipe = Callable[..., Recipe]
 OVERRIDES = ("stages.0.schedule.checkpoint_every=2",)

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = (
-    {"errors", "availability", "modality", "ground", "grid", "files", "locks"},
+    {"errors", "availability", "modality", "ground", "grid", "names", "files", "locks"},
     {"raster"},
     {"data"},
     {"language"},
@@ -28,6 +28,7 @@ WITHOUT_TORCH = (
     "modality",
     "ground",
     "grid",
+    "names",
     "files",
     "locks",
     "raster",

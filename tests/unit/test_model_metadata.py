@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,21 @@ def test_a_graph_without_an_output_is_refused(write: Callable[..., Path]) -> Non
         Model(write(change_graph=lambda proto: proto.graph.output.pop()))
 
 
+def test_classes_and_bands_of_one_name_or_none_are_read_as_older_recipes_made_them(write: Callable[..., Path]) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["classes"] += [{"value": 8, "name": "water", "color": "#0000ff"}]
+        content["classes"][1]["name"] = ""
+        content["modalities"][0]["bands"][1]["name"] = "red"
+
+    def change_graph(proto: onnx.ModelProto) -> None:
+        for item in (proto.graph.output[2], proto.graph.output[3]):
+            item.type.tensor_type.shape.dim[1].dim_value = 3
+
+    model = Model(write(change, change_graph))
+    assert [item.name for item in model.classes] == ["water", "", "water"]
+    assert model.modalities[0].bands == ("red", "red")
+
+
 def external(tensor: onnx.TensorProto, location: str) -> None:
     tensor.ClearField("raw_data")
     tensor.ClearField("float_data")
@@ -173,6 +189,13 @@ def test_weights_beside_the_model_are_read(write: Callable[..., Path]) -> None:
     path = write(change_graph=lambda proto: external(weight_in_branch(proto), "weights.bin"))
     (path.parent / "weights.bin").write_bytes(np.array([3.5], np.float32).tobytes())
     assert numpy_helper.to_array(weight_in_branch(Model(path).proto)).tolist() == [3.5]
+
+
+def test_weights_are_not_waited_for_at_a_pipe(write: Callable[..., Path]) -> None:
+    path = write(change_graph=lambda proto: external(weight_in_branch(proto), "weights.bin"))
+    os.mkfifo(path.parent / "weights.bin")
+    with pytest.raises(ModelError, match=r"weights\.bin, which is no regular file"):
+        Model(path)
 
 
 def test_weights_that_are_missing_name_the_model(write: Callable[..., Path]) -> None:

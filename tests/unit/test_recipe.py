@@ -13,8 +13,9 @@ import yaml
 
 from engine.errors import RecipeError
 from engine.language import minilm
-from engine.training.recipe import DecaySettings, Recipe, read_recipe, write_recipe
+from engine.training.recipe import Recipe, read_recipe, write_recipe
 from engine.training.schedule import rate_factor
+from engine.training.settings import DecaySettings
 
 ROOT = Path(__file__).resolve().parents[2]
 Make = Callable[..., Recipe]
