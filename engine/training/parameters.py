@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from torch import nn
 
-from engine.training.recipe import StageSettings
+from engine.training.settings import StageSettings
 
 
 def freeze(network: nn.Module, trainable: Sequence[str]) -> list[nn.Parameter]:
