@@ -32,7 +32,7 @@ _ELEMENTWISE = {
     "Pow", "Reciprocal", "Relu", "Round", "Sign", "Sqrt", "Sub", "Sum", "Where", "Xor",
 }  # fmt: skip
 _OTHERS = {
-    "Concat", "Flatten", "Gather", "GatherElements", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd",
+    "Concat", "CumSum", "Flatten", "Gather", "GatherElements", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd",
     "ReduceSum", "Reshape", "Shape", "Size", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze",
 }  # fmt: skip
 """With :data:`_ELEMENTWISE` the operators that are computed here: none makes much of little, or runs without an end."""
