@@ -14,6 +14,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -277,27 +278,45 @@ def map_blocks(
     rest = range(done - again, len(strips))
     total = sum(len(strip.cols) for strip in strips)
     finished = sum(len(strip.cols) for strip in strips[: done - again])
-    queue = iter([(strips[number].row, col) for number in rest for col in strips[number].cols])
+    places = [(strips[number].row, col) for number in rest for col in strips[number].cols]
+    with closing(_in_order(tiles, places, len(readers) or 1, threads, cancelled, stop)) as made:
+        for number in rest:
+            strip = strips[number]
+            if number == rest.start or strip.cols != strips[number - 1].cols:
+                carry = _Carry(plan, classes, strip.cols)
+            carry.left[:] = borders.get(number - _panel_rows(strips)) if strip.left and borders is not None else 0
+            for col in strip.cols:
+                tile = next(made)
+                sums = carry.add(tile)
+                if strip.right and borders is not None and col == strip.cols[-1] and number >= done:
+                    borders.put(number, carry.left)
+                finished += 1
+                progress(finished / total)
+                if number >= done:
+                    yield _finished(tile, sums, plan, window, probabilities)
+        next(made, None)  # to its end: what is closed before that is stopped
+
+
+def _in_order(
+    tiles: _Tiles,
+    places: Sequence[tuple[int, int]],
+    readers: int,
+    threads: int,
+    cancelled: Callable[[], bool],
+    stop: Callable[[], None],
+) -> Generator[_Tile, None, None]:
+    """Tiles in the order of their places, while later ones are read and run."""
+    queue = iter(places)
     # Readers of their own: whoever waits for a slow source would otherwise keep a processor from its tiles.
-    with ThreadPoolExecutor(len(readers) or 1) as reading, ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(readers) as reading, ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[_Tile]] = deque()
         try:
-            for number in rest:
-                strip = strips[number]
-                if number == rest.start or strip.cols != strips[number - 1].cols:
-                    carry = _Carry(plan, classes, strip.cols)
-                carry.left[:] = borders.get(number - _panel_rows(strips)) if strip.left and borders is not None else 0
-                for col in strip.cols:
-                    while len(waiting) <= 2 * threads and (place := next(queue, None)) is not None:
-                        waiting.append(pool.submit(tiles.run, reading.submit(tiles.read, *place)))
-                    tile = _awaited(waiting.popleft(), cancelled)
-                    sums = carry.add(tile)
-                    if strip.right and borders is not None and col == strip.cols[-1] and number >= done:
-                        borders.put(number, carry.left)
-                    finished += 1
-                    progress(finished / total)
-                    if number >= done:
-                        yield _finished(tile, sums, plan, window, probabilities)
+            while True:
+                while len(waiting) <= 2 * threads and (place := next(queue, None)) is not None:
+                    waiting.append(pool.submit(tiles.run, reading.submit(tiles.read, *place)))
+                if not waiting:
+                    return
+                yield _awaited(waiting.popleft(), cancelled)
         except BaseException:
             stop()
             raise
@@ -335,7 +354,7 @@ def _finished(tile: _Tile, sums: NDArray[np.float32], plan: TilePlan, window: Wi
 def _percent(shares: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Of ``[..., h, w]`` shares, a class at a time: temporary copies of all would be the largest of a map."""
     percent = np.empty(shares.shape, dtype=np.uint8)
-    planes = percent.reshape(-1, *shares.shape[-2:])
+    planes = percent.reshape(math.prod(shares.shape[:-2]), *shares.shape[-2:])
     for values, found in zip(shares.reshape(planes.shape), planes, strict=True):
         found[...] = np.rint(100 * np.clip(values, 0, 1))
     return percent

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import rasterio
 
@@ -106,56 +106,100 @@ def predict(request: MapRequest, listener: Listener | None = None, *, keep: bool
         ResourceError: If the memory does not suffice for a single tile at a time.
         Cancelled: If the listener said so.
     """
-    started, listener = time.monotonic(), listener or Listener()
-    model = Model(request.model)
+    started = time.monotonic()
     with ExitStack() as stack:
-        _claim(request, stack)
-        stack.enter_context(rasterio.Env(**NETWORK))
-        inputs = open_inputs(request, model, stack)
-        request = inputs.request
-        outputs = MapOutputs(model, inputs.grid, list(request.outputs))
-        squares = sample(inputs.readers, inputs.window)
-        samples = compare_samples(model.modalities, squares, request.sources)
-        strange = tell(samples, request.strict, listener.warned)
-        sessions = Sessions(model, request.device)
-        sessions.session(_fullest(request, model))  # settles the device
-        if sessions.fallback:
-            listener.warned(sessions.fallback)
-            strange.append(sessions.fallback)
-        laid = plan(request, inputs, outputs, sessions.device)
-        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=laid.cache))
-        spool = stack.enter_context(_spool(request, inputs, outputs, laid))
-        resumed = spool.share
+        work = _begun(request, listener or Listener(), stack)
+        resumed = work.spool.share
         try:
-            _run(request, inputs, outputs, laid, sessions, spool, occurring(squares), listener)
+            _run(work)
         except BaseException as error:
-            if not spool.lines or (isinstance(error, Cancelled) and not keep):
-                spool.remove()
+            if not work.spool.lines or (isinstance(error, Cancelled) and not keep):
+                work.spool.remove()
             raise
-        sessions.close()  # the map's compression needs memory of its own
-        compared = _compared(request, inputs, outputs, spool)
-        known = {one.finding.modality.name for one in samples if one.finding.warned}
-        later = [one for one in compared if one.finding.modality.name not in known]
-        strange += tell(later, request.strict, listener.warned)
-        shares = _shares(spool.tally("availability"), model.names, inputs.grid.height * inputs.grid.width)
-        warnings = (*strange, *inputs.warnings, *_unseen(request, shares))
-        notes = (*inputs.notes, *(f"{name}: {note}" for name, one in inputs.readers.items() for note in one.notes))
-        check_unchanged(request, inputs.identities)
-        provenance = Provenance(
-            device=sessions.device,
-            seconds=time.monotonic() - started,
-            resumed=resumed,
-            shares=shares,
-            sources=inputs.identities,
-            model=str(laid.job["model"]),
-            warnings=(*notes, *warnings),
-            values=values_facts(samples, compared),
-            origins={name: reader.origins for name, reader in inputs.readers.items()},
-            command=command_line(request),
-        )
-        publish_map(outputs, request.outputs, spool, provenance)
-        spool.remove()
-    return Summary(inputs.grid, shares, sessions.device, time.monotonic() - started, resumed, notes, warnings)
+        work.sessions.close()  # the map's compression needs memory of its own
+        summary = _published(work, started, resumed)
+        work.spool.remove()
+    return replace(summary, seconds=time.monotonic() - started)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A map that is begun.
+
+    Args:
+        request: What is wanted, its sources with the bands that are read.
+        inputs: What it is made from.
+        outputs: Its layers.
+        laid: How it is made.
+        sessions: The model's.
+        spool: What is finished of it.
+        samples: How a sample of the values compares with the training's.
+        scenarios: How many occur in the sample.
+        strange: What was told at once.
+        listener: Whom to tell.
+    """
+
+    request: MapRequest
+    inputs: Inputs
+    outputs: MapOutputs
+    laid: MapPlan
+    sessions: Sessions
+    spool: Spool
+    samples: list[Compared]
+    scenarios: int
+    strange: list[str]
+    listener: Listener
+
+
+def _begun(request: MapRequest, listener: Listener, stack: ExitStack) -> _Work:
+    """Takes the outputs, opens the inputs, looks at their values, and lays down what is to be done."""
+    model = Model(request.model)
+    _claim(request, stack)
+    stack.enter_context(rasterio.Env(**NETWORK))
+    inputs = open_inputs(request, model, stack)
+    request = inputs.request
+    outputs = MapOutputs(model, inputs.grid, list(request.outputs))
+    squares = sample(inputs.readers, inputs.window)
+    samples = compare_samples(model.modalities, squares, request.sources)
+    strange = tell(samples, request.strict, listener.warned)
+    sessions = Sessions(model, request.device)
+    sessions.session(_fullest(request, model))  # settles the device
+    if sessions.fallback:
+        listener.warned(sessions.fallback)
+        strange.append(sessions.fallback)
+    laid = plan(request, inputs, outputs, sessions.device)
+    stack.enter_context(rasterio.Env(GDAL_CACHEMAX=laid.cache))
+    spool = stack.enter_context(_spool(request, inputs, outputs, laid))
+    return _Work(request, inputs, outputs, laid, sessions, spool, samples, occurring(squares), strange, listener)
+
+
+def _published(work: _Work, started: float, resumed: float) -> Summary:
+    """Compares the values of the whole map with the training's, and gives the map its name."""
+    request, inputs, spool = work.request, work.inputs, work.spool
+    names, grid = inputs.model.names, inputs.grid
+    compared = _compared(work)
+    known = {one.finding.modality.name for one in work.samples if one.finding.warned}
+    later = [one for one in compared if one.finding.modality.name not in known]
+    strange = [*work.strange, *tell(later, request.strict, work.listener.warned)]
+    shares = _shares(spool.tally("availability"), names, grid.height * grid.width)
+    warnings = (*strange, *inputs.warnings, *_unseen(request, shares))
+    notes = (*inputs.notes, *(f"{name}: {note}" for name, one in inputs.readers.items() for note in one.notes))
+    check_unchanged(request, inputs.identities)
+    seconds = time.monotonic() - started
+    provenance = Provenance(
+        device=work.sessions.device,
+        seconds=seconds,
+        resumed=resumed,
+        shares=shares,
+        sources=inputs.identities,
+        model=str(work.laid.job["model"]),
+        warnings=(*notes, *warnings),
+        values=values_facts(work.samples, compared),
+        origins={name: reader.origins for name, reader in inputs.readers.items()},
+        command=command_line(request),
+    )
+    publish_map(work.outputs, request.outputs, spool, provenance)
+    return Summary(grid, shares, work.sessions.device, seconds, resumed, notes, warnings)
 
 
 def _claim(request: MapRequest, stack: ExitStack) -> None:
@@ -205,17 +249,10 @@ def _spool(request: MapRequest, inputs: Inputs, outputs: MapOutputs, laid: MapPl
     )
 
 
-def _run(
-    request: MapRequest,
-    inputs: Inputs,
-    outputs: MapOutputs,
-    laid: MapPlan,
-    sessions: Sessions,
-    spool: Spool,
-    scenarios: int,
-    listener: Listener,
-) -> None:
+def _run(work: _Work) -> None:
     """Maps what the spool lacks."""
+    request, inputs, laid, sessions, spool = work.request, work.inputs, work.laid, work.sessions, work.spool
+    listener = work.listener
     model, cpu, done = inputs.model, sessions.device == "cpu", spool.done
     sizes = estimate(
         sessions,
@@ -225,7 +262,7 @@ def _run(
         request.threads or (usable_processors() if cpu else 2 * BATCH),
         batch=1 if cpu else BATCH,
         fixed=laid.memory,
-        occurring=scenarios,
+        occurring=work.scenarios,
     )
     sessions.kept = sizes.sessions
     listener.expected(sizes)
@@ -251,15 +288,15 @@ def _run(
         stop=sessions.stop,
     )
     with closing(blocks):
-        outputs.collect(blocks, inputs.window, spool, [len(strip.cols) for strip in laid.strips[done:]])
+        work.outputs.collect(blocks, inputs.window, spool, [len(strip.cols) for strip in laid.strips[done:]])
 
 
-def _compared(request: MapRequest, inputs: Inputs, outputs: MapOutputs, spool: Spool) -> list[Compared]:
+def _compared(work: _Work) -> list[Compared]:
     """How the values of the whole map compare with the training's."""
     return [
-        Compared(compare(outputs.seen(spool, one), one), tuple(request.sources[one.name]))
-        for one in inputs.model.modalities
-        if one.name in request.sources
+        Compared(compare(work.outputs.seen(work.spool, one), one), tuple(work.request.sources[one.name]))
+        for one in work.inputs.model.modalities
+        if one.name in work.request.sources
     ]
 
 

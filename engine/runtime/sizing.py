@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.availability import Scenario
 from engine.errors import ResourceError
@@ -75,43 +77,53 @@ def estimate(
         for item in modalities
     }
     threads = max(1, min(threads, tiles))
-    sessions.session(scenario)
-    before = resident_memory()
-    started = time.perf_counter()
-    result = sessions.probabilities(scenario, inputs)
-    after = resident_memory()
-    if tiles > threads:  # the first run of a session is slower
-        started = time.perf_counter()
-        sessions.probabilities(scenario, inputs)
-    turn = time.perf_counter() - started
+    result, turn, grown = _tried(sessions, scenario, inputs, twice=tiles > threads)
 
     def seconds(count: int) -> float:
         return turn * math.ceil(tiles / (count if batch == 1 else batch))
 
-    if before is None or after is None:
+    if grown is None:
         return Estimate(tiles, threads, seconds(threads), None, KEPT)
     observed = sum(values.nbytes for values in inputs.values()) // batch
-    waiting = max(result.nbytes // batch, observed) + 8 * tile * tile
-    work = 2 * result.nbytes // batch + observed
+    waiting = max(result // batch, observed) + 8 * tile * tile
+    work = 2 * result // batch + observed
     every = min(2 ** len(modalities) - 1, KEPT)
-    grown = int(GROWTH * max(0, after - before)) if batch == 1 else 0
+    arena = int(GROWTH * max(0, grown)) if batch == 1 else 0
 
-    def needed(count: int, scenarios: int = occurring) -> int:
-        return fixed + count * (work + grown * scenarios) + (2 * count + 2) * waiting
+    def needed(count: int, scenarios: int) -> int:
+        return fixed + count * (work + arena * scenarios) + (2 * count + 2) * waiting
 
     free = free_memory()
     usable = math.inf if free is None else USABLE * free
-    fitting = next((n for n in range(threads, 0, -1) if needed(n, min(occurring, every)) <= usable), None)
-    if fitting is None and occurring > 1:  # sessions can be made anew for each tile
-        fitting = 1 if needed(1, 1) <= usable else None
-    if fitting is None:
+    fitting = next((n for n in range(threads, 0, -1) if needed(n, min(occurring, every)) <= usable), 1)
+    if needed(fitting, 1) > usable:  # sessions of more scenarios could be made anew for each tile
         raise ResourceError(
             f"one tile of {tile} x {tile} pixels at a time needs {needed(1, 1) / 1e9:.2f} GB of memory, but only "
             f"{(free or 0) / 1e9:.2f} GB are free; close other programs, raise the limit, or export the model with a "
             "smaller tile"
         )
     kept = next((n for n in range(every, 1, -1) if needed(fitting, n) <= usable), 1)
-    return Estimate(tiles, fitting, seconds(fitting), after + needed(fitting, min(occurring, kept)), kept)
+    memory = (resident_memory() or 0) + needed(fitting, min(occurring, kept))
+    return Estimate(tiles, fitting, seconds(fitting), memory, kept)
+
+
+def _tried(
+    sessions: Sessions, scenario: Scenario, inputs: Mapping[str, NDArray[np.generic]], twice: bool
+) -> tuple[int, float, int | None]:
+    """Bytes that a batch's result takes, the seconds of a run, and by how many bytes the process grew with it.
+
+    Twice, since the first run of a session is slower; the system may not say how large the process is.
+    """
+    sessions.session(scenario)
+    before = resident_memory()
+    started = time.perf_counter()
+    result = sessions.probabilities(scenario, inputs)
+    after = resident_memory()
+    if twice:
+        started = time.perf_counter()
+        sessions.probabilities(scenario, inputs)
+    seconds = time.perf_counter() - started
+    return result.nbytes, seconds, None if before is None or after is None else after - before
 
 
 def said(found: Estimate) -> str:

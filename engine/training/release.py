@@ -26,6 +26,7 @@ from engine.model.document import (
     TrainingFacts,
     modality_facts,
 )
+from engine.networks.segmenter import Segmenter
 from engine.training.checkpoints import Kind
 from engine.training.recipe import Recipe
 from engine.training.run import open_run
@@ -113,7 +114,20 @@ def release(
         pixel_size, area = _pixel_size(collection, recipe), _area(collection, recipe)
     finally:
         collection.close()
-    metadata = ModelMetadata(
+    metadata = _metadata(run, recipe, segmenter, tiling, pixel_size, area)
+    progress("the graph, and its answers in every scenario", 1)
+    return export_model(segmenter, metadata, output)
+
+
+def _metadata(
+    run: Path,
+    recipe: Recipe,
+    segmenter: Segmenter,
+    tiling: Tiling,
+    pixel_size: PixelSize,
+    area: tuple[float, float, float, float] | None,
+) -> ModelMetadata:
+    return ModelMetadata(
         name=recipe.name,
         engine=engine.__version__,
         modalities=tuple(modality_facts(modality) for modality in segmenter.modalities),
@@ -133,5 +147,3 @@ def release(
             recipe=recipe.digest,
         ),
     )
-    progress("the graph, and its answers in every scenario", 1)
-    return export_model(segmenter, metadata, output)
