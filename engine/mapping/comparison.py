@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from shlex import quote
 from typing import Any
 
@@ -18,11 +18,11 @@ from engine.mapping.mosaic import Reader
 from engine.mapping.values import Cause, Finding, Seen, compare
 from engine.modality import PHYSICAL, LinearScale, Modality
 from engine.raster.alignment import Block
+from engine.raster.conversion import FINE
+from engine.raster.keys import assigned, mask, usual
 from engine.raster.mosaics import grouped
 from engine.raster.sources import RasterSource, SourceSpec, open_source
-
-PLACES, SIDE = 4, 32
-"""The sample: squares of SIDE pixels at PLACES rows and columns of places."""
+from engine.raster.units import SIDE, places, sampled
 
 NAMED = 3
 """Bands that a warning names at most."""
@@ -47,16 +47,27 @@ class Compared:
         finding, name = self.finding, self.finding.modality.name
         if finding.filler is None:
             return ""
-        said = f"{name}: {finding.filler:g} stands in all bands of {finding.filled:.0%} of its pixels, and never did "
-        said += "in the training's"
+        said = f"{name}: {finding.filler:g} stands in all bands of {_percent(finding.filled)} of its pixels"
+        known = finding.modality.statistics
+        inside = all(band.minimum <= finding.filler <= band.maximum for band in known)
+        said += ", while a sensor hardly gives one number twice" if inside else ", and never did in the training's"
         dtype = finding.modality.dtype
         if np.issubdtype(dtype, np.integer) and finding.filler == np.iinfo(dtype).max > 0:
             said += f"; it is the largest number of {dtype}: values were cut off there, as where they were multiplied "
             said += "(by 10 000, say), or it stands for no data"
         else:
             said += "; it seems to stand for no data"
-        hiding = " ".join(f"--mask {quote(f'{name}={spec.path}:values={finding.filler:g}')}" for spec in self.specs)
-        return f"{said}, which {hiding} would leave out."
+        return f"{said}, which {self._hiding(finding.filler)} would leave out."
+
+    def _hiding(self, filler: float) -> str:
+        """Options that mask the filler, in the numbers that the sources store."""
+        options = []
+        for spec in self.specs:
+            with open_source(spec) as source:
+                number, share = usual(sampled(source))
+            found = share >= self.finding.filled / 2  # not so in a mosaic's other raster
+            options.append(mask(self.finding.modality.name, spec, number if found else filler))
+        return " ".join(options)
 
     def _unlike(self) -> str:
         finding, name = self.finding, self.finding.modality.name
@@ -104,8 +115,8 @@ def sample(readers: Mapping[str, Reader], window: Window) -> list[dict[str, Bloc
     """What all readers give of squares that are spread over a window."""
     return [
         {name: reader.read(Window(row, col, SIDE, SIDE) & window) for name, reader in readers.items()}
-        for row in _places(window.row, window.height)
-        for col in _places(window.col, window.width)
+        for row in places(window.row, window.height)
+        for col in places(window.col, window.width)
     ]
 
 
@@ -130,8 +141,8 @@ def by_raster(blocks: Iterable[Block]) -> list[NDArray[np.generic]]:
     return [np.concatenate(found[number], axis=1) for number in sorted(found)]
 
 
-def _places(first: int, length: int) -> list[int]:
-    return sorted({round(place) for place in np.linspace(first, first + max(0, length - SIDE), PLACES)})
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
 
 
 def compare_samples(
@@ -183,10 +194,15 @@ def mending(modality: Modality, specs: Sequence[SourceSpec], cause: Cause) -> st
         groups = grouped(sources, modality)
         if cause.order:
             return _reordered(modality, groups, cause.order)
-        whole = float(cause.factor).is_integer() and float(cause.term).is_integer()
-        if modality.scales is None or (np.issubdtype(modality.dtype, np.integer) and not whole):
+        if modality.scales is None or _coarse(modality):
             return _calculated(specs, _formula(cause), modality.dtype)
         return " ".join(_scaled(modality, group, cause) for group in groups)
+
+
+def _coarse(modality: Modality) -> bool:
+    """Whether its whole numbers are too coarse for numbers that lie between to be rounded to them."""
+    least = min((band.std for band in modality.statistics if band.std > 0), default=0)
+    return np.issubdtype(modality.dtype, np.integer) and least < FINE
 
 
 def _formula(cause: Cause) -> str:
@@ -213,7 +229,9 @@ def _reordered(modality: Modality, groups: Sequence[Sequence[RasterSource]], ord
                 parts[-1][1].append(band)
             else:
                 parts.append((source, [band]))
-        said += [quote(f"{modality.name}={_with(source.spec, bands=chosen)}") for source, chosen in parts]
+        said += [
+            quote(f"{modality.name}={replace(source.spec, bands=tuple(map(str, chosen)))}") for source, chosen in parts
+        ]
     return " ".join(said)
 
 
@@ -226,23 +244,10 @@ def _scaled(modality: Modality, group: Sequence[RasterSource], cause: Cause) -> 
         first += len(bands)
         own = source.declared or (PHYSICAL,) * len(bands)
         keys = [_changed(one, band, cause) for one, band in zip(own, bands, strict=True)]
-        said.append(quote(f"{modality.name}={_with(source.spec, scales=keys)}"))
+        said.append(assigned(modality.name, source, keys))
     return " ".join(said)
 
 
 def _changed(own: LinearScale, wanted: LinearScale, cause: Cause) -> LinearScale:
     (scale, offset), (unit, shift) = own, wanted
     return scale * cause.factor, (offset - shift) * cause.factor + cause.term * unit + shift
-
-
-def _with(spec: SourceSpec, bands: Sequence[int] = (), scales: Sequence[LinearScale] = ()) -> str:
-    """A source with other bands, or another scale."""
-    names = tuple(map(str, bands)) or spec.bands
-    if not scales:
-        return str(SourceSpec(spec.path, names, spec.scale, spec.offset, spec.place))
-    few = scales[:1] if len(set(scales)) == 1 else scales
-    factors, terms = (tuple(column) for column in zip(*few, strict=True))
-    keys = [f"scale={','.join(f'{one:.9g}' for one in factors)}"] if set(factors) != {1.0} else []
-    keys += [f"offset={','.join(f'{one:.9g}' for one in terms)}"] if any(terms) or not keys else []
-    plain = str(SourceSpec(spec.path, names, place=spec.place))
-    return ":".join([plain, *keys])

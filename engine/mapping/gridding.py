@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from shlex import quote
 
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.warp import transform_bounds
 
-from engine.errors import GridError
+from engine.errors import BandError, GridError
 from engine.grid import Bounds, Grid, Window
 from engine.ground import ground_of
+from engine.modality import Modality
 from engine.model.file import Model
 from engine.raster.mosaics import extended, grouped
-from engine.raster.overlay import GdalError
-from engine.raster.sources import SourceSpec, open_source
+from engine.raster.overlay import GdalError, turns
+from engine.raster.sources import RasterSource, SourceSpec, open_source
 
 COARSER = 1.5
 """A source whose pixels differ by more than this factor from the map's is warned about."""
@@ -81,17 +83,21 @@ def choose_grid(
 
     Raises:
         RasterReadError: If a source cannot be opened.
-        GridError: If only some sources have a CRS, one is impossible, a pixel size is given beside ``like``, or pixels
-            of the model's size would be out of all proportion to the sources'.
+        BandError: If a source lacks a band that is taken for an alpha band.
+        GridError: If only some sources have a CRS, one is impossible, a modality lies elsewhere, a pixel size is given
+            beside ``like``, or pixels of the model's size would be out of all proportion to the sources'.
     """
     grids: dict[str, Grid] = {}
     mosaics: dict[str, list[Grid]] = {}
+    groups: list[list[str]] = []
     for modality in model.modalities:
         with ExitStack() as stack:
             opened = [stack.enter_context(open_source(spec)) for spec in sources.get(modality.name, ())]
             if not opened:
                 continue
+            _check_alpha(opened, modality)
             found = {str(source.spec): source.grid for source in opened}
+            groups.append(list(found))
             if len(grouped(opened, modality)) > 1:
                 mosaics |= {key: list(found.values()) for key in found}
             grids |= found
@@ -111,6 +117,7 @@ def choose_grid(
         return Gridding(reference, ())
     fitted = _fitted(reference, model, wanted) if pixel_size is None else reference.resized(pixel_size)
     aligned = [one for one in grids.values() if fitted.offset_of(one) is not None]
+    _check_apart(grids, groups)
     grid = extended(fitted, [*aligned, *mosaics.get(best, ())])
     given = sum(one.height * one.width for one in grids.values())
     if pixel_size is None and grid.height * grid.width > FINER * given:
@@ -120,6 +127,62 @@ def choose_grid(
             f"give a finer source, or ask for these pixels with --pixel-size {grid.pixel_size[0]:.9g}"
         )
     return Gridding(grid, tuple(_warnings(grid, grids)))
+
+
+def _check_alpha(sources: Sequence[RasterSource], modality: Modality) -> None:
+    """Refuses files that have too few bands because one of them counts as alpha, as GDAL may flag a fourth one.
+
+    Raises:
+        BandError: If so.
+    """
+    for source in sources:
+        dataset = source.dataset
+        hidden = [band for band in dataset.indexes if band not in source.band_indices]
+        if source.spec.bands or not hidden or dataset.count != len(modality.bands):
+            continue
+        named = [f"{band} ({dataset.descriptions[band - 1] or 'without a description'})" for band in hidden]
+        every = replace(source.spec, bands=tuple(map(str, dataset.indexes)))
+        raise BandError(
+            f"{source.spec}: has the {dataset.count} bands that {modality.name} takes, but its band {', '.join(named)} "
+            "is flagged as alpha, as GDAL may do by itself with a fourth band, and is left out; if it is "
+            f"{modality.bands[hidden[0] - 1]}, take it with {quote(f'{modality.name}={every}')}"
+        )
+
+
+def _check_apart(grids: Mapping[str, Grid], groups: Sequence[Sequence[str]]) -> None:
+    """Refuses a modality none of whose sources meets one of another in the same CRS: the map would reach over both.
+
+    Raises:
+        GridError: If so.
+    """
+    for group in groups:
+        others = [name for one in groups if one is not group for name in one]
+        pairs = [(_gap(grids[one], grids[other]), one, other) for one in group for other in others]
+        if pairs and min(pairs)[0] > 0:
+            gap, one, other = min(pairs)
+            raise GridError(
+                f"{one}: lies {gap / 1000:,.4g} km away from {other}, the nearest of the other sensors' sources, and "
+                f"meets none of them; it covers {_rounded(grids[one].bounds)}, that {_rounded(grids[other].bounds)}. "
+                "Give rasters of one place; a map that reaches over both takes a raster that does with --like"
+            )
+
+
+def _gap(one: Grid, other: Grid) -> float:
+    """Metres between two grids of one CRS along the axes, at least a pixel where they only touch; 0 where they meet.
+
+    Of others it is not asked: what is warped does not enlarge the map, and is refused where it does not meet it.
+    """
+    if one.crs != other.crs:
+        return 0
+    (left, bottom, right, top), (west, south, east, north) = one.moved(turns(one, other)[0]).bounds, other.bounds
+    apart = max(west - right, left - east), max(south - top, bottom - north)
+    if max(apart) < 0:
+        return 0
+    return math.hypot(*(max(0.0, side) for side in apart)) * ground_of(one.crs).unit + one.metres
+
+
+def _rounded(bounds: Bounds) -> str:
+    return f"({', '.join(f'{number:.7g}' for number in bounds)})"
 
 
 def _check_crs(grids: Mapping[str, Grid]) -> None:

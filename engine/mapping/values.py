@@ -1,9 +1,8 @@
 """Whether a sensor's values are those that a model was trained on, and what would make them so.
 
-Values are compared as a whole, by band, with the training's mean, deviation and range, by one figure: the distance of
-the means in the training's deviations plus the logarithm of the deviations' ratio (half of it where values vary less
-than in training, as a lake or a plain do), averaged over the bands. It is about 0 for the training pixels themselves,
-and was below 2.9 on every block and tile of three data sets that limits were chosen on (see docs/benchmarks.md).
+Values are compared as a whole, by band, with the training's mean, deviation and range, by one figure: how unlike mean
+and deviation are (:func:`engine.raster.units.unlikeness`). It is about 0 for the training pixels themselves, and was
+below 2.9 on every block and tile of three data sets that limits were chosen on (see docs/benchmarks.md).
 
 A cause is named where undoing it brings the figure down to a part of what it was, and nothing else does as well.
 """
@@ -20,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.modality import FILLED, FILLERS, SINGLE, Modality
+from engine.modality import FILLED, FILLERS, Modality
+from engine.raster.units import CHANGED, MENDED, RIVAL, unlikeness
 
 FEWEST = 256
 """Fewer valid pixels say nothing."""
@@ -28,17 +28,15 @@ FEWEST = 256
 UNLIKE, OUTSIDE = 3.5, 0.25
 """Without a cause: the figure, and the share of a band outside of the training's range, that are told."""
 
-CHANGED, MOVED, ORDERED = 1.5, 1.2, 0.6
-"""The figure from where a factor or formula, an offset, or another order of the bands is named as cause."""
+MOVED, ORDERED = 1.2, 0.6
+"""The figure from where an offset, or another order of the bands is named as cause; a factor is from CHANGED."""
 
-MENDED, REORDERED = 0.35, 0.25
-"""What undoing a cause, or another order of the bands, must bring the figure down to, as a part of it."""
+REORDERED = 0.25
+"""What another order of the bands must bring the figure down to, as a part of it; undoing another cause to MENDED."""
 
-FLATTEST = 0.05
-"""Share of the training's deviation below which flatter values count as no more unlike: lakes and plains occur."""
-
-RIVAL = 1.2
-"""How much better a cause must explain the values than any other."""
+EMPTY = 0.005
+"""Share of the pixels from where zeros in all of several bands are told, where every number of the training was more:
+what is sensed is hardly ever zero in all bands at once, but the edges of an image are."""
 
 MANTISSA = 14
 """Bits of a float32 that running tallies leave out: numbers are rounded to one in a thousand."""
@@ -170,7 +168,11 @@ class Cause:
         if not self.formula:
             return values * self.factor + self.term
         with np.errstate(all="ignore"):
-            return 10 * np.log10(values) if "log" in self.formula else 10.0 ** (values / 10)
+            return (
+                float(self.formula.partition("*")[0]) * np.log10(values)
+                if "log" in self.formula
+                else 10.0 ** (values / 10)
+            )
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -192,6 +194,7 @@ def _causes(modality: Modality) -> Iterator[Cause]:
     yield Cause(f"1000 was added{radiometry}", term=-1000)
     yield Cause(f"1000 was taken off{radiometry}", term=1000)
     yield Cause("they are linear power and not dB", formula="10*log10(A)")
+    yield Cause("they are amplitude and not dB", formula="20*log10(A)")
     yield Cause("they are dB and not linear power", formula="10.0**(A/10.0)")
     if unit in _LENGTHS:
         yield Cause("they are feet and not metres", 0.3048)
@@ -218,15 +221,10 @@ def figure(bands: Sequence[Distribution], modality: Modality) -> float:
 
     A band that was constant in training does not count.
     """
-    found = []
-    for band, known in zip(bands, modality.statistics, strict=True):
-        if known.std <= 0:
-            continue
-        if not np.isfinite(band.values).all():
-            return math.inf
-        spread = math.log(min(max(band.std / known.std, FLATTEST), 1e6))
-        found.append(abs(band.mean - known.mean) / known.std + (spread if spread > 0 else -spread / 2))
-    return float(np.mean(found)) if found else 0.0
+    counting = [band for band, known in zip(bands, modality.statistics, strict=True) if known.std > 0]
+    if not all(np.isfinite(band.values).all() for band in counting):
+        return math.inf
+    return unlikeness([(band.mean, band.std) for band in bands], modality.statistics)
 
 
 def likely_cause(bands: Sequence[Distribution], modality: Modality) -> Cause | None:
@@ -312,11 +310,29 @@ def _figures(bands: Sequence[Distribution], modality: Modality) -> tuple[BandFig
 
 
 def _filler(seen: Seen, modality: Modality) -> tuple[float | None, float]:
-    """The number that most of the pixels with the same in all bands hold, where it looks like no data; its share."""
+    """The number that most of the pixels with the same in all bands hold, where it looks like no data; its share.
+
+    So does a number out of the training's range that often stands for no data; a zero that every band of several was
+    above in training, from fewer pixels on; and of measured fractions one that repeats, also within the range.
+    """
     if not seen.equal.values.size:
         return None, 0.0
     most = int(seen.equal.counts.argmax())
     value, share = float(seen.equal.values[most]), float(seen.equal.counts[most] / seen.bands[0].count)
-    outside = any(not known.minimum <= value <= known.maximum for known in modality.statistics)
-    outside &= len(modality.bands) > 1 or value not in SINGLE
-    return (value, share) if outside and value in FILLERS and share >= FILLED else (None, 0.0)
+    known, several = modality.statistics, len(modality.bands) > 1
+    if value in FILLERS and any(not one.minimum <= value <= one.maximum for one in known):
+        empty = several and value == 0 and all(one.minimum > 0 for one in known)
+        return (value, share) if share >= (EMPTY if empty else FILLED) else (None, 0.0)
+    return (value, share) if share >= FILLED and _repeats(seen, modality, value, several) else (None, 0.0)
+
+
+def _repeats(seen: Seen, modality: Modality, value: float, several: bool) -> bool:
+    """Whether a number that pixels share is one that a sensor of fractions does not give twice; its limits it may.
+
+    In a single band that is said of zero alone: a lake has one height, and so has what is flat.
+    """
+    whole = all((band.values == np.rint(band.values)).all() for band in seen.bands)
+    limit = any(value in (one.minimum, one.maximum) for one in modality.statistics)
+    if whole or limit or not np.issubdtype(modality.dtype, np.floating):
+        return False
+    return several or (value == 0 and modality.unit.strip().lower() not in _LENGTHS | _FEET)

@@ -19,8 +19,10 @@ from rasterio.windows import Window as RasterioWindow
 
 from engine.errors import BandError, RasterReadError
 from engine.grid import Grid, Window
-from engine.modality import LinearScale, Modality
-from engine.raster.conversion import conversion, written
+from engine.modality import Modality
+from engine.raster.conversion import Conversion, conversions, is_real
+from engine.raster.conversion import fits as fits
+from engine.raster.keys import written
 from engine.raster.mosaics import Order, acquired, grouped
 from engine.raster.overlay import GdalError, check_georeference, kernel_scale, mapped, turns
 from engine.raster.placing import TOLERANCE
@@ -43,19 +45,6 @@ class Block:
     values: NDArray[np.generic]
     valid: NDArray[np.bool_]
     origin: NDArray[np.uint16] | None = None
-
-
-def fits(found: str, wanted: str) -> bool:
-    """Whether values of data type ``found`` are taken as ``wanted``: without loss, or rounded to float32's 24 bits."""
-    if not is_real(found):
-        return False
-    rounded = found in ("float64", "int32", "uint32") and wanted == "float32"
-    return bool(np.can_cast(found, wanted, "safe")) or rounded
-
-
-def is_real(dtype: str) -> bool:
-    """Whether a data type of rasterio's is one of NumPy's for real numbers; radar's complex ones are not."""
-    return not dtype.startswith("complex")
 
 
 class Mask(Protocol):
@@ -83,21 +72,13 @@ class _AlignedSource:
     """One source on a grid: read directly where it lies on the grid's pixels, else warped."""
 
     def __init__(
-        self, source: RasterSource, grid: Grid, dtype: str | None, scales: Sequence[LinearScale] | None, how: _Reading
+        self, source: RasterSource, grid: Grid, dtype: str | None, conversion: Conversion | None, how: _Reading
     ) -> None:
-        self.source, self.grid = source, grid
+        self.source, self.grid, self.conversion = source, grid, conversion
         self.warped: list[WarpedVRT] = []
         self.opened: list[rasterio.DatasetReader] = []
-        if not is_real(source.dtype):
-            raise BandError(f"{source.spec}: is {source.dtype}; bring complex numbers to amplitude or intensity first")
         check_georeference(source, grid)
         self.dtype = dtype or source.dtype
-        self.conversion = conversion(source, scales, self.dtype)
-        if self.conversion is None and not fits(source.dtype, self.dtype):
-            raise BandError(
-                f"{source.spec}: is {source.dtype}, which does not fit {self.dtype} without loss; "
-                f"convert it to {self.dtype} in the units that the model was trained on"
-            )
         bands = source.band_indices
         kind = str(source.dataset.dtypes[bands[0] - 1])  # a raster that is placed may hold whole numbers as floats
         self.validity = Validity.of_footprint(bands, kind) if how.stored else Validity.of(source.dataset, bands, kind)
@@ -256,8 +237,8 @@ class AlignedReader:
 
     Raises:
         RasterReadError: If a source cannot be opened.
-        BandError: If a band does not exist, there are too few or too many, or values do not fit the data type without
-            loss.
+        BandError: If a band does not exist, there are too few or too many, or values cannot be brought to the data type
+            and scale.
         GridError: If a source cannot be brought onto the grid.
     """
 
@@ -293,13 +274,16 @@ class AlignedReader:
             self._opened = stack.pop_all()
 
     def _aligned(self, group: Sequence[RasterSource], modality: Modality | None, how: _Reading) -> list[_AlignedSource]:
-        found, first = [], 0
         for source in group:
-            bands = slice(first, first + len(source.band_indices))
-            scales = None if modality is None or modality.scales is None else modality.scales[bands]
-            found.append(_AlignedSource(source, self.grid, modality.dtype if modality else None, scales, how))
-            first = bands.stop
-        return found
+            if not is_real(source.dtype):
+                raise BandError(
+                    f"{source.spec}: is {source.dtype}; bring complex numbers to amplitude or intensity first"
+                )
+        dtype = None if modality is None else modality.dtype
+        converted = [None] * len(group) if modality is None else conversions(group, modality)
+        return [
+            _AlignedSource(source, self.grid, dtype, one, how) for source, one in zip(group, converted, strict=True)
+        ]
 
     def _sort(self, order: Order) -> None:
         """The groups in their order; those that are alike stay as they are given."""
@@ -346,13 +330,14 @@ class AlignedReader:
         return tuple(map(str, self._groups))
 
     def warnings(self, window: Window) -> tuple[str, ...]:
-        """Scales of sources that cannot be compared with the modality's, and what masks say where a window is read."""
+        """Scales that cannot be compared with the modality's, what is cut off, and what masks say of a window."""
         scales = [
             f"{item.source.spec}: has {written(item.source.declared)}, and the model, which an older engine wrote, "
             "does not say what its numbers mean; they are taken as they are stored"
             for item in self._sources
             if self._modality is not None and self._modality.scales is None and item.source.declared is not None
         ]
+        scales += [item.conversion.warning for item in self._sources if item.conversion and item.conversion.warning]
         masks = dict.fromkeys(mask for group in self._groups for mask in group.masks)
         return (*scales, *(warning for mask in masks for warning in mask.warnings(window)))
 

@@ -12,11 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 from making import make_map
 from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
 
-from engine.errors import ValuesError
+from engine.errors import BandError, GridError, ValuesError
+from engine.mapping.gridding import choose_grid
 from engine.mapping.predict import Summary
+from engine.model.file import Model
 from engine.raster.sources import SourceSpec
 from engine.training.recipe import Recipe
 
@@ -142,3 +146,32 @@ def test_predict_and_evaluate_take_strict(
     done = said(*words, "-o", tmp_path / "evaluation")
     assert done.returncode == 2
     assert "1000 was added" in done.stderr
+
+
+def test_a_sensor_that_lies_elsewhere_is_refused_and_parts_of_a_mosaic_are_not(
+    model_path: Path, scenes: Path, tmp_path: Path
+) -> None:
+    model = Model(model_path)
+    optical, dem = (SourceSpec(str(scenes / f"second/{name}.tif")) for name in ("optical", "dem"))
+    far = [SourceSpec(shutil.copy(spec.path, tmp_path)) for spec in (optical, dem)]
+    for spec in far:
+        with rasterio.open(spec.path, "r+") as dataset:
+            dataset.transform = Affine.translation(90_000, 0) @ dataset.transform
+            away = (90_000 - 10 * dataset.width + 10) / 1000  # between their edges, and a pixel
+    with pytest.raises(GridError, match=rf"optical\.tif: lies {away:.4g} km away from .*dem\.tif.*--like"):
+        choose_grid(model, {"optical": [optical], "dem": [far[1]]})
+    assert choose_grid(model, {"optical": [optical], "dem": [far[1]]}, like=optical).grid.width == 176
+    assert choose_grid(model, {"optical": [optical, far[0]], "dem": [dem]}).grid.width == 9000 + 176
+
+
+def test_a_band_that_is_taken_for_alpha_is_named(model_path: Path, scenes: Path, tmp_path: Path) -> None:
+    path = tmp_path / "bytes.tif"
+    with rasterio.open(scenes / "second/optical.tif") as source:
+        profile = source.profile | {"dtype": "uint8", "nodata": 0}
+        with rasterio.open(path, "w", **profile) as target:
+            target.write((source.read() // 25).clip(0, 255).astype("uint8"))
+            target.descriptions = source.descriptions
+            target.colorinterp = [ColorInterp[name] for name in ("red", "green", "blue", "alpha")]
+    with pytest.raises(BandError, match=r"band 4 \(nir\) is flagged as alpha.*take it with optical=.*@1,2,3,4"):
+        choose_grid(Model(model_path), {"optical": [SourceSpec(str(path))]})
+    assert choose_grid(Model(model_path), {"optical": [SourceSpec.parse(f"{path}@1,2,3,4")]}).grid.width == 176

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 
 from engine.data.survey import SceneCollection, survey
 from engine.grid import Grid, Window
@@ -59,11 +60,12 @@ def test_a_change_of_all_values_is_named(alter: Callable[[np.ndarray], np.ndarra
         assert said is None or (found.cause is not None and said in found.cause.said)
 
 
-def test_linear_power_feet_and_kelvin_are_named() -> None:
+def test_linear_power_amplitude_feet_and_kelvin_are_named() -> None:
     elevation = Modality("dem", ("height",), "float32", "m", (BandStatistics(450, 200, 100, 1200),))
     warmth = Modality("heat", ("surface",), "float32", "°C", (BandStatistics(15, 8, -10, 45),))
     for modality, values, said in (
         (RADAR, 10 ** (like(RADAR) / 10), "linear power"),
+        (RADAR, 10 ** (like(RADAR) / 20), "amplitude"),
         (elevation, like(elevation) / 0.3048, "feet and not metres"),
         (warmth, like(warmth) + 273.15, "Kelvin"),
     ):
@@ -87,6 +89,54 @@ def test_zeros_in_all_bands_are_named_and_left_out_of_the_rest() -> None:
     found = compare(Seen.of(values), OPTICAL)
     assert (found.filler, found.filled, found.unlike) == (0, 0.3, False)
     assert found.bands[0].mean == pytest.approx(values[0, 300:].mean())
+
+
+PAIR = Modality("sar", ("VV", "VH"), "float32", "dB", (BandStatistics(-12, 4, -30, 5), BandStatistics(-19, 5, -40, 3)))
+HEIGHT = Modality("dem", ("elevation",), "float32", "m", (BandStatistics(450, 200, 100, 1200),))
+ABOVE = Modality("optical", ("red", "nir"), "uint16", "", KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("modality", "value", "share", "told"),
+    [
+        (PAIR, 0, 0.5, True),  # within the range of decibels, but no echo is the same number twice
+        (PAIR, -15, 0.06, True),
+        (PAIR, -15, 0.04, False),
+        (RADAR, 0, 0.06, True),
+        (RADAR, -15, 0.06, False),  # in one band that may be chance
+        (HEIGHT, 0, 0.23, True),  # below all of the training
+        (HEIGHT, 0, 0.04, False),
+        (HEIGHT, 372, 0.5, False),  # a lake
+        (ABOVE, 0, 0.006, True),  # the edges of an image
+        (ABOVE, 0, 0.004, False),
+        (ABOVE, 1000, 0.3, False),
+    ],
+)
+def test_a_number_that_stands_for_no_data_is_found(modality: Modality, value: float, share: float, told: bool) -> None:
+    values = like(modality, 10_000).astype(modality.dtype)
+    values[:, : round(share * 10_000)] = value
+    for seen in (Seen.of(values), Seen.of_tallies(tallied(values))):
+        found = compare(seen, modality)
+        assert (found.filler, round(found.filled, 3)) == ((value, share) if told else (None, 0))
+
+
+def test_what_hides_a_filler_names_the_number_that_the_source_stores(write_raster: Callable[..., Path]) -> None:
+    values = like(ABOVE, 100 * 100).reshape(2, 100, 100).astype(np.int16)
+    values[:, :30] = -9999  # of which nobody says so, and which a uint16 holds as 0
+    path = write_raster("a.tif", values)
+    known = Modality("optical", ("red", "nir"), "uint16", "", KNOWN, ((1.0, 0.0),) * 2)
+    with AlignedReader([SourceSpec(str(path))], _grid(path), known) as reader:
+        squares = sample({"optical": reader}, Window(0, 0, 100, 100))
+    (found,) = compare_samples([known], squares, {"optical": [SourceSpec(str(path))]})
+    assert f"--mask optical={path}:values=-9999 would leave out" in str(found)
+
+
+def test_what_mends_it_says_the_scale_where_the_raster_declares_another(write_raster: Callable[..., Path]) -> None:
+    path = write_raster("a.tif", like(OPTICAL, 1200).reshape(2, 30, 40).astype(np.float32))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.scales, dataset.offsets = (1e-4,) * 2, (-0.1,) * 2
+    said = mending(OPTICAL, [SourceSpec(str(path), scale=(1,), offset=(0,))], Cause("", term=-1000))
+    assert said == f"optical={path}:scale=1:offset=-1000"
 
 
 def test_shares_outside_are_counted_by_side() -> None:
