@@ -18,9 +18,8 @@ from engine.mapping.gridding import COARSER
 from engine.mapping.values import Seen, compare
 from engine.modality import Modality
 from engine.model.file import Model
-from engine.raster.alignment import fits
 from engine.raster.bands import kin, words
-from engine.raster.conversion import Conversion, conversion
+from engine.raster.conversion import Conversion, conversions
 from engine.raster.mosaics import acquired
 from engine.raster.pools import Part, Pool, check_kind, choose, parts_of
 from engine.raster.sources import RasterSource, open_source
@@ -42,10 +41,6 @@ SIDE = 64
 
 OVERVIEW = 512
 """Rows and columns to which a raster is thinned where no square has data."""
-
-
-class _UnfitError(BandError):
-    """Real numbers of a data type that does not fit the modality's; converted they may."""
 
 
 def candidate(modality: Modality, pool: Pool, model: Model) -> Candidate:
@@ -101,11 +96,7 @@ def _values(modality: Modality, parts: Sequence[Part], told: bool) -> tuple[floa
     Raises:
         BandError: If they do not fit the data type, or are others and nothing else tells that they are this modality.
     """
-    try:
-        values = _sampled(modality, parts)
-    except _UnfitError as error:
-        stored = _compared(modality, parts, _sampled(modality, parts, converted=False))
-        raise BandError(f"{error}{_cause(stored)}") from error
+    values = _sampled(modality, parts)
     if any(not len(one) for one in values):
         raise BandError("has no valid pixel")
     seen, likeness = _likeness(values, modality)
@@ -163,22 +154,20 @@ def _elsewhere(values: Sequence[NDArray[np.float64]], modality: Modality) -> boo
     return bool(np.all(far | narrow))
 
 
-def _sampled(modality: Modality, parts: Sequence[Part], converted: bool = True) -> list[NDArray[np.float64]]:
-    """Valid values of each band, as the network would get them or as they are stored: of squares spread over the
-    raster; of all of it, thinned, where no square has any.
+def _sampled(modality: Modality, parts: Sequence[Part]) -> list[NDArray[np.float64]]:
+    """Valid values of each band, as the network would get them: of squares spread over the raster; of all of it,
+    thinned, where no square has any.
 
     Raises:
         BandError: If they do not fit the modality's data type or scale.
     """
     found: list[NDArray[np.float64]] = []
-    for part in parts:
-        with open_source(part.spec) as source:
-            bands = slice(len(found), len(found) + len(part.bands))
-            scales = None if modality.scales is None else modality.scales[bands]
-            convert = conversion(source, scales, modality.dtype) if converted else None
-            if converted and convert is None and not fits(source.dtype, modality.dtype):
-                kind = BandError if source.dtype.startswith("complex") else _UnfitError
-                raise kind(f"is {source.dtype}, which does not fit {modality.dtype}")
+    with ExitStack() as stack:
+        sources = [stack.enter_context(open_source(part.spec)) for part in parts]
+        for source in sources:
+            if source.dtype.startswith("complex"):
+                raise BandError(f"is {source.dtype}, which does not fit {modality.dtype}")
+        for source, convert in zip(sources, conversions(sources, modality), strict=True):
             squares = [_valid(source, convert, modality.dtype, area) for area in _spread(source.grid)]
             values = np.concatenate(squares, axis=1)
             found += list(values if values.shape[1] else _valid(source, convert, modality.dtype, None))

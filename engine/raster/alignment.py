@@ -21,7 +21,6 @@ from engine.errors import BandError, RasterReadError
 from engine.grid import Grid, Window
 from engine.modality import Modality
 from engine.raster.conversion import Conversion, conversions, is_real
-from engine.raster.conversion import fits as fits
 from engine.raster.keys import written
 from engine.raster.mosaics import Order, acquired, grouped
 from engine.raster.overlay import GdalError, check_georeference, kernel_scale, mapped, turns
