@@ -84,7 +84,11 @@ class SourceSpec:
 
     def __str__(self) -> str:
         keys = {"scale": self.scale, "offset": self.offset}
-        written = [f"{key}={','.join(f'{one!r}' for one in values)}" for key, values in keys.items() if values]
+        written = [
+            f"{key}={','.join(repr(one).removesuffix('.0') for one in values)}"
+            for key, values in keys.items()
+            if values
+        ]
         written += [f"place={self.place}"] if self.place else []
         return ":".join([f"{self.path}{'@' if self.bands else ''}{','.join(self.bands)}", *written])
 
