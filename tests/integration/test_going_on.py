@@ -68,12 +68,19 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def make_recipe(make_recipe: MakeRecipe, small: Path) -> MakeRecipe:
     def make(folder: Path, overrides: Sequence[str] = ()) -> Recipe:
         return make_recipe(folder, [f"data.root={small}", *overrides])
 
     return make
+
+
+@pytest.fixture(scope="module")
+def run_folder(make_recipe: MakeRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("training")
+    Training(make_recipe(folder), folder / "run", accelerator="cpu").run()
+    return folder / "run"
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -234,10 +241,10 @@ def test_a_recipe_that_differs_is_told_key_by_key(make_recipe: MakeRecipe, tmp_p
     assert "--extend" in said
 
 
-def test_data_that_changed_are_told(make_recipe: MakeRecipe, scenes: Path, tmp_path: Path, run_folder: Path) -> None:
+def test_data_that_changed_are_told(make_recipe: MakeRecipe, small: Path, tmp_path: Path, run_folder: Path) -> None:
     run, data = tmp_path / "run", tmp_path / "data"
     shutil.copytree(run_folder, run)
-    shutil.copytree(scenes, data)
+    shutil.copytree(small, data)
     recipe = make_recipe(tmp_path, [f"data.root={data}"])
     Training(recipe, run, resume=True, accelerator="cpu")
     with rasterio.open(data / "first" / "labels.tif", "r+") as dataset:
