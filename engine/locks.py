@@ -92,6 +92,12 @@ class Lock:
             os.close(self._descriptor)
             self._descriptor = None
 
+    def forget(self) -> None:
+        """Leaves the lock to the process that this one was forked from, with whose end it goes."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
     def _locked(self) -> bool:
         """Takes the operating system's lock; False where the file system has none."""
         while True:
@@ -189,3 +195,12 @@ def _started(process: int) -> str | None:
     except OSError:
         return None
     return ""
+
+
+def _forget() -> None:
+    while HELD:
+        HELD.pop().forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

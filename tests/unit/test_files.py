@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -136,6 +137,32 @@ def test_the_second_is_told_who_holds_a_lock_and_gets_it_when_that_is_gone(
     with Lock(path, native=kind == "native"):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_forked_process_does_not_hold_the_lock_of_its_parent(tmp_path: Path) -> None:
+    code = f"""
+import os, time
+from pathlib import Path
+from engine.locks import Lock
+with Lock(Path({str(tmp_path / "run")!r})):
+    if os.fork() == 0:
+        print("forked", os.getpid(), flush=True)
+        time.sleep(60)
+    time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    child = int(process.stdout.readline().split()[1])
+    try:
+        with pytest.raises(BusyError):
+            Lock(tmp_path / "run").__enter__()
+        process.kill()
+        process.wait()
+        with Lock(tmp_path / "run"):
+            os.kill(child, 0)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        process.stdout.close()
 
 
 def test_a_lock_file_of_another_host_is_taken_over_on_request_alone(tmp_path: Path) -> None:
