@@ -1,6 +1,6 @@
 """Faults that mappings and jobs must survive, each tried many times: what went wrong, kind by kind.
 
-``python scripts/bench/faults.py MODEL.onnx NAME=RASTER... [--work FOLDER]``, with a Python that has the engine. Full disks
+``python scripts/bench/faults.py MODEL.onnx NAME=RASTER...``, with a Python that has the engine. Full disks
 are made in memory, which needs root. ``tests/integration/test_faults.py`` tries fewer of the same.
 """
 
