@@ -13,7 +13,7 @@ from engine.mapping.outputs import MapOutputs
 from engine.mapping.request import MapRequest
 from engine.mapping.tiles import Strip, TilePlan
 
-SMALLEST_CACHE, LARGEST_CACHE = 64 * 1024**2, 512 * 1024**2
+SMALLEST_CACHE, LARGEST_CACHE = 16 * 1024**2, 512 * 1024**2
 """Bounds of GDAL's cache in bytes."""
 
 PANEL = 4096
@@ -60,7 +60,8 @@ def plan(request: MapRequest, inputs: Inputs, outputs: MapOutputs, device: str) 
     widest = max(reader.block_width for reader in inputs.readers.values())
     strips = tiles.strips(inputs.window, None if widest > PANEL else max(1, PANEL // tiles.stride))
     columns = max(strip.part.width for strip in strips) + tiles.tile
-    cache = 2 * tiles.tile * columns * sum(reader.pixel_bytes for reader in inputs.readers.values())
+    rows = 2 * (tiles.tile + max(reader.block_height for reader in inputs.readers.values()))  # that tiles are read from
+    cache = rows * columns * sum(reader.pixel_bytes for reader in inputs.readers.values())
     cache = min(max(cache, SMALLEST_CACHE), LARGEST_CACHE)
     # Strips in the making and on their way to the disk, and a layer of them as bytes
     held = 2 * outputs.pixel_bytes + max(layer.pixel_bytes for layer in outputs.layers.values())

@@ -357,6 +357,12 @@ class AlignedReader:
         return max((shape[1] for dataset in read for shape in dataset.block_shapes), default=1)
 
     @property
+    def block_height(self) -> int:
+        """Rows of the tallest block."""
+        every = [item.source.dataset for item in self._sources]
+        return max((shape[0] for dataset in every for shape in dataset.block_shapes), default=1)
+
+    @property
     def pixel_bytes(self) -> int:
         """Bytes of a pixel in GDAL's cache, which holds all bands of a raster that stores them together."""
         return sum(np.dtype(kind).itemsize for item in self._sources for kind in item.source.dataset.dtypes)
