@@ -204,12 +204,13 @@ def _published(work: _Work, started: float, resumed: float) -> Summary:
 
 def _claim(request: MapRequest, stack: ExitStack) -> None:
     """Takes the outputs for this job alone, once they are sure to be names that files can get."""
+    for raster in request.outputs.values():
+        check_target(raster)
     paths = [path for name, raster in request.outputs.items() for path in (raster, *beside(raster, name).values())]
     twice = sorted({str(path) for path in paths if paths.count(path) > 1})
     if twice:
         raise OutputError(f"{twice[0]}: two outputs would be this file; give them names of their own")
     for raster in sorted(request.outputs.values()):
-        check_target(raster)
         stack.enter_context(Lock(raster, request.steal))
         for left in leavings(raster):
             left.unlink(missing_ok=True)
