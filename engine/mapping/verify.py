@@ -124,5 +124,5 @@ def _sidecars(path: Path) -> tuple[list[str], list[str]]:
 def _legend(file: Path) -> str | None:
     try:
         return legend_digest(file.read_text(encoding="utf-8"))
-    except ValueError:
+    except UnicodeDecodeError:
         return None

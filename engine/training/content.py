@@ -67,7 +67,7 @@ def yaml_value(text: str, where: str) -> Any:  # noqa: ANN401 (YAML)
         RecipeError: If it is no YAML, or asks for more than values, lists and mappings of a bearable size.
     """
     try:
-        return yaml.load(text, _Loader)  # noqa: S506 (a safe one)
+        return yaml.load(text, _Loader)  # noqa: S506  # nosec B506 (a safe loader with limits)
     except _ExcessError as error:
         raise RecipeError(f"{where}: {error}; a recipe is no such file") from error
     except yaml.YAMLError as error:
