@@ -70,6 +70,9 @@ def open_inputs(request: MapRequest, model: Model, stack: ExitStack) -> Inputs:
     """
     for names in (request.sources, request.masks):
         _check_modalities(model, names)
+    given = _specs(request)
+    told = [text for many in given.values() for spec in many for text in _strangers(spec, request.network)]
+    _spare(request, given)
     taken = named(request.sources, model.modalities)
     request = request.model_copy(update={"sources": taken.sources})
     gridding = choose_grid(model, request.sources, request.pixel_size, request.like)
@@ -87,9 +90,6 @@ def open_inputs(request: MapRequest, model: Model, stack: ExitStack) -> Inputs:
         for one in model.modalities
         if one.name in request.sources
     }
-    specs = _specs(request)
-    told = [text for many in specs.values() for spec in many for text in _strangers(spec, request.network)]
-    _spare(request, specs)
     told += [*taken.warnings, *gridding.warnings]
     told += [f"{name}: {text}" for name, one in readers.items() for text in one.warnings(window)]
     told += [] if interest is None else interest.warnings(window)
@@ -101,7 +101,7 @@ def open_inputs(request: MapRequest, model: Model, stack: ExitStack) -> Inputs:
         window,
         interest,
         readers,
-        _identities(specs),
+        _identities(_specs(request)),
         taken.notes,
         list(dict.fromkeys(told)),
     )
@@ -147,8 +147,9 @@ def _strangers(spec: SourceSpec, network: bool) -> list[str]:
     Raises:
         RasterReadError: If they are on the network, and that is refused.
     """
-    names = files_of(spec)
-    served = on_network(names)
+    served = on_network([spec.file])
+    names = files_of(spec) if network or not served else []
+    served = on_network(names) or served
     if served and not network:
         raise RasterReadError(f"{spec.path}: reads {served[0]} from the network, which --no-network refuses")
     told = []

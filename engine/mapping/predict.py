@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 
 import rasterio
@@ -213,7 +213,8 @@ def _claim(request: MapRequest, stack: ExitStack) -> None:
     for raster in sorted(request.outputs.values()):
         stack.enter_context(Lock(raster, request.steal))
         for left in leavings(raster):
-            left.unlink(missing_ok=True)
+            with suppress(OSError):
+                left.unlink()
 
 
 def _fullest(request: MapRequest, model: Model) -> Scenario:

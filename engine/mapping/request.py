@@ -18,8 +18,7 @@ from engine.mapping.mosaic import Seam
 from engine.raster.masks import MaskSpec, parse_masks
 from engine.raster.mosaics import Order
 from engine.raster.sources import SourceSpec
-
-DEVICES = ("auto", "cpu", "cuda", "tensorrt", "directml", "coreml")
+from engine.runtime.session import DEVICES
 
 Unfinished = Literal["refuse", "replace", "discard"]
 """What to do where an unfinished map lies at the output. One of the same job is gone on with, unless it is to be
@@ -118,7 +117,7 @@ class MapOptions(BaseModel):
         masks: For each modality, what makes pixels of it invalid.
         mosaic: Which raster of a mosaic comes first.
         seam: How neighbouring tiles are joined.
-        device: One of :data:`DEVICES`.
+        device: One of :data:`~engine.runtime.session.DEVICES`.
         threads: Tiles at a time; as many as there are processors where None. Fewer where memory is short.
         strict: Refuse values that are not those of the training. Where only the whole map shows that, what is finished
             is kept: a run that is not strict publishes it at once.

@@ -41,7 +41,7 @@ def files_of(spec: SourceSpec) -> list[str]:
         if name in found:
             continue
         found[name] = None
-        if depth < _DEEPEST:
+        if depth < _DEEPEST and (name == spec.file or not on_network([name])):  # no server is asked unbidden
             pending += [(member, depth + 1) for member in _members(name)]
     beside = metadata_beside(spec.file)
     return [*found, *([str(beside)] if beside is not None else [])]
