@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -223,6 +224,23 @@ def test_files_elsewhere_and_on_the_network_are_said(model_path: Path, members: 
     (other / "served.vrt").write_text(served, encoding="utf-8")
     with pytest.raises(RasterReadError, match=r"reads /vsicurl/http://127.* from the network, which --no-network"):
         make_map(model_path, {"dem": [str(other / "served.vrt")]}, tmp_path / "served.tif", network=False)
+
+
+def test_without_a_network_no_server_is_asked(members: Path, tmp_path: Path) -> None:
+    model = Path(__file__).parent.parent / "data" / "model-0.1.0.onnx"
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        server.setblocking(False)
+        far = f"/vsicurl/http://127.0.0.1:{server.getsockname()[1]}/dem.tif"
+        text = (members / "inner.vrt").read_text(encoding="utf-8")
+        served = text.replace('relativeToVRT="1">dem.tif', f'relativeToVRT="0">{far}')
+        (members / "served.vrt").write_text(served, encoding="utf-8")
+        for source in (far, str(members / "served.vrt")):
+            with pytest.raises(RasterReadError, match="which --no-network refuses"):
+                make_map(model, {"dem": [source]}, tmp_path / "map.tif", network=False)
+        with pytest.raises(BlockingIOError):
+            server.accept()
 
 
 def test_the_provenance_names_every_file_with_its_hash(whole: Path) -> None:
