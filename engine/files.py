@@ -12,8 +12,8 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -85,8 +85,7 @@ def make_folder(path: Path) -> None:
         raise unwritable(path, error) from error
 
 
-@contextmanager
-def aside(path: Path) -> Iterator[Path]:
+def aside(path: Path) -> AbstractContextManager[Path]:
     """An empty file of its own beside ``path``, for what writes by name; it is removed unless it was moved.
 
     Its name ends as ``path`` does. Nobody else has it: it is created exclusively, and no link is followed.
@@ -94,9 +93,23 @@ def aside(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: If it cannot be made or, by what is done within, written.
     """
+    return _aside(path, _create, lambda found: found.unlink())
+
+
+def aside_folder(path: Path) -> AbstractContextManager[Path]:
+    """As :func:`aside`, a folder; :func:`publish` moves it where nothing stands yet.
+
+    Raises:
+        OutputError: If it cannot be made or, by what is done within, written.
+    """
+    return _aside(path, lambda found: found.mkdir(), shutil.rmtree)
+
+
+@contextmanager
+def _aside(path: Path, make: Callable[[Path], None], remove: Callable[[Path], None]) -> Iterator[Path]:
     found = _aside_name(path)
     try:
-        os.close(os.open(found, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o666))
+        make(found)
         yield found
     except OutputError:
         raise
@@ -104,26 +117,11 @@ def aside(path: Path) -> Iterator[Path]:
         raise unwritable(path, error) from error
     finally:
         with suppress(OSError, ValueError):
-            found.unlink()
+            remove(found)
 
 
-@contextmanager
-def aside_folder(path: Path) -> Iterator[Path]:
-    """As :func:`aside`, a folder; :func:`publish` moves it where nothing stands yet.
-
-    Raises:
-        OutputError: If it cannot be made or, by what is done within, written.
-    """
-    found = _aside_name(path)
-    try:
-        found.mkdir()
-        yield found
-    except OutputError:
-        raise
-    except (OSError, ValueError) as error:
-        raise unwritable(path, error) from error
-    finally:
-        shutil.rmtree(found, ignore_errors=True)
+def _create(path: Path) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o666))
 
 
 def _aside_name(path: Path) -> Path:
