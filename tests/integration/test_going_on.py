@@ -21,7 +21,8 @@ from engine.errors import RunError
 from engine.locks import Lock
 from engine.training.checkpoints import newest
 from engine.training.loop import Report, Training
-from engine.training.recipe import LoraSettings, Recipe
+from engine.training.recipe import Recipe
+from engine.training.settings import LoraSettings
 
 MakeRecipe = Callable[..., Recipe]
 OFTEN = ("stages.0.schedule.checkpoint_every=2",)
