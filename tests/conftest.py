@@ -15,6 +15,7 @@ import rasterio
 import torch
 import yaml
 from affine import Affine
+from commands import engine
 from filelock import FileLock
 from hypothesis import settings
 from numpy.typing import NDArray
@@ -24,7 +25,6 @@ from engine.data.synthetic import SceneOptions, synthesize
 from engine.grid import Grid
 from engine.training.loop import Training
 from engine.training.recipe import Recipe, read_recipe
-from engine.training.release import release
 
 ROOT = Path(__file__).resolve().parent.parent
 UTM = CRS.from_epsg(32631)
@@ -79,6 +79,7 @@ def make_recipe(scenes: Path) -> MakeRecipe:
         content = yaml.safe_load((ROOT / "recipes" / "synthetic.yaml").read_text(encoding="utf-8"))
         content["data"] |= {"root": str(scenes), "chip": 32}
         content["data"]["split"]["size"] = 32
+        content["network"]["options"]["encoder"] = "resnet-tiny"  # a SegFormer takes twice as long to export
         content["stages"][0]["schedule"] |= {"epochs": 2, "samples": 12, "batch": 4, "validate_every": 2}
         path = folder / "recipe.yaml"
         path.write_text(yaml.safe_dump(content), encoding="utf-8")
@@ -89,11 +90,12 @@ def make_recipe(scenes: Path) -> MakeRecipe:
 
 @pytest.fixture(scope="session")
 def run_folder(make_recipe: MakeRecipe, shared: Shared) -> Path:
-    """A finished run of a few steps, with its model beside it."""
+    """A finished run of a few steps, with its model and the model's STAC item beside it."""
 
     def make(folder: Path) -> None:
         Training(make_recipe(folder), folder / "run", accelerator="cpu").run()
-        release(folder / "run", folder / "model.onnx", "best")
+        exported = engine("export", folder / "run", "-o", folder / "model.onnx", "--stac")
+        assert exported.returncode == 0, exported.stderr
 
     return shared("training", make) / "run"
 

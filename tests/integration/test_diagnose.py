@@ -1,13 +1,12 @@
 """`engine diagnose`: weights that stay, and what is drawn of them."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+from commands import engine
 from matplotlib import pyplot
 
 from engine.data.chips import complete_chips
@@ -34,8 +33,8 @@ def test_weights_are_kept_for_diagnoses(make_recipe: MakeRecipe, tmp_path: Path)
     assert [path.name for path in kept] == ["kept-000000000", "kept-000000003", "kept-000000006"]
     assert sorted(file.name for file in kept[0].iterdir()) == ["progress.json", "weights.safetensors"]
 
-    command = [sys.executable, "-m", "engine.cli", "diagnose", str(run)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = engine("diagnose", run)
+    assert done.returncode == 0, done.stderr
     folder = run / "diagnostics" / "validation"
     names = ("information.png", "similarity.png", "similarity.json", "parameters.png", "activations.png")
     assert done.stdout.splitlines() == [str(folder / name) for name in names]
@@ -72,8 +71,7 @@ def test_weights_are_kept_before_low_rank_matrices_stand_beside_them(make_recipe
 
 
 def test_a_run_of_which_nothing_can_be_drawn_is_named(run_folder: Path) -> None:
-    command = [sys.executable, "-m", "engine.cli", "diagnose", str(run_folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = engine("diagnose", run_folder)
     assert done.returncode == 2
     assert "there is nothing to draw" in done.stderr
     assert "mean_fusion with 3 sensors" in " ".join(done.stderr.split())

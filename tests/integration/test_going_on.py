@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import rasterio
 import torch
+from commands import engine
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from engine.cli.main import main
 from engine.data.synthetic import synthesize
 from engine.errors import RunError
 from engine.locks import Lock
@@ -110,11 +110,10 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def told(capsys: pytest.CaptureFixture[str], status: int, *words: object) -> str:
-    with pytest.raises(SystemExit) as caught:
-        main([str(word) for word in words])
-    assert caught.value.code == status
-    return capsys.readouterr().err
+def told(status: int, *words: object) -> str:
+    done = engine(*words)
+    assert done.returncode == status
+    return done.stderr
 
 
 def scalars(run: Path) -> list[tuple[int, float]]:
@@ -159,29 +158,25 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(make_recipe: Mak
     assert (run / "metrics.csv").read_bytes() == (tmp_path / "whole" / "metrics.csv").read_bytes()
 
 
-def test_a_run_folder_is_one_training_s_at_a_time(
-    make_recipe: MakeRecipe, tmp_path: Path, run_folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_folder_is_one_training_s_at_a_time(make_recipe: MakeRecipe, tmp_path: Path, run_folder: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(run_folder, run)
     before = content(run)
     with Lock(run):
         for resume in ([], ["--resume"]):
             words = ["train", run / "recipe.yaml", "-o", run, "--device", "cpu", *resume]
-            assert "is at work on it" in told(capsys, 1, *words)
+            assert "is at work on it" in told(1, *words)
     assert content(run) == before
-    assert "not empty" in told(capsys, 2, "train", run / "recipe.yaml", "-o", run, "--device", "cpu")
+    assert "not empty" in told(2, "train", run / "recipe.yaml", "-o", run, "--device", "cpu")
     assert content(run) == before
     assert not (tmp_path / ".run.lock").exists()
 
 
-def test_a_place_that_takes_no_run_is_told_before_any_work(
-    tmp_path: Path, run_folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_place_that_takes_no_run_is_told_before_any_work(tmp_path: Path, run_folder: Path) -> None:
     words = ["train", run_folder / "recipe.yaml", "--device", "cpu", "-o"]
-    assert "cannot be written" in told(capsys, 1, *words, "/proc/runs/x")
+    assert "cannot be written" in told(1, *words, "/proc/runs/x")
     (tmp_path / "file").touch()
-    assert "cannot be written" in told(capsys, 1, *words, tmp_path / "file" / "run")
+    assert "cannot be written" in told(1, *words, tmp_path / "file" / "run")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -193,18 +188,16 @@ def test_a_place_that_takes_no_run_is_told_before_any_work(
     ],
 )
 def test_a_folder_in_the_way_of_a_report_is_told_before_any_work(
-    tmp_path: Path, run_folder: Path, capsys: pytest.CaptureFixture[str], words: list[str], name: str
+    tmp_path: Path, run_folder: Path, words: list[str], name: str
 ) -> None:
     (tmp_path / name).mkdir()
-    assert f"{name}: is a folder" in told(capsys, 1, *words, run_folder, "-o", tmp_path)
+    assert f"{name}: is a folder" in told(1, *words, run_folder, "-o", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_a_folder_in_the_way_of_a_synthetic_scene_is_told_before_any_work(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_in_the_way_of_a_synthetic_scene_is_told_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "scene.json").mkdir()
-    assert "scene.json: is a folder" in told(capsys, 1, "synthesize", tmp_path, "--size", "64", "64")
+    assert "scene.json: is a folder" in told(1, "synthesize", tmp_path, "--size", "64", "64")
     assert [path.name for path in tmp_path.iterdir()] == ["scene.json"]
 
 

@@ -1,15 +1,13 @@
 """LVPCnet's two stages: what the first one learned stays as it is, bit by bit, while prompts learn."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from commands import engine
 from safetensors.torch import load_file
 
 from engine.cli.inspect import show_model
@@ -185,17 +183,6 @@ def test_prompts_that_have_nothing_to_learn_from_are_said(run: Path, make_recipe
             Training(recipe, tmp_path / "run", accelerator="cpu", resume=resume).run()
 
 
-def command_line(*words: object) -> subprocess.CompletedProcess[str]:
-    """With as many threads as here, which a resume asks for."""
-    return subprocess.run(
-        [sys.executable, "-m", "engine.cli", *map(str, words)],
-        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_a_resume_needs_no_legend(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     """From the command line, whose recipe names one that is gone."""
     legend = tmp_path / "mine.yaml"
@@ -212,10 +199,10 @@ def test_a_resume_needs_no_legend(make_recipe: MakeRecipe, tmp_path: Path) -> No
     legend.unlink()
     arguments = [part for text in changes for part in ("--set", text)]
     words = ["train", tmp_path / "recipe.yaml", "-o", tmp_path / "run", "--device", "cpu", *arguments]
-    done = command_line(*words)
+    done = engine(*words)
     assert done.returncode == 2
     assert "mine.yaml: no such file" in done.stderr
-    done = command_line(*words, "--resume")
+    done = engine(*words, "--resume")
     assert done.returncode == 0, done.stderr
     assert "12 steps" in done.stdout
 

@@ -1,7 +1,5 @@
 """The exported model: one file for every scenario, and for each only what it needs."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +8,7 @@ import onnxruntime
 import pyproj
 import pytest
 import rasterio
+from commands import engine
 
 from engine.availability import Scenario, scenarios
 from engine.errors import ModelError
@@ -97,8 +96,7 @@ def test_what_is_not_asked_for_is_cut(model_path: Path) -> None:
 def test_a_model_is_not_scored_on_other_classes(model_path: Path, run_folder: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text((run_folder / "recipe.yaml").read_text().replace("value: 6", "value: 9"))
-    words = [sys.executable, "-m", "engine.cli", "evaluate", str(model_path), "--data", str(recipe)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = engine("evaluate", model_path, "--data", recipe)
     assert done.returncode == 2
     assert "its classes are" in done.stderr
 

@@ -26,15 +26,15 @@ from engine.runtime.session import Sessions
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "mean_fusion": {"encoder": "segformer-tiny"},
-    "mean_fusion, confidence": {"encoder": "segformer-tiny", "fusion": "confidence"},
-    "mean_fusion, gated": {"encoder": "segformer-tiny", "fusion": "gated"},
+    "mean_fusion, confidence": {"encoder": "resnet-tiny", "fusion": "confidence"},
+    "mean_fusion, gated": {"encoder": "resnet-tiny", "fusion": "gated"},
     "cbc": {"size": "tiny"},
     "cbc_slp": {"size": "tiny"},
     "cmx": {"size": "tiny"},
     "cmx_cnn": {"size": "tiny"},
-    "stars": {"encoder": "resnet-tiny", "pyramid": 16, "width": 16},
+    "stars": {"encoder": "resnet-tiny", "pyramid": 48, "width": 48},
     "lds2ae": {"window": 5, "width": 16, "depth": 2, "decoder_depth": 1, "heads": 4},
-    "lvpcnet": {"window": 3, "width": 16, "depth": 2, "heads": 4, "text_width": 8},
+    "lvpcnet": {"window": 3, "width": 16, "depth": 1, "heads": 4, "text_width": 8},
     "lvpcnet, reconstruction": {
         "window": 3,
         "width": 16,
@@ -78,7 +78,7 @@ KINDS = {
 TILE = 64
 
 
-def segmenter(name: str, count: int, options: dict[str, Any] | None = None) -> Segmenter:
+def segmenter(name: str, count: int) -> Segmenter:
     modalities = [
         Modality(
             key,
@@ -90,7 +90,7 @@ def segmenter(name: str, count: int, options: dict[str, Any] | None = None) -> S
         for key, (bands, dtype, mean) in list(KINDS.items())[:count]
     ]
     torch.manual_seed(0)
-    options = options or NETWORKS[name] | ({"band_lists": {"optical": [3, 7, 11]}} if name.startswith("cbc") else {})
+    options = NETWORKS[name] | ({"band_lists": {"optical": [3, 7, 11]}} if name.startswith("cbc") else {})
     network = build_network(name.split(",")[0], options, {item.name: len(item.bands) for item in modalities}, 4)
     with torch.no_grad():  # batch norms of a network that never saw anything let its activations grow
         for module in network.modules():
@@ -124,26 +124,17 @@ def facts(name: str, trained: Segmenter) -> ModelMetadata:
     )
 
 
-def test_what_sensors_share_stands_once_in_the_model(tmp_path: Path) -> None:
-    """The file of stars with three sensors and ResNet-18 is not above its weights by more than 5 percent."""
-    trained = segmenter("stars", 3, {"encoder": "resnet-18", "pyramid": 16, "width": 16})
-    export_model(trained, facts("stars", trained), tmp_path / "m.onnx")
-    state = trained.network.state_dict()
-    answering = [values for key, values in state.items() if not key.startswith("translations.")]
-    assert (tmp_path / "m.onnx").stat().st_size <= 1.05 * sum(value.numel() * 4 for value in answering)
+COUNTS = {"cmx_cnn": (1, 2, 3, 4), "cmx": (3,), "cbc": (3,)}
+"""Of sensors. A network leaves with one and with three, of which every pair is a scenario too; a variant with two.
 
-
-FOUR = ("mean_fusion", "cmx_cnn")
-"""Networks that leave with four sensors too: what three of them show of pairs and of the others, four do not add to."""
+What two, three and four share of a kind is shown by the smallest network; cmx and cbc are cmx_cnn and cbc_slp but for
+their encoder and prompts.
+"""
 
 
 @pytest.mark.parametrize(
     ("name", "count"),
-    [
-        (name, count)
-        for name in NETWORKS
-        for count in ((1, 3) if "," in name else (1, 2, 3, 4) if name in FOUR else (1, 2, 3))
-    ],
+    [(name, count) for name in NETWORKS for count in ((2,) if "," in name else COUNTS.get(name, (1, 3)))],
 )
 def test_a_network_leaves_as_a_model_for_every_scenario(name: str, count: int, tmp_path: Path) -> None:
     trained = segmenter(name, count)
@@ -167,6 +158,10 @@ def test_a_network_leaves_as_a_model_for_every_scenario(name: str, count: int, t
         assert not any(node.op_type == "If" for node in graph.node)
         assert {item.name for item in graph.input} == set(inputs)
         convolutions[scenario] = sum(node.op_type == "Conv" for node in graph.node)
+    if name == "stars":  # what sensors share stands once
+        state = trained.network.state_dict()
+        answering = sum(4 * found.numel() for key, found in state.items() if not key.startswith("translations."))
+        assert (tmp_path / "m.onnx").stat().st_size <= 1.1 * answering
     if name.startswith("lvpcnet"):  # stems of three for each sensor; one, behind a match, for each that is prompted
         stems = 1 if name.endswith("nothing shared") else 2
         prompted = 0 if name.endswith(("reconstruction", "no prompts")) else 1

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from commands import engine
 from making import make_map
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
@@ -38,11 +39,6 @@ def changed(source: Path, target: Path, change: Callable[[NDArray[np.float64]], 
 def run(model: Path, output: Path, path: Path | str, **options: object) -> Summary:
     name = Path(str(path).partition("@")[0].partition(":")[0]).stem
     return make_map(model, {name: [SourceSpec.parse(str(path))]}, output, device="cpu", **options)  # type: ignore[arg-type]
-
-
-def said(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "engine.cli", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
@@ -135,7 +131,7 @@ def test_a_job_tells_and_refuses(model_path: Path, raised: Path, tmp_path: Path)
 def test_predict_and_evaluate_take_strict(
     model_path: Path, scenes: Path, raised: Path, make_recipe: Callable[..., Recipe], tmp_path: Path
 ) -> None:
-    done = said("predict", model_path, f"optical={raised}", "-o", tmp_path / "map.tif", "--strict")
+    done = engine("predict", model_path, f"optical={raised}", "-o", tmp_path / "map.tif", "--strict")
     assert done.returncode == 2
     assert "1000 was added" in done.stderr
     root = shutil.copytree(scenes, tmp_path / "data")
@@ -143,7 +139,7 @@ def test_predict_and_evaluate_take_strict(
         changed(scenes / scene / "optical.tif", root / scene / "optical.tif", lambda values: values + 1000)
     make_recipe(tmp_path)
     words = ("evaluate", model_path, "--data", tmp_path / "recipe.yaml", "--set", f"data.root={root}", "--strict")
-    done = said(*words, "-o", tmp_path / "evaluation")
+    done = engine(*words, "-o", tmp_path / "evaluation")
     assert done.returncode == 2
     assert "1000 was added" in done.stderr
 

@@ -1,8 +1,6 @@
 """A network that classifies windows, from a few labels to a map: each pixel by its own window, wherever tiles lie."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from commands import engine
 from safetensors.torch import load_file, save_file
 
 from engine.availability import Scenario
@@ -89,12 +88,6 @@ def model(run: Path) -> Path:
     return run.parent / "windows.onnx"
 
 
-def command(*words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "engine.cli", *map(str, words)], capture_output=True, text=True, check=False
-    )
-
-
 def test_a_stage_without_labels_sees_all_of_the_scene(run: Path) -> None:
     """Its losses need no label; the next stage learns the classes."""
     with (run / "metrics.csv").open() as file:
@@ -134,7 +127,7 @@ def test_chips_from_anywhere_need_an_objective_without_labels(make_recipe: MakeR
 
 @pytest.mark.parametrize("words", [("--tile", 64), ("--protocol", "lgss")])
 def test_what_a_network_of_windows_cannot_do_is_refused(run: Path, words: tuple[object, ...], tmp_path: Path) -> None:
-    done = command("evaluate", run, "--checkpoint", "last", "-o", tmp_path, *words)
+    done = engine("evaluate", run, "--checkpoint", "last", "-o", tmp_path, *words)
     assert done.returncode == 2
     assert "classifies each pixel from the window around it" in " ".join(done.stderr.split())
 
@@ -142,13 +135,13 @@ def test_what_a_network_of_windows_cannot_do_is_refused(run: Path, words: tuple[
 def test_a_preview_is_exported_from_the_same_run(run: Path, model: Path, scenes: Path, tmp_path: Path) -> None:
     """Its answers are the map's at one pixel of each square of three."""
     preview = tmp_path / "preview.onnx"
-    done = command("export", run, "-o", preview, "--checkpoint", "last", "--set", "network.options.stride=3")
+    done = engine("export", run, "-o", preview, "--checkpoint", "last", "--set", "network.options.stride=3")
     assert done.returncode == 0, done.stderr
     sources = [f"{name}={scenes / 'first' / name}.tif" for name in ("optical", "sar", "dem")]
     maps = []
     for path in (model, preview):
         target = tmp_path / f"{path.stem}.tif"
-        assert command("predict", path, *sources, "-o", target).returncode == 0
+        assert engine("predict", path, *sources, "-o", target).returncode == 0
         with rasterio.open(target) as dataset:
             maps.append(dataset.read(1))
     whole, coarse = maps
@@ -188,7 +181,7 @@ def test_the_map_is_that_of_each_pixel_s_window(run: Path, model: Path, scenes: 
     target = tmp_path / "map.tif"
     second = scenes / "second"
     sources = [f"{name}={second / name}.tif" for name in ("optical", "sar", "dem")]
-    done = command("predict", model, *sources, "-o", target, "--availability", tmp_path / "seen.tif")
+    done = engine("predict", model, *sources, "-o", target, "--availability", tmp_path / "seen.tif")
     assert done.returncode == 0, done.stderr
     with rasterio.open(target) as dataset:
         classes = dataset.read(1)
@@ -244,7 +237,7 @@ def test_a_model_is_scored_on_some_tiles_where_there_are_many(run: Path) -> None
 
 def test_evaluation_maps_the_labelled_pixels(run: Path, scenes: Path, tmp_path: Path) -> None:
     """The confusion matrix of the validation blocks, pixel by pixel, without tiles."""
-    done = command("evaluate", run, "-o", tmp_path, "--checkpoint", "last", "--device", "cpu")
+    done = engine("evaluate", run, "-o", tmp_path, "--checkpoint", "last", "--device", "cpu")
     assert done.returncode == 0, done.stderr
     report = {item["scenario"]: item for item in json.loads((tmp_path / "report.json").read_text())["scenarios"]}
     recipe, segmenter = open_run(run, "last")

@@ -38,7 +38,7 @@ def zion_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     torch.manual_seed(0)
     bands = {modality.name: len(modality.bands) for modality in modalities}
-    network = build_network("mean_fusion", {"encoder": "segformer-tiny"}, bands, 7)
+    network = build_network("mean_fusion", {"encoder": "resnet-tiny"}, bands, 7)
     metadata = ModelMetadata(
         name="zion",
         engine="0",

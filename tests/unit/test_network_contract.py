@@ -118,11 +118,12 @@ def test_a_training_step_sees_nothing_of_what_is_missing(name: str) -> None:
 def test_logits_do_not_depend_on_the_neighbours_in_a_batch(name: str, count: int) -> None:
     """In double precision: instance norms over a few values magnify what single precision rounds."""
     network = built(name, count).double()
-    availability = every_availability(count)[torch.arange(8) % (2**count - 1)]
-    given = {key: values.double() for key, values in inputs(network, 8).items()}
+    batch = max(2, min(8, 2**count - 1))
+    availability = every_availability(count)[torch.arange(batch) % (2**count - 1)]
+    given = {key: values.double() for key, values in inputs(network, batch).items()}
     together = network(given, availability)
-    assert together.shape == (8, 5, 45, 51)
-    for sample in range(8):
+    assert together.shape == (batch, 5, 45, 51)
+    for sample in range(batch):
         alone = network({key: values[[sample]] for key, values in given.items()}, availability[[sample]])
         torch.testing.assert_close(together[[sample]], alone, rtol=1e-8, atol=1e-8)
 
