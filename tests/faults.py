@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -50,9 +51,21 @@ class Mapping:
         outputs = ["-o", str(folder / "map.tif"), *(f"--{name}={folder / f'{name}.tif'}" for name in LAYERS[1:])]
         return [*ENGINE, "predict", str(self.model), *self.sources, *outputs, "--device", "cpu", *more]
 
-    def run(self, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
-        """Maps into a folder."""
-        return subprocess.run(self.words(folder, *more), capture_output=True, text=True, check=False, timeout=SECONDS)
+    def run(self, folder: Path, *more: str, largest: int | None = None) -> subprocess.CompletedProcess[str]:
+        """Maps into a folder; no file may grow beyond ``largest`` kilobytes."""
+
+        def limit() -> None:
+            if largest is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (1024 * largest, 1024 * largest))
+
+        return subprocess.run(
+            self.words(folder, *more),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SECONDS,
+            preexec_fn=limit,
+        )
 
     def start(self, folder: Path, *more: str) -> subprocess.Popen[str]:
         """Starts to map into a folder."""
@@ -91,16 +104,23 @@ def disk(folder: Path, kilobytes: int) -> Iterator[Callable[[int], None]]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def full_disks(mapping: Mapping, folder: Path, sizes: Sequence[int]) -> tuple[list[str], int]:
+@contextmanager
+def no_disk(folder: Path) -> Iterator[Callable[[int], None]]:
+    """A folder where :func:`disk` would be, for limits on the size of each file."""
+    folder.mkdir()
+    yield lambda _size: None
+
+
+def full_disks(mapping: Mapping, folder: Path, sizes: Sequence[int], mount: bool = True) -> tuple[list[str], int]:
     """Maps on disks of so many kilobytes: an error or the map, and the map once there is room.
 
-    Gives also how often it fit at once.
+    Gives also how often it fit at once. Without ``mount`` it is each file that may not grow larger.
     """
     wrong, fitted = [], 0
     for size in sizes:
-        with disk(folder / f"disk{size}", size) as resize:
-            place = folder / f"disk{size}"
-            done = mapping.run(place)
+        place = folder / f"disk{size}"
+        with disk(place, size) if mount else no_disk(place) as resize:
+            done = mapping.run(place, largest=None if mount else size)
             wrong += judged(f"{size} kB", done, done.stderr)
             if done.returncode == 0:
                 fitted += 1

@@ -16,9 +16,9 @@ SplitName = Literal["train", "validation", "test"]
 
 
 class Settings(BaseModel):
-    """Base of everything in a recipe: unknown keys are refused, values cannot change."""
+    """Base of everything in a recipe: unknown keys and infinite numbers are refused, values cannot change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _as_name(value: object) -> object:

@@ -20,7 +20,8 @@ from engine.files import check_target
 from engine.modality import Modality
 from engine.model.file import Model
 
-INPUT = "deepness_image"
+INPUT = "deepness/image"
+"""What no modality is called: their names have no slash."""
 
 
 def export_deepness(model: Model, name: str | None, path: Path) -> Modality:

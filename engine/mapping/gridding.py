@@ -18,6 +18,7 @@ from engine.ground import ground_of
 from engine.modality import Modality
 from engine.model.file import Model
 from engine.raster.mosaics import extended, grouped
+from engine.raster.naming import Sources
 from engine.raster.overlay import GdalError, turns
 from engine.raster.sources import RasterSource, SourceSpec, open_source
 
@@ -32,8 +33,6 @@ FINER = 100
 
 LARGEST = 10**11
 """Pixels that a map may have."""
-
-Sources = Mapping[str, Sequence[SourceSpec]]
 
 
 @dataclass(frozen=True)

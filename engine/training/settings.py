@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from engine.data.settings import MethodSettings, Settings
 from engine.modality import PHYSICAL, LandClass, Modality, Values
 
 
-class _Finite(Settings):
-    model_config = ConfigDict(allow_inf_nan=False)
-
-
-class ModalitySettings(_Finite):
+class ModalitySettings(Settings):
     """A modality: its bands' names in order, data type and unit.
 
     Args:
@@ -40,7 +36,7 @@ class ModalitySettings(_Finite):
         return Modality(self.name, self.bands, self.dtype, self.unit, (), scales, self.values)
 
 
-class ClassSettings(_Finite):
+class ClassSettings(Settings):
     """A class: its value in the labels and the map, its name and its colour (``#rrggbb``)."""
 
     value: int
@@ -57,7 +53,7 @@ class ClassSettings(_Finite):
         return LandClass(self.value, self.name, self.color)
 
 
-class OptimizerSettings(_Finite):
+class OptimizerSettings(Settings):
     """AdamW or Adam; both with PyTorch's betas."""
 
     name: Literal["adamw", "adam"] = "adamw"
@@ -65,7 +61,7 @@ class OptimizerSettings(_Finite):
     weight_decay: float = Field(default=0.01, ge=0)
 
 
-class DecaySettings(_Finite):
+class DecaySettings(Settings):
     """How the learning rate changes over a stage.
 
     Args:
@@ -82,7 +78,7 @@ class DecaySettings(_Finite):
     warmup_from: float = Field(default=0.1, ge=0, le=1)
 
 
-class ScheduleSettings(_Finite):
+class ScheduleSettings(Settings):
     """How long and in what steps.
 
     Args:
@@ -114,7 +110,7 @@ class ScheduleSettings(_Finite):
         return -(-self.samples // self.batch)
 
 
-class LoraSettings(_Finite):
+class LoraSettings(Settings):
     """Low-rank adaptation.
 
     Args:
@@ -126,7 +122,7 @@ class LoraSettings(_Finite):
     targets: tuple[str, ...] | None = Field(default=None, min_length=1)
 
 
-class StageSettings(_Finite):
+class StageSettings(Settings):
     """A part of a training, with its own method, trained parameters, optimiser and schedule.
 
     Args:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 
+import faults
 from faults import (
     Mapping,
     at_once,
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=40, help="Kills while maps are compressed and renamed.")
     parser.add_argument("--bytes", type=int, default=180, help="Damaged bytes.")
     given = parser.parse_args()
+    faults.SECONDS = 30
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         mapping = Mapping(given.model, given.sources, folder / "whole")

@@ -14,7 +14,9 @@ from commands import engine
 from engine.availability import Scenario
 from engine.errors import ModalityError, OutputError
 from engine.export.deepness import export_deepness
+from engine.export.naming import rename
 from engine.export.parity import sample_values
+from engine.model.document import KEY
 from engine.model.file import Model
 from engine.runtime.session import Sessions
 
@@ -36,6 +38,19 @@ def test_deepness_gets_the_probabilities_of_that_modality_alone(
     scenario = Scenario(tuple(index == place for index in range(3)))
     expected = Sessions(model, "cpu").run(scenario, {name: values})[0]
     np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+def test_a_modality_may_be_called_as_deepness_calls_its_image(model_path: Path, tmp_path: Path) -> None:
+    export_deepness(Model(model_path), "dem", tmp_path / "first.onnx")
+    called = onnx.load(tmp_path / "first.onnx").graph.input[0].name
+    proto = onnx.load(model_path)
+    rename(proto.graph, {"dem": "deepness_image"})
+    (entry,) = [item for item in proto.metadata_props if item.key == KEY]
+    entry.value = entry.value.replace('"name":"dem"', '"name":"deepness_image"')
+    onnx.save(proto, tmp_path / "other.onnx")
+    export_deepness(Model(tmp_path / "other.onnx"), "deepness_image", tmp_path / "second.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "second.onnx", providers=["CPUExecutionProvider"])
+    assert [given.name for given in session.get_inputs()] == [called]
 
 
 def test_deepness_finds_its_keys_in_json(model_path: Path, tmp_path: Path) -> None:

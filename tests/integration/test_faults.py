@@ -56,6 +56,15 @@ def test_a_full_disk_is_an_error_and_with_room_the_same_map(
     assert wrong == []
 
 
+def test_a_file_that_may_not_grow_is_an_error_and_without_the_limit_the_same_map(
+    mapping: Mapping, tmp_path: Path
+) -> None:
+    """Also where no file system can be mounted."""
+    wrong, fitted = full_disks(mapping, tmp_path, (1, 8, 40, 400), mount=False)
+    assert wrong == []
+    assert fitted == 1
+
+
 def test_of_several_starts_at_once_one_makes_the_map(mapping: Mapping, tmp_path: Path) -> None:
     assert at_once(mapping, tmp_path, times=2, together=4) == []
 
