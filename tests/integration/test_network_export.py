@@ -168,6 +168,6 @@ def test_a_network_leaves_as_a_model_for_every_scenario(name: str, count: int, t
         for scenario, found in convolutions.items():
             there = len(scenario.indices)
             assert found == 3 * stems * there + 4 * prompted * there * (count - there)
-    if count > 1 and not name.startswith("cmx"):  # whose streams exchange features from the first stage on
+    elif count > 1 and not name.startswith("cmx"):  # whose streams exchange features from the first stage on
         alone = [found for scenario, found in convolutions.items() if len(scenario.indices) == 1]
         assert max(alone) < min(found for scenario, found in convolutions.items() if len(scenario.indices) == 2)
