@@ -60,7 +60,7 @@ def test_a_file_that_may_not_grow_is_an_error_and_without_the_limit_the_same_map
     mapping: Mapping, tmp_path: Path
 ) -> None:
     """Also where no file system can be mounted."""
-    wrong, fitted = full_disks(mapping, tmp_path, (1, 8, 40, 400), mount=False)
+    wrong, fitted = full_disks(mapping, tmp_path, (1, 3, 400), mount=False)
     assert wrong == []
     assert fitted == 1
 
