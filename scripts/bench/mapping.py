@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +31,9 @@ import rasterio
 from engine.availability import Scenario
 from engine.grid import Grid, Window
 from engine.mapping.gridding import choose_grid
-from engine.mapping.mosaic import MapBlock
-from engine.mapping.predict import open_readers, predict
+from engine.mapping.inputs import open_inputs
+from engine.mapping.mosaic import MapBlock, Reader
+from engine.mapping.predict import predict
 from engine.mapping.request import map_request
 from engine.mapping.seams import SeamCounter, seam_ratio
 from engine.mapping.tiles import TilePlan
@@ -116,15 +118,19 @@ def work(task: dict[str, object]) -> dict[str, float]:
     return {"wall": time.perf_counter() - started, "cpu": cpu() - before, "memory": memory}
 
 
+def open_readers(model: Model, sources: dict[str, list[SourceSpec]], stack: ExitStack) -> dict[str, Reader]:
+    """What a mapping reads of each modality."""
+    request = map_request(model=model.path, sources=sources, output=Path("none.tif"))
+    return dict(open_inputs(request, model, stack).readers)
+
+
 def bound(kind: str, model: Model, sources: dict[str, list[SourceSpec]], threads: int) -> None:
     """The network alone on as many tiles as there are, or the reading of all tiles alone."""
-    from contextlib import ExitStack
-
     grid = choose_grid(model, sources).grid
     plan = TilePlan(grid.height, grid.width, model.metadata.tile, model.metadata.halo, model.metadata.inner_only)
     places = [plan.window(row, col) for row, col in plan]
     with ExitStack() as stack, ThreadPoolExecutor(threads) as pool:
-        readers = open_readers(model, sources, {}, grid, stack)
+        readers = open_readers(model, sources, stack)
         if kind == "read":
             list(pool.map(lambda place: [reader.read(place).valid.any() for reader in readers.values()], places))
             return
@@ -143,14 +149,13 @@ def encode(model: Model, path: Path) -> dict[str, float]:
         whole = [Window(0, 0, grid.height, grid.width)]
         layer = RawLayer(raw, whole, dataset.dtypes[0], int(dataset.nodata), ["class"], "mode", model.classes)
     started, before = time.perf_counter(), cpu()
-    write_cog(layer, grid, path.with_suffix(".again.tif"))
+    again = path.with_suffix(".again.tif")
+    write_cog(layer, grid, again, again)
     return {"wall": time.perf_counter() - started, "cpu": cpu() - before, "memory": 0}
 
 
 def naive(model: Model, sources: dict[str, list[SourceSpec]]) -> None:
     """Windows one after another, half overlapping, Hann weights, the whole scene in floats."""
-    from contextlib import ExitStack
-
     grid = choose_grid(model, sources).grid
     tile = model.metadata.tile
     sessions = Sessions(model, "cpu", threads=usable_processors())
@@ -160,7 +165,7 @@ def naive(model: Model, sources: dict[str, list[SourceSpec]]) -> None:
     hann = np.outer(np.hanning(tile + 2)[1:-1], np.hanning(tile + 2)[1:-1]).astype(np.float32)
     plan = TilePlan(grid.height, grid.width, tile, tile // 4)
     with ExitStack() as stack:
-        readers = open_readers(model, sources, {}, grid, stack)
+        readers = open_readers(model, sources, stack)
         for row, col in plan:
             place = plan.window(row, col)
             inputs = {name: reader.read(place).values[None] for name, reader in readers.items()}
@@ -174,10 +179,11 @@ def seams(path: Path, model: Model) -> tuple[float, float]:
     """How much the tiles show in a map: over all other lines, and over those that lie alike."""
     with rasterio.open(path) as dataset:
         classes, nodata = dataset.read(1), dataset.nodata
+    rows, cols = classes.shape
     metadata = model.metadata
-    counter = SeamCounter(TilePlan(*classes.shape, metadata.tile, metadata.halo, metadata.inner_only))
+    counter = SeamCounter(TilePlan(rows, cols, metadata.tile, metadata.halo, metadata.inner_only))
     nothing = np.zeros((1, 1), dtype=np.uint8)
-    counter.add(MapBlock(Window(0, 0, *classes.shape), classes, nothing, (classes != nodata).astype(np.int32)))
+    counter.add(MapBlock(Window(0, 0, rows, cols), classes, nothing, (classes != nodata).astype(np.int32)))
     (pairs, changes), (seam_pairs, seam_changes) = counter.counts.sum(axis=1)
     return float(seam_changes / seam_pairs / (changes / pairs)), seam_ratio(counter.counts)
 

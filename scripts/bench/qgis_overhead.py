@@ -13,13 +13,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = 7
 
 
-def cancelled(parameters: dict[str, object], output: str) -> float:
+def cancelled(parameters: Mapping[str, object], output: str) -> float:
     """Cancels a run when its first tiles are done; gives the seconds until the engine has ended."""
     import processing
     from qgis.core import QgsProcessingFeedback

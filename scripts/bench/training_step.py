@@ -64,7 +64,7 @@ def measured(label: str, size: str, batch: int, steps: int) -> dict[str, float]:
         spec.loader.exec_module(formula)
         decoder = network.get_submodule("decoder")
         weights = dict(decoder.named_parameters())
-        decoder.state_dict = lambda *_, **__: weights  # type: ignore[method-assign] # with their gradients
+        decoder.state_dict = lambda *_, **__: weights  # type: ignore[method-assign, assignment] # with their gradients
         decoder.forward = lambda *given: formula.over_whole_volumes(decoder, *given)
     optimizer = torch.optim.Adam(network.parameters(), 1e-4)
     inputs = {name: torch.randn(batch, count, CHIP, CHIP) for name, count in BANDS.items()}

@@ -263,7 +263,8 @@ def tile(folder: Path, sensor: str, number: int) -> Values:
 
 def blocks(path: Path, bands: list[int], side: int) -> tuple[list[Values], list[Values]]:
     """``[C, n]`` valid values of the training blocks and of the test blocks (see recipes/zion.yaml)."""
-    training, test = [], []
+    training: list[Values] = []
+    test: list[Values] = []
     with rasterio.open(path) as dataset:
         values = dataset.read(bands, masked=True)
     for row in range(0, values.shape[1], side):
