@@ -28,7 +28,7 @@ _CURES = {
     errno.EACCES: "ask for the right to write there, or name another place",
     errno.EPERM: "ask for the right to write there, or name another place",
     errno.ENOENT: "make its folder first",
-    errno.ENOTDIR: "make its folder first",
+    errno.ENOTDIR: "a file stands where its folder would be; move that file, or name another place",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
 
@@ -53,8 +53,13 @@ def check_target(path: Path) -> None:
     """Refuses a name that no file can get, before any work is done for it. A disk without room is found here too.
 
     Raises:
-        OutputError: If a folder or special file is in its way, or its folder is missing or takes no file.
+        OutputError: If a folder or special file is in its way, its folder is missing or takes no file, or it is one of
+            GDAL's names for what is no file on a disk.
     """
+    if str(path).startswith("/vsi"):
+        raise OutputError(f"{path}: is a place that only GDAL knows; name a file on a disk")
+    if path == Path():
+        raise OutputError("the output has no name; name a file")
     try:
         kind = path.lstat().st_mode
     except OSError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from engine.errors import InputError
+from engine.errors import InputError, OutputError
 from engine.export.deepness import export_deepness
 from engine.files import check_target
 from engine.model.file import Model
@@ -45,7 +45,11 @@ def command(
       engine export runs/zion-lds2ae -o preview.onnx --set network.options.stride=4
       engine export zion.onnx -o zion-rgb.onnx --for deepness --modality rgb
     """
+    if output.suffix.lower() != ".onnx":
+        raise OutputError(f"{output}: a model's name ends in .onnx")
     if host:
+        if output.exists() and output.samefile(source):
+            raise OutputError(f"{output}: is the model that is read; name another output")
         if stac or overrides or source.is_dir():
             raise InputError("--for deepness takes a model (.onnx) and no --stac or --set; export the run first")
         taken = export_deepness(Model(source), modality, output)
@@ -60,6 +64,8 @@ def command(
         if item == output:
             raise InputError(f"{output}: is the name of the STAC item, beside which the model is to lie; name it .onnx")
         check_target(item)
+        if item.exists() and item.resolve().is_relative_to(source.resolve()):
+            raise OutputError(f"{item}: is part of the run, and the STAC item would write over it; name another output")
     console = Console(stderr=True)
     with console.status("reading the run") as status:
         metadata = release(

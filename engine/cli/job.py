@@ -148,7 +148,9 @@ def _first_line() -> bytes:
 def _parsed(line: bytes) -> Job:
     try:
         content = json.loads(line or b"null")
-        protocol = content.get("protocol") if isinstance(content, dict) else None
+        if not isinstance(content, dict):
+            raise InputError("the job cannot be read: expected one line that holds a JSON object")
+        protocol = content.get("protocol")
         if protocol != PROTOCOL or isinstance(protocol, bool):
             raise InputError(
                 f"this engine ({engine.__version__}) speaks version {PROTOCOL} of the job protocol, the job version "

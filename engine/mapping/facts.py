@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import rasterio
+from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterioWindow
@@ -21,8 +23,7 @@ from engine.mapping.spool import by_rows
 SIDE = 2048
 """Pixels along a piece of an overview that is hashed at a time."""
 
-_ADDED = re.compile(r'<MDI key="STATISTICS_[^"]*">[^<]*</MDI>|<Histograms>.*?</Histograms>', re.DOTALL)
-_EMPTY = re.compile(r"<Metadata>\s*</Metadata>|<Metadata */>")
+_MASKS = (MaskFlags.per_dataset, MaskFlags.alpha)
 
 
 def facts_of(path: Path) -> dict[str, Any]:
@@ -38,6 +39,10 @@ def facts_of(path: Path) -> dict[str, Any]:
             "data type": list(dataset.dtypes),
             "coordinate reference system": None if crs is None else crs.to_wkt(),
             "georeference": list(dataset.transform)[:6],
+            "mask": [any(flag in _MASKS for flag in flags) for flags in dataset.mask_flag_enums],
+            "scales and offsets": [list(dataset.scales), list(dataset.offsets)],
+            "units": [one or "" for one in dataset.units],
+            "colour interpretation": [one.name for one in dataset.colorinterp],
             "nodata value": [None if one is None else float(one) for one in dataset.nodatavals],
             "band names": [one or "" for one in dataset.descriptions],
             "colour table": _colours(dataset),
@@ -126,6 +131,27 @@ def self_digest(content: Mapping[str, Any]) -> str:
 
 
 def legend_digest(text: str) -> str:
-    """SHA-256 of what GDAL's ``.aux.xml`` says beside statistics and histograms, which any GIS may add to it."""
-    rest = re.sub(r"\s*\n\s*", "", _ADDED.sub("", text))
-    return hashlib.sha256(_EMPTY.sub("", rest).encode()).hexdigest()
+    """SHA-256 of what GDAL's ``.aux.xml`` says of classes: their names and the attribute table.
+
+    Statistics, histograms and descriptions, which any GIS may add to it, do not count, nor how numbers are written.
+
+    Raises:
+        ValueError: If it is no XML.
+    """
+    try:
+        root = ElementTree.fromstring(text)  # noqa: S314 (beside a map of the user's own)
+    except ElementTree.ParseError as error:
+        raise ValueError(str(error)) from error
+    said = [
+        (band.get("band"), [_plain(one) for one in band if one.tag in ("CategoryNames", "GDALRasterAttributeTable")])
+        for band in root.iter("PAMRasterBand")
+    ]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
+def _plain(element: ElementTree.Element) -> list[object]:
+    """An element's name, attributes and texts, with numbers to nine digits."""
+    text = (element.text or "").strip()
+    with suppress(ValueError):
+        text = f"{float(text):.9g}"
+    return [element.tag, sorted(element.attrib.items()), text, [_plain(one) for one in element]]

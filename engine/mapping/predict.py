@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import rasterio
 
@@ -202,11 +203,16 @@ def _published(work: _Work, started: float, resumed: float) -> Summary:
     return Summary(grid, shares, work.sessions.device, seconds, resumed, notes, warnings)
 
 
+def _files(request: MapRequest) -> list[Path]:
+    """Every file of the map: its rasters and what stands beside each."""
+    return [path for name, raster in request.outputs.items() for path in (raster, *beside(raster, name).values())]
+
+
 def _claim(request: MapRequest, stack: ExitStack) -> None:
     """Takes the outputs for this job alone, once they are sure to be names that files can get."""
     for raster in request.outputs.values():
         check_target(raster)
-    paths = [path for name, raster in request.outputs.items() for path in (raster, *beside(raster, name).values())]
+    paths = _files(request)
     twice = sorted({str(path) for path in paths if paths.count(path) > 1})
     if twice:
         raise OutputError(f"{twice[0]}: two outputs would be this file; give them names of their own")
@@ -234,8 +240,8 @@ def _spool(request: MapRequest, inputs: Inputs, outputs: MapOutputs, laid: MapPl
         except OSError as error:
             raise OutputError(f"{folder}: cannot be removed: {error}") from error
         found = None
-    if not request.overwrite and (found is None or found[0] != wanted):
-        for path in request.outputs.values():
+    if not request.overwrite and not (found is not None and found[0] == wanted and Spool.published(folder)):
+        for path in _files(request):
             if path.exists():
                 raise OutputError(f"{path}: is there already; name another output, or write over it with --overwrite")
     grid, window = inputs.grid, inputs.window

@@ -96,6 +96,7 @@ def publish_map(outputs: MapOutputs, paths: Mapping[str, Path], spool: Spool, pr
         sidecars = {path: stack.enter_context(aside(path)) for path in texts}
         for path, text in texts.items():
             sidecars[path].write_bytes(text)
+        spool.begin_publishing()
         for name, path in paths.items():
             for old in beside(path, name).values():
                 try:

@@ -28,7 +28,7 @@ from engine.files import leavings, unwritable, write_text
 from engine.grid import Window
 from engine.raster.identity import changed
 
-PLAN, JOURNAL, BORDERS = "plan.json", "journal.jsonl", "borders.raw"
+PLAN, JOURNAL, BORDERS, PUBLISHED = "plan.json", "journal.jsonl", "borders.raw", "published"
 
 
 @dataclass(frozen=True)
@@ -159,13 +159,22 @@ class Spool:
         if not (self.folder / JOURNAL).exists() and needed > (free := shutil.disk_usage(self.folder).free):
             shutil.rmtree(self.folder, ignore_errors=True)
             raise OutputError(
-                f"{self.folder}: the map takes {needed / 1e9:.1f} GB while it is made, but only {free / 1e9:.1f} GB "
-                "are free on its disk; make room, map a part (--bounds), or name an output on another disk"
+                f"{self.folder}: the map takes {_size(needed)} while it is made, but only {_size(free)} are "
+                "free on its disk; make room, map a part (--bounds), or name an output on another disk"
             )
+
+    @staticmethod
+    def published(folder: Path) -> bool:
+        """Whether the map that a folder holds was being given its names when its run ended."""
+        return (folder / PUBLISHED).exists()
+
+    def begin_publishing(self) -> None:
+        """Notes that files get their final names from now on."""
+        (self.folder / PUBLISHED).touch()
 
     def _clear(self) -> None:
         """Removes what lies in the folder: without a plan nothing was promised. What is not a spool's own stays."""
-        own = {PLAN, JOURNAL, *(path.name for path in leavings(self.folder / PLAN))}
+        own = {PLAN, JOURNAL, PUBLISHED, *(path.name for path in leavings(self.folder / PLAN))}
         found = list(self.folder.iterdir()) if self.folder.exists() else []
         foreign = sorted(path.name for path in found if path.name not in own and path.suffix not in (".raw", ".vrt"))
         if foreign:
@@ -315,6 +324,10 @@ class Spool:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def _difference(found: tuple[str, dict[str, object]] | None, plan: Mapping[str, object]) -> str:

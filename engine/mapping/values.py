@@ -66,7 +66,8 @@ class Distribution:
     @cached_property
     def mean(self) -> float:
         """Their mean."""
-        return float(np.average(self.values, weights=self.counts))
+        with np.errstate(over="ignore"):  # of numbers that are no one's unit
+            return float(np.average(self.values, weights=self.counts))
 
     @cached_property
     def std(self) -> float:

@@ -40,15 +40,18 @@ def verify(path: Path, quick: bool = False) -> Verified:
         RasterReadError: If something was changed, is missing or cannot be read; it says what, and for values in which
             rows and columns.
     """
+    if not path.is_file():
+        raise RasterReadError(f"{path}: there is no such file; name a map")
     hashes = _document(beside(path, "")["hashes"], path)
     if quick:
         status = _status(path)
         if [status.st_size, status.st_mtime_ns] != [hashes.get("size"), hashes.get("time")]:
             raise RasterReadError(f"{path}: size or time are not those of the map; leave out --quick to see more")
         return Verified("size and time are unchanged")
-    problems, additions, text = _raster(path, hashes)
+    problems, text = _raster(path, hashes)
+    additions: list[str] = []
     if hashes.get("layer") == "classes":
-        found, added = _sidecars(path)
+        found, added = _sidecars(path, hashes)
         problems, additions = problems + found, additions + added
     if problems:
         raise RasterReadError(f"{path}: {'; '.join(problems)}; map again")
@@ -68,15 +71,20 @@ def _document(path: Path, raster: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise ValueError("it is no JSON object")
-    except (OSError, ValueError) as error:
-        raise RasterReadError(f"{raster}: there are no hashes to compare with in {path.name}: {error}") from error
+    except OSError as error:
+        raise RasterReadError(
+            f"{raster}: there is nothing to compare with: {path.name} cannot be read ({error.strerror}); copy a "
+            "map with all that stands beside it, or map again"
+        ) from error
+    except ValueError as error:
+        raise RasterReadError(f"{raster}: {path.name} was changed or damaged ({error}); map again") from error
     if ("facts" in content or "files" in content) and content.get("digest") != self_digest(content):
         raise RasterReadError(f"{raster}: {path.name} was changed or damaged; map again")
     return content
 
 
-def _raster(path: Path, hashes: dict[str, Any]) -> tuple[list[str], list[str], str]:
-    """What is wrong with a raster, what others have added to it, and what is right, in words."""
+def _raster(path: Path, hashes: dict[str, Any]) -> tuple[list[str], str]:
+    """What is wrong with a raster, and what is right, in words."""
     try:
         parts = [(Window(*map(int, part)), str(one)) for *part, one in hashes["parts"]]
         unchanged = file_digest(path) == hashes["sha256"]
@@ -88,25 +96,29 @@ def _raster(path: Path, hashes: dict[str, Any]) -> tuple[list[str], list[str], s
     except (OSError, RasterioError) as error:
         raise RasterReadError(f"{path}: cannot be read: {error}; map again") from error
     problems = [f"values are not those that were mapped, in {places(wrong)}"] if wrong else []
-    if changed and changed != ["overviews"]:
+    if changed:
         problems.append(f"changed: {', '.join(changed)}")
     if not (unchanged or problems) and size == hashes.get("size"):
         problems.append("the file has other bytes, though its values are those that were mapped")
-    additions = ["its overviews were made anew"] if changed == ["overviews"] else []
-    return problems, additions, "unchanged" if unchanged else "the file was rewritten, its values are unchanged"
+    return problems, "unchanged" if unchanged else "the file was rewritten, its values are unchanged"
 
 
-def _sidecars(path: Path) -> tuple[list[str], list[str]]:
+def _sidecars(path: Path, hashes: dict[str, Any]) -> tuple[list[str], list[str]]:
     """What is wrong with what stands beside a class map, and what others have added to it."""
     there = beside(path, "classes")
     provenance = _document(there["provenance"], path)
+    files = provenance.get("files")
+    if not isinstance(files, dict):
+        if "facts" in hashes:  # an engine that wrote one wrote the other
+            return [f"{there['provenance'].name} was changed or damaged"], []
+        return [], ["what stands beside it has no hashes to compare with: an older engine wrote it"]
+    named = beside(path.with_name(_name(files, path)), "classes")
     problems: list[str] = []
     additions: list[str] = []
     for kind in ("legend", "style", "hashes"):
         file = there[kind]
-        wanted = provenance.get("files", {}).get(file.name)
         try:
-            if wanted is None or file_digest(file) == wanted:
+            if file_digest(file) == files.get(named[kind].name):
                 continue
             if kind == "legend" and _legend(file) == provenance.get("legend"):
                 additions.append(f"{file.name} holds statistics that another program added")
@@ -121,8 +133,14 @@ def _sidecars(path: Path) -> tuple[list[str], list[str]]:
     return problems, additions
 
 
+def _name(files: dict[str, Any], path: Path) -> str:
+    """What the class map was called when it was made, which may have been renamed since."""
+    legends = [name.removesuffix(".aux.xml") for name in files if name.endswith(".aux.xml")]
+    return legends[0] if len(legends) == 1 and legends[0] in files else path.name
+
+
 def _legend(file: Path) -> str | None:
     try:
         return legend_digest(file.read_text(encoding="utf-8"))
-    except UnicodeDecodeError:
+    except ValueError:
         return None

@@ -229,8 +229,8 @@ def _unit(parts: Sequence[_Part], modality: Modality) -> float:
     has = f"has {written(first.declared)}" if first.declared else f"is {first.dtype} and says nothing of its scale"
     right = "" if declared else "; :scale=1 behind its name takes the numbers as they are"
     raise BandError(
-        f"{first.spec}: {has}, the training's sources {written([PHYSICAL])}, and its values look like those of the "
-        f"training only in another unit; write {' or, which is about as likely, '.join(ways)}{right}"
+        f"{first.spec}: {has}, the training's sources have {written([PHYSICAL])}, and its values look like those of "
+        f"the training only in another unit; write {' or, which is about as likely, '.join(ways)}{right}"
     )
 
 

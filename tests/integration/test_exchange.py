@@ -94,6 +94,19 @@ def test_a_stac_item_describes_every_input(model_path: Path) -> None:
     assert item.assets["model"].get_absolute_href() == str(model_path)
 
 
+def test_an_export_writes_over_nothing_that_it_is_made_from(model_path: Path, run_folder: Path, tmp_path: Path) -> None:
+    before = model_path.read_bytes()
+    done = engine("export", model_path, "-o", model_path, "--for", "deepness", "--modality", "dem")
+    assert (done.returncode, "is the model that is read" in done.stderr) == (1, True)
+    assert model_path.read_bytes() == before
+    recipe = (run_folder / "recipe.yaml").read_bytes()
+    done = engine("export", run_folder, "-o", run_folder / "recipe.yaml")
+    assert (done.returncode, "name ends in .onnx" in done.stderr) == (1, True)
+    assert (run_folder / "recipe.yaml").read_bytes() == recipe
+    done = engine("export", run_folder, "-o", run_folder / "modalities.onnx", "--stac")
+    assert (done.returncode, "is part of the run" in done.stderr) == (1, True)
+
+
 def test_the_command_line_refuses_what_does_not_combine(model_path: Path, run_folder: Path, tmp_path: Path) -> None:
     for arguments, message in (
         ([run_folder, "--for", "deepness"], "takes a model"),

@@ -148,6 +148,51 @@ def test_a_finished_map_is_written_over_on_request_alone(model_path: Path, scene
     assert verify(path).text == "unchanged"
 
 
+def test_what_stands_where_a_map_puts_its_style_is_written_over_on_request_alone(
+    model_path: Path, scenes: Path, tmp_path: Path
+) -> None:
+    """As the style of a vector layer of the map's name, or that of another map."""
+    sources = {"dem": [str(scenes / "second/dem.tif")]}
+    (tmp_path / "study.qml").write_text("of study.gpkg")
+    with pytest.raises(OutputError, match=r"study\.qml: is there already; .* --overwrite"):
+        make_map(model_path, sources, tmp_path / "study.tif", device="cpu", overwrite=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["study.qml"]
+    assert (tmp_path / "study.qml").read_text() == "of study.gpkg"
+
+
+def test_going_on_with_a_map_does_not_write_over_an_older_one_unasked(
+    model_path: Path, scenes: Path, tmp_path: Path
+) -> None:
+    """The job that was stopped had leave to; the one that goes on asks again."""
+    path, dem = tmp_path / "map.tif", {"dem": [str(scenes / "second/dem.tif")]}
+    make_map(model_path, dem, path, device="cpu")
+    before = path.read_bytes()
+    both = dem | {"sar": [str(scenes / "second/sar.tif")]}
+    shares: list[float] = []
+    with pytest.raises(Cancelled):
+        make_map(
+            model_path,
+            both,
+            path,
+            device="cpu",
+            overwrite=True,
+            progress=shares.append,
+            cancelled=lambda: max(shares, default=0) > 0.5,
+        )
+    assert part_folder(path).exists()
+    with pytest.raises(OutputError, match=r"map\.tif: is there already; .* --overwrite"):
+        make_map(model_path, both, path, device="cpu", overwrite=False)
+    assert path.read_bytes() == before
+    make_map(model_path, both, path, device="cpu", overwrite=True)
+    assert path.read_bytes() != before
+
+
+@pytest.mark.parametrize("name", ["/vsimem/map.tif", "/vsistdout/", "/vsizip/a.zip/map.tif"])
+def test_an_output_is_a_file_on_a_disk(model_path: Path, scenes: Path, name: str) -> None:
+    with pytest.raises(OutputError, match="name a file on a disk"):
+        make_map(model_path, {"dem": [str(scenes / "second/dem.tif")]}, Path(name), device="cpu")
+
+
 def test_an_output_that_another_process_writes_is_left_alone(model_path: Path, scenes: Path, tmp_path: Path) -> None:
     with Lock(tmp_path / "confidence.tif"), pytest.raises(BusyError, match=r"confidence\.tif: process \d+ on "):
         make_map(
