@@ -66,7 +66,7 @@ def command(model: Path, sources: tuple[str, ...], masks: tuple[str, ...], **cho
     request = map_request(model=model, sources=parse_sources(sources), masks=parse_named_masks(masks), **chosen)
     columns = (TextColumn("mapping"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns) as bar:
-        task = bar.add_task("mapping", total=1.0)
+        task = bar.add_task("mapping", total=1.0, visible=False)
         early: list[str] = []
 
         def warned(text: str) -> None:
@@ -78,7 +78,7 @@ def command(model: Path, sources: tuple[str, ...], masks: tuple[str, ...], **cho
             Listener(
                 warned=warned,
                 expected=lambda found: bar.console.print(said(found), highlight=False),
-                progress=lambda share: bar.update(task, completed=share),
+                progress=lambda share: bar.update(task, completed=share, visible=True),
             ),
         )
     for note in summary.notes:

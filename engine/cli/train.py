@@ -63,21 +63,21 @@ def train(settings: Recipe, folder: Path, resume: bool, extend: bool, device: st
         TextColumn("[bold]{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.3f}  {task.fields[speed]:.0f} chips/s  mIoU {task.fields[score]}"),
+        TextColumn("{task.fields[found]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns) as bar:
-        task = bar.add_task(settings.name, total=None, loss=float("nan"), speed=0.0, score="-")
+        task = bar.add_task(settings.name, total=None, found="", visible=False)
 
         def show(report: Report) -> None:
+            score = "-" if math.isnan(report.score) else f"{report.score:.3f}"
             bar.update(
                 task,
+                visible=True,
                 description=f"{settings.name}: {report.stage}",
                 completed=report.step,
                 total=report.steps,
-                loss=report.loss,
-                speed=report.chips_per_second,
-                score="-" if math.isnan(report.score) else f"{report.score:.3f}",
+                found=f"loss {report.loss:.3f}  {report.chips_per_second:.0f} chips/s  mIoU {score}",
             )
 
         training = Training(
@@ -87,7 +87,7 @@ def train(settings: Recipe, folder: Path, resume: bool, extend: bool, device: st
             extend=extend,
             accelerator=device,
             report=show,
-            notice=lambda text: bar.update(task, description=f"{settings.name}: {text}"),
+            notice=lambda text: bar.update(task, description=f"{settings.name}: {text}", visible=True),
             say=lambda line: bar.console.print(line, highlight=False),
         )
         training.run()

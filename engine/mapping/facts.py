@@ -131,9 +131,9 @@ def self_digest(content: Mapping[str, Any]) -> str:
 
 
 def legend_digest(text: str) -> str:
-    """SHA-256 of what GDAL's ``.aux.xml`` says of classes: their names and the attribute table.
+    """SHA-256 of what GDAL's ``.aux.xml`` says.
 
-    Statistics, histograms and descriptions, which any GIS may add to it, do not count, nor how numbers are written.
+    Statistics, histograms and the bands' names, which any GIS may add to it, do not count, nor how numbers are written.
 
     Raises:
         ValueError: If it is no XML.
@@ -142,16 +142,23 @@ def legend_digest(text: str) -> str:
         root = ElementTree.fromstring(text)  # noqa: S314 (beside a map of the user's own)
     except ElementTree.ParseError as error:
         raise ValueError(str(error)) from error
-    said = [
-        (band.get("band"), [_plain(one) for one in band if one.tag in ("CategoryNames", "GDALRasterAttributeTable")])
-        for band in root.iter("PAMRasterBand")
-    ]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(_plain(root)).encode()).hexdigest()
 
 
 def _plain(element: ElementTree.Element) -> list[object]:
-    """An element's name, attributes and texts, with numbers to nine digits."""
-    text = (element.text or "").strip()
+    """An element's name, attributes, text and children, with numbers to nine digits; those of bands in any order."""
+    text = (element.text or "").strip() or ("0" if element.tag == "F" else "")  # GDAL writes no number as 0
     with suppress(ValueError):
         text = f"{float(text):.9g}"
-    return [element.tag, sorted(element.attrib.items()), text, [_plain(one) for one in element]]
+    children = [_plain(one) for one in element if not _added(one)]
+    if element.tag in ("PAMDataset", "PAMRasterBand"):
+        children.sort(key=json.dumps)
+    return [element.tag, sorted(element.attrib.items()), text, children]
+
+
+def _added(element: ElementTree.Element) -> bool:
+    """Whether it is something that a GIS adds by itself."""
+    if element.tag == "Metadata":
+        return not element.attrib and all(_added(one) for one in element)
+    statistics = element.tag == "MDI" and element.get("key", "").startswith("STATISTICS_")
+    return statistics or element.tag in ("Histograms", "Description")

@@ -135,10 +135,7 @@ class Spool:
         if path.exists():
             found = self.found(self.folder)
             if found is None or found[0] != wanted:
-                raise OutputError(
-                    f"{self.folder}: holds an unfinished map of another job ({_difference(found, plan)}); finish that "
-                    "one, or start anew with --discard-unfinished"
-                )
+                raise OutputError(f"{self.folder}: holds an unfinished map {_difference(found, plan)}")
         else:
             self._clear()
             self.folder.mkdir()
@@ -331,9 +328,10 @@ def _size(count: int) -> str:
 
 
 def _difference(found: tuple[str, dict[str, object]] | None, plan: Mapping[str, object]) -> str:
-    """In what two jobs differ, in words."""
+    """In what an unfinished map differs from what is wanted, and what to do, in words."""
+    anew = "start anew with --discard-unfinished"
     if found is None:
-        return "its plan cannot be read"
+        return f"whose plan cannot be read; {anew}"
     here = json.loads(json.dumps(plan))
     keys = [key for key in here if found[1].get(key) != here[key]]
     sources = found[1].get("sources")
@@ -342,8 +340,8 @@ def _difference(found: tuple[str, dict[str, object]] | None, plan: Mapping[str, 
         if all(before[0] == now[0] for before, now in pairs):
             files = [name for before, now in pairs for name in changed(before, now)]
             if files:
-                return f"since then changed: {', '.join(files[:3])}"
-    return f"other {', '.join(keys) or 'plan'}"
+                return f"of sources that were changed since ({', '.join(files[:3])}); {anew}"
+    return f"of another job (other {', '.join(keys) or 'plan'}); finish that one, or {anew}"
 
 
 def _numbers(part: Window) -> list[int]:

@@ -127,9 +127,10 @@ def _sidecars(path: Path, hashes: dict[str, Any]) -> tuple[list[str], list[str]]
             problems.append(f"{file.name} cannot be read ({error.strerror})")
             continue
         problems.append(f"{file.name} was changed or damaged")
-    for end in (".ovr", ".msk"):
-        if path.with_name(f"{path.name}{end}").exists():
-            additions.append(f"{path.name}{end} was put beside it by another program")
+    if path.with_name(f"{path.name}.msk").exists():
+        problems.append(f"{path.name}.msk, which another program put beside it, hides pixels")
+    if path.with_name(f"{path.name}.ovr").exists():
+        additions.append(f"{path.name}.ovr was put beside it by another program")
     return problems, additions
 
 

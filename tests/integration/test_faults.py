@@ -250,7 +250,7 @@ def test_a_member_that_changes_between_two_runs_is_named(model_path: Path, membe
         make_map(model_path, sources, path, threads=1, progress=shares.append, cancelled=half)
     with rasterio.open(members / "dem.tif", "r+") as dataset:
         dataset.write(np.full((1, 5, 5), 300, "float32"), window=((0, 5), (0, 5)))
-    with pytest.raises(OutputError, match=r"since then changed: .*dem\.tif\); .* --discard-unfinished"):
+    with pytest.raises(OutputError, match=r"changed since \(.*dem\.tif\); start anew with --discard-unfinished"):
         make_map(model_path, sources, path)
     make_map(model_path, sources, path, unfinished="discard")
     assert not part_folder(path).exists()

@@ -281,9 +281,9 @@ def test_a_provenance_that_lost_its_hashes_is_damage(copy: Path, lost: str | Non
 
 
 def test_statistics_as_another_gdal_writes_them_are_no_damage(copy: Path) -> None:
-    """GDAL 3.6 names the band besides, and writes the table's numbers out."""
+    """GDAL 3.6 names the band besides, writes the table's numbers out, and what is no number as 0."""
     path = copy.with_name("map.tif.aux.xml")
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8").replace("<F></F>", "<F>0</F>").replace("<F />", "<F>0</F>")
     number = re.search(r"<F>(\d+\.\d+)</F>", text)
     assert number is not None
     text = text.replace(number[0], f"<F>{number[1]}00000000001</F>")
@@ -295,6 +295,16 @@ def test_statistics_as_another_gdal_writes_them_are_no_damage(copy: Path) -> Non
     found = verify(copy)
     assert found.text == "unchanged"
     assert len(found.additions) == 1
+
+
+@pytest.mark.parametrize("more", ["<NoDataValue>3</NoDataValue>", "<Scale>2</Scale>", "<UnitType>m</UnitType>"])
+def test_what_stands_in_for_the_map_beside_it_is_damage(copy: Path, more: str) -> None:
+    """GDAL takes it from there."""
+    path = copy.with_name("map.tif.aux.xml")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("</PAMRasterBand>", f"{more}</PAMRasterBand>"), encoding="utf-8")
+    with pytest.raises(RasterReadError, match=r"map\.tif\.aux\.xml was changed or damaged"):
+        verify(copy)
 
 
 def test_what_is_no_map_is_said(tmp_path: Path) -> None:
