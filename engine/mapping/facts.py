@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree  # nosec B405
 
 import numpy as np
 import rasterio
@@ -139,7 +139,7 @@ def legend_digest(text: str) -> str:
         ValueError: If it is no XML.
     """
     try:
-        root = ElementTree.fromstring(text)  # noqa: S314 (beside a map of the user's own)
+        root = ElementTree.fromstring(text)  # noqa: S314  # nosec B314 (beside a map of one's own)
     except ElementTree.ParseError as error:
         raise ValueError(str(error)) from error
     return hashlib.sha256(json.dumps(_plain(root)).encode()).hexdigest()

@@ -218,7 +218,8 @@ def _claim(request: MapRequest, stack: ExitStack) -> None:
         raise OutputError(f"{twice[0]}: two outputs would be this file; give them names of their own")
     for raster in sorted(request.outputs.values()):
         stack.enter_context(Lock(raster, request.steal))
-        for left in leavings(raster):
+    for path in paths:
+        for left in leavings(path):
             with suppress(OSError):
                 left.unlink()
 
