@@ -61,8 +61,6 @@ def command(
     if stac:
         from engine.export.stac import write_item  # its libraries are optional
 
-        if item == output:
-            raise InputError(f"{output}: is the name of the STAC item, beside which the model is to lie; name it .onnx")
         check_target(item)
         if item.exists() and item.resolve().is_relative_to(source.resolve()):
             raise OutputError(f"{item}: is part of the run, and the STAC item would write over it; name another output")

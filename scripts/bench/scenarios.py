@@ -34,7 +34,8 @@ def rasters(model: Model, largest: int, folder: Path) -> dict[str, list[SourceSp
     for number, modality in enumerate(model.modalities):
         path = folder / f"{modality.name}.tif"
         values = np.stack([rng.normal(item.mean, item.std, (SIDE, SIDE)) for item in modality.statistics])
-        values = np.clip(values, 1, 255) if modality.dtype == "uint8" else values
+        if modality.dtype.startswith(("uint", "int")):
+            values = values.clip(np.iinfo(modality.dtype).min, np.iinfo(modality.dtype).max)
         mask = np.where(bits >> number & 1, 255, 0).astype(np.uint8)
         size = model.metres
         with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(
