@@ -17,15 +17,6 @@ from pathlib import Path
 import real_qgis
 from environment import python, run
 
-LOOSELY = (
-    "--explicit-package-bases",
-    "--follow-imports=silent",
-    "--ignore-missing-imports",
-    "--allow-untyped-calls",
-    "--disable-error-code=import-untyped",
-)
-"""How scripts are checked that no test runs: that what they call is there and takes what they give."""
-
 
 def processors() -> int:
     """How many of the processors this process may use."""
@@ -81,7 +72,6 @@ def check(clock: Clock, where: str, others: list[str]) -> None:
         run(interpreter, "-m", "ruff", "check", ".")
         run(interpreter, "-m", "ruff", "format", "--check", ".")
         run(interpreter, "-m", "mypy")
-        run(interpreter, "-m", "mypy", *LOOSELY, "scripts/bench", "scripts/experiments")
     with clock.part("tests of the engine"):
         workers = [] if others else ["-n", str(processors()), "--dist", "worksteal"]
         run(interpreter, "-m", "pytest", *workers, *others)

@@ -124,7 +124,7 @@ def facts(name: str, trained: Segmenter) -> ModelMetadata:
     )
 
 
-COUNTS = {"cmx_cnn": (1, 2, 3, 4), "cmx": (3,), "cbc": (3,)}
+COUNTS = {"cmx_cnn": (1, 2, 3, 4), "cmx": (2,), "cbc": (2,)}
 """Of sensors. A network leaves with one and with three, of which every pair is a scenario too; a variant with two.
 
 What two, three and four share of a kind is shown by the smallest network; cmx and cbc are cmx_cnn and cbc_slp but for

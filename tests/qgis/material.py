@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from engine.data.synthetic import SceneOptions, synthesize
@@ -17,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ZION = ROOT.parent / "shared" / "data" / "zion"
 
 
-SEGMENTS = {"name": "mean_fusion", "options": {"encoder": "segformer-tiny"}}
+SEGMENTS = {"name": "mean_fusion", "options": {"encoder": "resnet-tiny"}}
 CLASSIFIES_WINDOWS = {
     "name": "lds2ae",
     "options": {"window": 5, "width": 16, "depth": 1, "decoder_depth": 1, "heads": 2},
@@ -26,6 +29,7 @@ CLASSIFIES_WINDOWS = {
 
 def train(name: str, recipe: str, folder: Path, data: Path, chip: int, network: dict[str, Any]) -> None:
     """A model of a few steps: it maps badly, and all of its way is real."""
+    torch.set_num_threads(1)
     content = yaml.safe_load((ROOT / "recipes" / f"{recipe}.yaml").read_text(encoding="utf-8"))
     content["data"] |= {"root": str(data), "chip": chip}
     content["network"] = network
@@ -42,10 +46,16 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     synthesize(folder / "first", seed=1, size=(256, 256))
     synthesize(folder / "second", seed=2, size=(240, 200), options=SceneOptions(clouds=0.1, footprints={"sar": 0.5}))
-    train("synthetic", "synthetic", folder, folder, 64, SEGMENTS)
-    train("windows", "synthetic", folder, folder, 20, CLASSIFIES_WINDOWS)
+    models: list[tuple[str, str, Path, int, dict[str, Any]]] = [
+        ("windows", "synthetic", folder, 20, CLASSIFIES_WINDOWS),
+        ("synthetic", "synthetic", folder, 64, SEGMENTS),
+    ]
     if ZION.is_dir():
-        train("zion", "zion", folder, ZION.parent, 128, SEGMENTS)
+        models.append(("zion", "zion", ZION.parent, 128, SEGMENTS))
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        made = [pool.submit(train, name, recipe, folder, *others) for name, recipe, *others in models]
+        for one in made:
+            one.result()
 
 
 if __name__ == "__main__":
