@@ -105,9 +105,9 @@ def run_in_system(engine: Path, material: Path) -> None:
     interpreter = _ENVIRONMENT / "bin" / "python"
     if not interpreter.exists():
         run(SYSTEM_PYTHON, "-m", "venv", "--system-site-packages", _ENVIRONMENT)
-        run(interpreter, "-m", "pip", "install", "--quiet", "-c", "constraints.txt", "pytest")
+        run(interpreter, "-m", "pip", "install", "--quiet", "-c", "constraints.txt", "pytest", "pytest-xdist")
     with tempfile.TemporaryDirectory() as home:
-        command = [str(interpreter), *_PYTEST, "tests/qgis"]
+        command = [str(interpreter), *_PYTEST, "-n", "2", "--dist", "worksteal", "tests/qgis"]
         print("$", *command, flush=True)
         done = subprocess.run(command, cwd=ROOT, env=_clean(engine, material, home), check=False)
     if done.returncode:

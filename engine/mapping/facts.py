@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree  # nosec B405
 
 import numpy as np
 import rasterio
@@ -128,37 +126,3 @@ def self_digest(content: Mapping[str, Any]) -> str:
     """SHA-256 of a JSON document but for its key ``digest``."""
     rest = {key: value for key, value in content.items() if key != "digest"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
-def legend_digest(text: str) -> str:
-    """SHA-256 of what GDAL's ``.aux.xml`` says.
-
-    Statistics, histograms and the bands' names, which any GIS may add to it, do not count, nor how numbers are written.
-
-    Raises:
-        ValueError: If it is no XML.
-    """
-    try:
-        root = ElementTree.fromstring(text)  # noqa: S314  # nosec B314 (beside a map of one's own)
-    except ElementTree.ParseError as error:
-        raise ValueError(str(error)) from error
-    return hashlib.sha256(json.dumps(_plain(root)).encode()).hexdigest()
-
-
-def _plain(element: ElementTree.Element) -> list[object]:
-    """An element's name, attributes, text and children, with numbers to nine digits; those of bands in any order."""
-    text = (element.text or "").strip() or ("0" if element.tag == "F" else "")  # GDAL writes no number as 0
-    with suppress(ValueError):
-        text = f"{float(text):.9g}"
-    children = [_plain(one) for one in element if not _added(one)]
-    if element.tag in ("PAMDataset", "PAMRasterBand"):
-        children.sort(key=json.dumps)
-    return [element.tag, sorted(element.attrib.items()), text, children]
-
-
-def _added(element: ElementTree.Element) -> bool:
-    """Whether it is something that a GIS adds by itself."""
-    if element.tag == "Metadata":
-        return not element.attrib and all(_added(one) for one in element)
-    statistics = element.tag == "MDI" and element.get("key", "").startswith("STATISTICS_")
-    return statistics or element.tag in ("Histograms", "Description")

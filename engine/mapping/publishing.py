@@ -29,11 +29,12 @@ import engine
 from engine.errors import OutputError
 from engine.files import aside, file_digest, publish, unwritable
 from engine.grid import Window
-from engine.mapping.facts import damaged, facts_of, legend_digest, places, self_digest
+from engine.mapping.facts import damaged, facts_of, places, self_digest
 from engine.mapping.outputs import PERCENT_NODATA, MapOutputs
 from engine.mapping.spool import Spool
 from engine.raster.cog import RawLayer, write_cog
 from engine.raster.legend import ClassRow, pam, style
+from engine.raster.pam import pam_digest
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def _texts(
     }
     facts = json.loads(json.dumps(facts))  # as it is read again, for the digest
     facts["files"] = digests | {one.name: _digest(text) for one, text in found.items()}
-    facts["legend"] = legend_digest(legend)
+    facts["legend"] = pam_digest(legend)
     found[there["provenance"]] = json.dumps(facts | {"digest": self_digest(facts)}, indent=1)
     return {one: text.encode() for one, text in found.items()}
 

@@ -12,8 +12,9 @@ from rasterio.errors import RasterioError
 from engine.errors import RasterReadError
 from engine.files import file_digest
 from engine.grid import Window
-from engine.mapping.facts import changed_facts, damaged, facts_of, legend_digest, places, self_digest
+from engine.mapping.facts import changed_facts, damaged, facts_of, places, self_digest
 from engine.mapping.publishing import beside
+from engine.raster.pam import pam_digest
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,6 @@ def _name(files: dict[str, Any], path: Path) -> str:
 
 def _legend(file: Path) -> str | None:
     try:
-        return legend_digest(file.read_text(encoding="utf-8"))
+        return pam_digest(file.read_text(encoding="utf-8"))
     except ValueError:
         return None

@@ -7,17 +7,20 @@ import urllib.error
 import urllib.request
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import DatasetReader
 
 from engine.raster.overlay import GdalError
+from engine.raster.pam import END, LARGEST, pam_digest
 from engine.raster.products import metadata_beside
 from engine.raster.sources import SourceSpec
 
 State = list[object]
-"""A file's name, and what tells whether it was changed: size and time, or what a server says."""
+"""A file's name, and what tells whether it was changed: size and time, what a server says, or a digest."""
 
 _SERVED = re.compile(r"^(?:/vsicurl(?:_streaming)?/)?(?P<url>https?://.+)$", re.IGNORECASE)
 _OF_NETWORK = re.compile(
@@ -47,12 +50,18 @@ def files_of(spec: SourceSpec) -> list[str]:
     return [*found, *([str(beside)] if beside is not None else [])]
 
 
+@contextmanager
+def _opened(name: str) -> Iterator[DatasetReader]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(name) as dataset:
+            yield dataset
+
+
 def _members(name: str) -> list[str]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(name) as dataset:
-                return [str(one) for one in dataset.files if str(one) != name]
+        with _opened(name) as dataset:
+            return [str(one) for one in dataset.files if str(one) != name]
     except (*GdalError, OSError, ValueError):
         return list(_of_vectors(name))
 
@@ -81,6 +90,9 @@ def state_of(name: str) -> State:
         path = file["file"]
     try:
         status = Path(path).stat()
+        if path.endswith(END) and status.st_size <= LARGEST:
+            with suppress(ValueError):
+                return [name, pam_digest(Path(path).read_text(encoding="utf-8"))]
     except (OSError, ValueError):  # a URI or subdataset, whose files follow
         return [name]
     return [name, status.st_size, status.st_mtime_ns]
@@ -97,8 +109,21 @@ def _of_server(url: str) -> list[object]:
 
 
 def identity(spec: SourceSpec) -> list[object]:
-    """A source as it is named, and the state of every file that it stands on."""
-    return [str(spec), *(state_of(name) for name in files_of(spec))]
+    """A source as it is named, and the state of every file that it stands on.
+
+    A GIS that shows a source writes its statistics beside it, which changes nothing.
+    """
+    states = [state_of(name) for name in files_of(spec)]
+    return [str(spec), *(state for state in states if state[1:] != [None]), [f"names of {spec.file}", *_names(spec)]]
+
+
+def _names(spec: SourceSpec) -> list[object]:
+    """What the bands are called, in the file or beside it."""
+    try:
+        with _opened(spec.file) as dataset:
+            return [*dataset.descriptions]
+    except (*GdalError, OSError, ValueError):
+        return []
 
 
 def changed(before: Sequence[object], now: Sequence[object]) -> list[str]:

@@ -266,6 +266,40 @@ def test_a_source_that_changes_while_it_is_mapped_gives_no_map(model_path: Path,
     assert not (members / "map.tif").exists()
 
 
+def test_a_source_that_a_gis_shows_while_it_is_mapped_is_unchanged(model_path: Path, members: Path) -> None:
+    def show(share: float) -> None:
+        if share == 1:
+            with (
+                rasterio.open(members / "dem.tif") as dataset,
+                pytest.warns(rasterio.errors.RasterioDeprecationWarning),
+            ):
+                dataset.statistics(1)  # which writes them beside the raster
+
+    make_map(model_path, {"dem": [str(members / "outer.vrt")]}, members / "map.tif", progress=show)
+    assert "STATISTICS_MEAN" in (members / "dem.tif.aux.xml").read_text(encoding="utf-8")
+
+
+def test_what_is_said_of_a_source_beside_it_counts(members: Path) -> None:
+    spec = SourceSpec(str(members / "dem.tif"))
+    before = identity(spec)
+    beside = members / "dem.tif.aux.xml"
+    band = '<PAMDataset><PAMRasterBand band="1">{}</PAMRasterBand></PAMDataset>'
+    statistics = '<Metadata><MDI key="STATISTICS_MEAN">{}</MDI></Metadata><Histograms><HistItem/></Histograms>'
+    for added in (statistics.format(3), statistics.format(4)):
+        beside.write_text(band.format(added), encoding="utf-8")
+        assert changed(before, identity(spec)) == []
+    for said, named in (
+        ("<NoDataValue>5</NoDataValue>", str(beside)),
+        ("<Scale>2</Scale>", str(beside)),
+        ("<Description>B8</Description>", f"names of {spec.file}"),
+    ):
+        beside.write_text(band.format(said), encoding="utf-8")
+        assert changed(before, identity(spec)) == [named]
+        noted = identity(spec)
+        beside.write_text(band.format(said + statistics.format(3)), encoding="utf-8")
+        assert changed(noted, identity(spec)) == []
+
+
 def test_files_elsewhere_and_on_the_network_are_said(model_path: Path, members: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ENGINE = os.environ.get("ROBUST_LANDCOVER_PYTHON", "")
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # two QGIS at once must not share a profile
+    os.environ["HOME"] = tempfile.mkdtemp(dir=os.environ["HOME"])
 
 sys.path.insert(0, str(ROOT / "scripts"))
 sys.path.append("/usr/share/qgis/python/plugins")
