@@ -1,5 +1,6 @@
 """Where the engine is: the Python interpreter that has it."""
 
+import glob
 import os
 import shutil
 import sys
@@ -18,9 +19,9 @@ _WINDOWS = sys.platform == "win32"
 INSTALL = (
     r'py -m venv "%USERPROFILE%\.robust-landcover" && "%USERPROFILE%\.robust-landcover\Scripts\pip" install'
     if _WINDOWS
-    else "python3 -m venv ~/.robust-landcover && ~/.robust-landcover/bin/pip install"
+    else "python3 -m venv ~/.robust-landcover && ~/.robust-landcover/bin/pip install --upgrade"
 ) + f' "{SOURCE}[cpu]"'
-"""For the terminal; the Command Prompt on Windows."""
+"""For the terminal; the Command Prompt on Windows. Always into an environment of its own, never into QGIS's Python."""
 
 
 class EngineNotFoundError(Exception):
@@ -48,10 +49,36 @@ def find_interpreter():
             )
         if path:
             return path
+    strange = []
     for path in likely_places():
         if os.path.isfile(path):
-            return path
+            found = installed_version(path)
+            if found == version():
+                return path
+            strange.append((path, found))
+    for path, found in strange:
+        if found is not None:
+            raise EngineNotFoundError(
+                _tr("The engine of {path} has version {found}, this plugin version {wanted}. {help}").format(
+                    path=path, found=found, wanted=version(), help=what_to_do()
+                )
+            )
     raise EngineNotFoundError(_tr("The engine is not set up. {}").format(what_to_do()))
+
+
+def version():
+    """The plugin's, which the engine's must be."""
+    with open(os.path.join(os.path.dirname(__file__), "metadata.txt"), encoding="utf-8") as file:
+        return next(line.partition("=")[2].strip() for line in file if line.startswith("version="))
+
+
+def installed_version(interpreter):
+    """The version of the engine that an interpreter's environment holds, by its files; None where it holds none."""
+    folder = os.path.dirname(os.path.dirname(interpreter))
+    for pattern in ("lib/python3*/site-packages", "Lib/site-packages"):
+        for found in glob.glob(os.path.join(glob.escape(folder), pattern, "robust_landcover-*.dist-info")):
+            return os.path.basename(found)[len("robust_landcover-") : -len(".dist-info")]
+    return None
 
 
 def likely_places():
@@ -72,8 +99,9 @@ def likely_places():
 def what_to_do():
     """The next step for someone without an engine."""
     return _tr(
-        "Install it in a terminal with\n{install}\nor, where it is installed, name its Python interpreter under "
-        "Settings, Options, Processing, Providers, Robust land cover (or in the environment variable {key})."
+        "Install it in a terminal with\n\n{install}\n\nor, where it is installed, name its Python interpreter "
+        "under Settings, Options, Processing, Providers, Robust land cover (or in the environment variable "
+        "{key})."
     ).format(install=INSTALL, key=KEY)
 
 

@@ -51,7 +51,7 @@ class UsedLayer:
 
         Args:
             extent: ``QgsReferencedRectangle`` to map, or None.
-            pixel_size: Of the model in metres on the ground, for layers without pixels of their own.
+            pixel_size: Gives the model's in metres on the ground, for layers without pixels of their own.
             folder: Where to write.
             context: ``QgsProcessingContext``.
             feedback: ``QgsProcessingFeedback``.
@@ -113,8 +113,9 @@ class UsedLayer:
             measure.setSourceCrs(self.crs, context.transformContext())
             measure.setEllipsoid(self.crs.ellipsoidAcronym())
             step_x, step_y = area.width() / 1000, area.height() / 1000
-            across = pixel_size * step_x / measure.measureLine(middle, QgsPointXY(middle.x() + step_x, middle.y()))
-            up = pixel_size * step_y / measure.measureLine(middle, QgsPointXY(middle.x(), middle.y() + step_y))
+            size = pixel_size()
+            across = size * step_x / measure.measureLine(middle, QgsPointXY(middle.x() + step_x, middle.y()))
+            up = size * step_y / measure.measureLine(middle, QgsPointXY(middle.x(), middle.y() + step_y))
         return max(1, round(area.width() / across)), max(1, round(area.height() / up))
 
 
@@ -167,14 +168,28 @@ def set_in_qgis(layer):
 
 
 def unique_names(layers):
-    """A name for each layer; one that comes again gets a number."""
-    names = []
-    for layer in layers:
-        name, number = layer.name(), 2
-        while name in names:
-            name, number = f"{layer.name()} ({number})", number + 1
-        names.append(name)
-    return names
+    """A name for each layer: of those with one name, each says in brackets where it comes from."""
+    names = [layer.name() for layer in layers]
+    named = []
+    for layer, name in zip(layers, names):
+        if names.count(name) > 1:
+            others = [other.source() for other in layers if other.name() == name and other is not layer]
+            name = f"{name} [{_tail(layer.source(), others)}]"
+        number, unique = 2, name
+        while unique in named:  # one file twice
+            unique, number = f"{name} ({number})", number + 1
+        named.append(unique)
+    return named
+
+
+def _tail(source, others):
+    """The end of a path that no other path has."""
+    parts = source.replace("\\", "/").split("/")
+    for count in range(1, len(parts)):
+        tail = "/".join(parts[-count:])
+        if not any(other.replace("\\", "/").endswith(f"/{tail}") for other in others):
+            return tail
+    return source
 
 
 def _tr(text):

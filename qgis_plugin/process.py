@@ -6,7 +6,7 @@ from collections import deque
 
 from qgis.PyQt.QtCore import QCoreApplication, QProcess, QProcessEnvironment
 
-from .interpreter import SOURCE
+from .interpreter import SOURCE, what_to_do
 
 PROTOCOL = 2
 """The version of the conversation that this plugin speaks; the engine's must be the same."""
@@ -27,7 +27,15 @@ class EngineError(Exception):
 
 
 class EngineCancelledError(Exception):
-    """The user asked to stop."""
+    """The user asked to stop.
+
+    Args:
+        share: Of the work, as the engine last said.
+    """
+
+    def __init__(self, share):
+        super().__init__(share)
+        self.share = share
 
 
 def clean_environment():
@@ -75,6 +83,7 @@ class _Conversation:
     def __init__(self, interpreter, process, feedback):
         self.interpreter, self.process, self.feedback = interpreter, process, feedback
         self.greeted = False
+        self.share = 0.0
         self.answer = None
         self.error = None
         self.said = deque(maxlen=8)  # the last lines on stderr
@@ -87,7 +96,7 @@ class _Conversation:
             self._listen()
             if self.feedback is not None and self.feedback.isCanceled():
                 self._stop()
-                raise EngineCancelledError
+                raise EngineCancelledError(self.share)
             if not self.greeted and time.monotonic() > deadline:
                 raise EngineError(
                     _tr("{} did not answer within {} seconds; is it a Python interpreter with the engine?").format(
@@ -127,10 +136,12 @@ class _Conversation:
             self.answer = event
         elif kind == "error":
             self.error = event["text"]
-        elif self.feedback is not None:
-            if kind == "progress":
+        elif kind == "progress":
+            self.share = event["share"]
+            if self.feedback is not None:
                 self.feedback.setProgress(100 * event["share"])
-            elif kind == "command":
+        elif self.feedback is not None:
+            if kind == "command":
                 self.feedback.pushCommandInfo(event["text"])
             elif kind == "warning":
                 self.feedback.pushWarning(event["text"])
@@ -170,10 +181,9 @@ class _Conversation:
                 "No map was written. {}"
             ).format(said)
         if "No module named" in said and "engine" in said.rsplit("No module named", 1)[1]:
-            return _tr(
-                "{interpreter} does not have the engine. Install it with\n"
-                '"{interpreter}" -m pip install "{source}[cpu]"'
-            ).format(interpreter=self.interpreter, source=SOURCE)
+            return _tr("{interpreter} does not have the engine. {help}").format(
+                interpreter=self.interpreter, help=what_to_do()
+            )
         if "No such command" in said:
             return _tr(
                 "The engine of {interpreter} is too old for this plugin. Update it with\n"

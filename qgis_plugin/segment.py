@@ -1,12 +1,15 @@
 """The algorithm "Robust land-cover segmentation"."""
 
 import os
+from functools import partial
+from html import escape
 
 from qgis.core import (
+    QgsApplication,
     QgsProcessing,
     QgsProcessingAlgorithm,
     QgsProcessingException,
-    QgsProcessingLayerPostProcessorInterface,
+    QgsProcessingOutputLayerDefinition,
     QgsProcessingOutputString,
     QgsProcessingParameterDefinition,
     QgsProcessingParameterEnum,
@@ -19,30 +22,18 @@ from qgis.core import (
     QgsProject,
     QgsReferencedRectangle,
 )
-from qgis.PyQt.QtCore import QCoreApplication
+from qgis.PyQt.QtCore import QCoreApplication, QTime
 from qgis.PyQt.QtGui import QIcon
 
+from .assignment import layer_names, parts
 from .interpreter import EngineNotFoundError, find_interpreter
 from .layers import LayerError, UsedLayer, gone, project_layers, set_in_qgis, unique_names
 from .process import EngineCancelledError, EngineError, run_job
+from .results import Run
 
 ORDERS = ("given", "finest", "newest")
 
 DEVICES = ("auto", "cpu", "cuda", "tensorrt", "directml", "coreml")
-
-
-class _Styler(QgsProcessingLayerPostProcessorInterface):
-    """Gives a class map the style that the engine wrote beside it; Processing does not look for one."""
-
-    def postProcessLayer(self, layer, context, feedback):
-        layer.loadNamedStyle(os.path.splitext(layer.source())[0] + ".qml")
-
-
-STYLER = _Styler()
-"""QGIS does not keep it alive: it must stay referenced."""
-
-_metadata_of = {}
-"""Of each model by (path, time of its change): asked for by every check of the parameters."""
 
 
 class Segment(QgsProcessingAlgorithm):
@@ -58,6 +49,7 @@ class Segment(QgsProcessingAlgorithm):
     AVAILABILITY = "AVAILABILITY"
     ORIGIN = "ORIGIN"
     MOSAIC = "MOSAIC"
+    RASTERS = (OUTPUT, CONFIDENCE, AVAILABILITY, ORIGIN)
     SCENARIO = "SCENARIO"
     DEVICE_USED = "DEVICE_USED"
 
@@ -97,21 +89,8 @@ class Segment(QgsProcessingAlgorithm):
         """What stands beside the parameters."""
         return _tr(
             "Maps land cover with one model from whatever subset of its sensors is there, pixel by pixel: where a "
-            "layer has no data, the pixel is mapped by the others.\n\n"
-            "<b>Model</b>: an .onnx file of the engine (engine export).\n"
-            "<b>Layers</b>: the rasters to map from; none chosen means all rasters of the project that fit. They may "
-            "differ in coordinate reference system, resolution and extent.\n"
-            "<b>Assignment</b>: which layer is which sensor, if that should not be found out: "
-            "<i>modality=layer[@bands];...</i>, as in <i>optical=Sentinel-2@4,3,2;dem=srtm</i>. Bands are numbers or "
-            "names; layers are names or paths. A modality that comes again with all its bands is a mosaic: "
-            "<i>optical=west;optical=east</i>.\n"
-            "<b>Extent</b>: the part to map; all of it where empty.\n"
-            "<b>Device</b>: auto takes a GPU where the engine has one that works.\n\n"
-            "<b>Class map</b>: class values with the model's colours and names; 255 (65535 in 16 bits) where no sensor "
-            "has data.\n"
-            "<b>Confidence</b>: probability of the class in percent.\n"
-            "<b>Availability</b>: which sensors each pixel had, as bits in the model's order.\n"
-            "<b>Origin</b>: which layer of a mosaic each pixel was read from, a band for each sensor.\n\n"
+            "layer has no data, the pixel is mapped by the others. Layers may differ in coordinate reference system, "
+            "resolution and extent.\n\n"
             "The log says which layer was taken for which sensor and why, the engine's command line, and which share "
             "of the map was made by which sensors."
         )
@@ -121,73 +100,116 @@ class Segment(QgsProcessingAlgorithm):
         try:
             find_interpreter()
         except EngineNotFoundError as error:
-            return False, str(error)
+            windows = QgsApplication.platform() == "desktop"  # which show it as HTML
+            return False, escape(str(error)).replace("\n", "<br>") if windows else str(error)
         return True, ""
 
     def initAlgorithm(self, configuration=None):
         """Parameters and outputs."""
-        self.addParameter(QgsProcessingParameterFile(self.MODEL, _tr("Model"), extension="onnx"))
-        self.addParameter(
+        self._add(
+            QgsProcessingParameterFile(self.MODEL, _tr("Model"), extension="onnx"),
+            _tr("An .onnx file that “engine export” wrote."),
+        )
+        self._add(
             QgsProcessingParameterMultipleLayers(
                 self.LAYERS,
                 _tr("Layers (none: all rasters of the project that fit)"),
                 QgsProcessing.SourceType.TypeRaster,
                 optional=True,
-            )
+            ),
+            _tr("The rasters to map from; none chosen means all rasters of the project that fit."),
         )
-        self.addParameter(
-            QgsProcessingParameterString(self.ASSIGNMENT, _tr("Assignment (modality=layer[@bands];...)"), optional=True)
+        self._add(
+            QgsProcessingParameterString(
+                self.ASSIGNMENT, _tr("Assignment (modality=layer[@bands];...)"), optional=True
+            ),
+            _tr(
+                "Which layer is which sensor, if that should not be found out, as in "
+                "optical=Sentinel-2@4,3,2;dem=srtm. Bands are numbers or names; layers are names or paths, in double "
+                "quotes where they hold a sign that stands for something here (; = @). A modality that comes again "
+                "with all its bands is a mosaic: optical=west;optical=east."
+            ),
         )
-        self.addParameter(QgsProcessingParameterExtent(self.EXTENT, _tr("Extent"), optional=True))
-        device = QgsProcessingParameterEnum(
-            self.DEVICE, _tr("Device"), list(DEVICES), defaultValue="auto", usesStaticStrings=True
+        self._add(
+            QgsProcessingParameterExtent(self.EXTENT, _tr("Extent"), optional=True),
+            _tr("The part to map; all of it where empty."),
         )
-        order = QgsProcessingParameterEnum(
-            self.MOSAIC, _tr("First in a mosaic"), list(ORDERS), defaultValue="given", usesStaticStrings=True
+        self._add(
+            QgsProcessingParameterEnum(
+                self.DEVICE, _tr("Device"), list(DEVICES), defaultValue="auto", usesStaticStrings=True
+            ),
+            _tr("Where the network runs, by name; auto takes a GPU where the engine has one that works."),
+            advanced=True,
         )
-        for advanced in (device, order):
-            advanced.setFlags(advanced.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
-            self.addParameter(advanced)
-        self.addParameter(QgsProcessingParameterRasterDestination(self.OUTPUT, _tr("Class map")))
-        optional = ((self.CONFIDENCE, _tr("Confidence")), (self.AVAILABILITY, _tr("Availability")))
-        for name, text in (*optional, (self.ORIGIN, _tr("Origin"))):
-            self.addParameter(QgsProcessingParameterRasterDestination(name, text, optional=True, createByDefault=False))
+        self._add(
+            QgsProcessingParameterEnum(
+                self.MOSAIC, _tr("First in a mosaic"), list(ORDERS), defaultValue="given", usesStaticStrings=True
+            ),
+            _tr(
+                "Which layer is read where several of one sensor have data: the first that was given, the finest, or "
+                "the newest."
+            ),
+            advanced=True,
+        )
+        self._add(
+            QgsProcessingParameterRasterDestination(self.OUTPUT, _tr("Class map")),
+            _tr("Class values with the model's colours and names; 255 (65535 in 16 bits) where no sensor has data."),
+        )
+        for name, text, what in (
+            (self.CONFIDENCE, _tr("Confidence"), _tr("Probability of each pixel's class in percent.")),
+            (
+                self.AVAILABILITY,
+                _tr("Availability"),
+                _tr("Which sensors each pixel had, as bits in the model's order."),
+            ),
+            (
+                self.ORIGIN,
+                _tr("Origin"),
+                _tr("Which layer of a mosaic each pixel was read from, a band for each sensor."),
+            ),
+        ):
+            self._add(QgsProcessingParameterRasterDestination(name, text, optional=True, createByDefault=False), what)
         self.addOutput(QgsProcessingOutputString(self.SCENARIO, _tr("Sensors mapped from")))
         self.addOutput(QgsProcessingOutputString(self.DEVICE_USED, _tr("Device used")))
 
+    def _add(self, parameter, text, advanced=False):
+        parameter.setHelp(text)
+        if advanced:
+            parameter.setFlags(parameter.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
+        self.addParameter(parameter)
+
     def checkParameterValues(self, parameters, context):
-        """Also reads the model's metadata, and the assignment with it."""
-        good, message = super().checkParameterValues(parameters, context)
+        """Also looks at the forms of assignment and outputs; the engine, which may take long, is not asked here."""
+        named = {
+            name: self._choice(parameters, name, choices, context)
+            for name, choices in ((self.DEVICE, DEVICES), (self.MOSAIC, ORDERS))
+        }
+        good, message = super().checkParameterValues({**parameters, **named}, context)
         if not good:
             return good, message
-        try:
-            metadata = self._metadata(self.parameterAsFile(parameters, self.MODEL, context))
-        except (EngineError, EngineNotFoundError) as error:
-            return False, str(error)
-        known = [modality["name"] for modality in metadata["modalities"]]
-        for part in _parts(self.parameterAsString(parameters, self.ASSIGNMENT, context)):
+        for part in parts(self.parameterAsString(parameters, self.ASSIGNMENT, context)):
             modality, equals, layer = (piece.strip() for piece in part.partition("="))
             if not (modality and equals and layer):
                 return False, _tr("Assignment “{}”: expected modality=layer or modality=layer@1,2").format(part)
-            if modality not in known:
-                return False, _tr("Assignment “{}”: the model has no modality {}; it has {}").format(
-                    part, modality, ", ".join(known)
-                )
+        for name in self.RASTERS:
+            path = self._written(parameters, name, context)
+            if path and not path.lower().endswith((".tif", ".tiff")):
+                return False, _tr("{}: maps are GeoTIFF files; give it a name that ends in .tif").format(path)
         return True, ""
 
-    def _metadata(self, path):
-        key = (path, os.path.getmtime(path) if os.path.exists(path) else None)
-        if key not in _metadata_of:
-            _metadata_of[key] = run_job(find_interpreter(), {"task": "describe", "model": path})["metadata"]
-        return _metadata_of[key]
+    def _written(self, parameters, name, context):
+        """Where an output goes; empty where it is not wanted, as batch says it: an output without a place."""
+        value = parameters.get(name)
+        if isinstance(value, QgsProcessingOutputLayerDefinition):
+            value = value.sink.valueAsString(context.expressionContext())[0]
+        return self.parameterAsOutputLayer(parameters, name, context) if value else ""
 
     def prepareAlgorithm(self, parameters, context, feedback):
         """Looks at the layers, which belong to the main thread."""
         self.assignment = self.parameterAsString(parameters, self.ASSIGNMENT, context)
         layers = self.parameterAsLayerList(parameters, self.LAYERS, context)
         self.chosen = bool(layers)
-        self.wanted = {part.partition("=")[2].strip() for part in _parts(self.assignment)}
-        self.wanted |= {name.rpartition("@")[0] for name in self.wanted}
+        self.wanted = layer_names(self.assignment)
         if not layers:
             layers = project_layers(context.project() or QgsProject.instance(), self.wanted, feedback)
         self.layers = []
@@ -219,15 +241,13 @@ class Segment(QgsProcessingAlgorithm):
     def processAlgorithm(self, parameters, context, feedback):
         """Runs the engine; see :meth:`shortHelpString`."""
         model = self.parameterAsFile(parameters, self.MODEL, context)
-        outputs = {self.OUTPUT: self.parameterAsOutputLayer(parameters, self.OUTPUT, context)}
-        for name in (self.CONFIDENCE, self.AVAILABILITY, self.ORIGIN):
-            if parameters.get(name):
-                outputs[name] = self.parameterAsOutputLayer(parameters, name, context)
+        outputs = {name: self._written(parameters, name, context) for name in self.RASTERS}
+        outputs = {name: path for name, path in outputs.items() if path}
         try:
             options = {
                 **{name.lower(): path for name, path in outputs.items()},
-                "mosaic": self.parameterAsString(parameters, self.MOSAIC, context) or ORDERS[0],
-                "device": self.parameterAsString(parameters, self.DEVICE, context) or DEVICES[0],
+                "mosaic": self._choice(parameters, self.MOSAIC, ORDERS, context),
+                "device": self._choice(parameters, self.DEVICE, DEVICES, context),
                 "overwrite": True,  # QGIS has asked
             }
             job = {
@@ -248,20 +268,24 @@ class Segment(QgsProcessingAlgorithm):
                 ]
                 options["bounds_crs"] = _known(crs) if crs.isValid() else None
             result = run_job(find_interpreter(), job, feedback)
-        except EngineCancelledError:
-            return {}
+        except EngineCancelledError as cancelled:
+            raise QgsProcessingException(_cancelled(cancelled.share, job)) from cancelled
         except (EngineError, EngineNotFoundError, LayerError) as error:
             raise QgsProcessingException(str(error)) from error
         self._tell(result, feedback)
-        path = outputs[self.OUTPUT]
-        if context.willLoadLayerOnCompletion(path):
-            details = context.layerToLoadOnCompletionDetails(path)
-            details.setPostProcessor(STYLER)
-            details.name = _tr("Land cover ({model}: {scenario})").format(**result)
+        self.run = Run(_tr("Land cover: {model}, {time}").format(model=result["model"], time=_now()))
+        name = _tr("Land cover ({model}: {scenario})").format(**result)
+        for place, (key, path) in enumerate(outputs.items()):
+            default = self.parameterDefinition(key).description()
+            self.run.load(context, path, place, default, name if key == self.OUTPUT else None)
         return {**outputs, self.SCENARIO: result["scenario"], self.DEVICE_USED: result["device"]}
 
+    def _choice(self, parameters, name, choices, context):
+        """One of an option's values, by its name or by its number, which is what qgis_process lists."""
+        chosen = self.parameterAsString(parameters, name, context) or choices[0]
+        return choices[int(chosen)] if chosen.isdigit() and int(chosen) < len(choices) else chosen
+
     def _described_layers(self, model, context, feedback):
-        pixel = self._metadata(model)["pixel_size"]["metres"]
         folder = QgsProcessingUtils.generateTempFilename("layers")
         os.makedirs(folder, exist_ok=True)
         described = []
@@ -269,7 +293,7 @@ class Segment(QgsProcessingAlgorithm):
             if layer.path is None and self.wanted and layer.name not in self.wanted:
                 continue  # it would be copied for nothing
             try:
-                described.append(layer.described(self.extent, pixel, folder, context, feedback))
+                described.append(layer.described(self.extent, partial(_pixel_size, model), folder, context, feedback))
             except LayerError as error:
                 if self.chosen or layer.name in self.wanted:
                     raise
@@ -277,6 +301,10 @@ class Segment(QgsProcessingAlgorithm):
         return described
 
     def _tell(self, result, feedback):
+        if result["resumed"]:
+            feedback.pushInfo(
+                _tr("{:.0%} of the map was there already, from a run that did not end").format(result["resumed"])
+            )
         feedback.pushInfo(
             _tr("{width} x {height} pixels in {seconds:.1f} s on {device}").format(
                 **{**result, "device": result["device"].upper()}
@@ -286,13 +314,28 @@ class Segment(QgsProcessingAlgorithm):
             feedback.pushInfo(f"  {share:7.2%}  {scenario}")
 
 
+def _pixel_size(model):
+    """Of a model in metres on the ground."""
+    return run_job(find_interpreter(), {"task": "describe", "model": model})["metadata"]["pixel_size"]["metres"]
+
+
+def _cancelled(share, job):
+    """What a cancelled run leaves, in words."""
+    if not job["keep"]:
+        return _tr("Cancelled. A temporary map is not kept; nothing was written.")
+    return _tr(
+        "Cancelled. {share:.0%} of the map is kept in {folder}; run again with the same inputs and output to go on "
+        "from there, or delete the folder."
+    ).format(share=share, folder=job["options"]["output"] + ".part")
+
+
+def _now():
+    return QTime.currentTime().toString("HH:mm:ss")
+
+
 def _known(crs):
     """A CRS as PROJ knows it: the user's own have numbers that only QGIS knows."""
     return crs.authid() if crs.authid().startswith("EPSG:") else crs.toWkt()
-
-
-def _parts(assignment):
-    return [part.strip() for part in assignment.split(";") if part.strip()]
 
 
 def _tr(text):

@@ -16,16 +16,24 @@
       <translation>{where} nennt den Interpreter {path}, den es nicht gibt. {help}</translation>
     </message>
     <message>
+      <source>The engine of {path} has version {found}, this plugin version {wanted}. {help}</source>
+      <translation>Die Engine von {path} hat die Version {found}, dieses Plugin die Version {wanted}. {help}</translation>
+    </message>
+    <message>
       <source>The engine is not set up. {}</source>
       <translation>Die Engine ist nicht eingerichtet. {}</translation>
     </message>
     <message>
       <source>Install it in a terminal with
+
 {install}
+
 or, where it is installed, name its Python interpreter under Settings, Options, Processing, Providers, Robust land cover (or in the environment variable {key}).</source>
       <translation>Installieren Sie sie in einem Terminal mit
+
 {install}
-oder nennen Sie, wo sie installiert ist, ihren Python-Interpreter unter Einstellungen, Optionen, Verarbeitung, Datenanbieter, Robust land cover (oder in der Umgebungsvariablen {key}).</translation>
+
+oder nennen Sie, wo sie schon installiert ist, ihren Python-Interpreter unter Einstellungen, Optionen, Verarbeitung, Anbieter, Robust land cover (oder in der Umgebungsvariablen {key}).</translation>
     </message>
   </context>
   <context>
@@ -78,10 +86,8 @@ oder nennen Sie, wo sie installiert ist, ihren Python-Interpreter unter Einstell
       <translation>Der Prozess der Engine wurde beendet oder ist abgestürzt; vielleicht war der Arbeitsspeicher erschöpft. Es wurde keine Karte geschrieben. {}</translation>
     </message>
     <message>
-      <source>{interpreter} does not have the engine. Install it with
-"{interpreter}" -m pip install "{source}[cpu]"</source>
-      <translation>{interpreter} hat die Engine nicht. Installieren Sie sie mit
-"{interpreter}" -m pip install "{source}[cpu]"</translation>
+      <source>{interpreter} does not have the engine. {help}</source>
+      <translation>{interpreter} hat die Engine nicht. {help}</translation>
     </message>
     <message>
       <source>The engine of {interpreter} is too old for this plugin. Update it with
@@ -122,74 +128,92 @@ oder nennen Sie, wo sie installiert ist, ihren Python-Interpreter unter Einstell
       <translation>Kartiert Landbedeckung mit einem Modell aus denjenigen seiner Sensoren, die geladen sind.</translation>
     </message>
     <message>
-      <source>Maps land cover with one model from whatever subset of its sensors is there, pixel by pixel: where a layer has no data, the pixel is mapped by the others.
-
-&lt;b&gt;Model&lt;/b&gt;: an .onnx file of the engine (engine export).
-&lt;b&gt;Layers&lt;/b&gt;: the rasters to map from; none chosen means all rasters of the project that fit. They may differ in coordinate reference system, resolution and extent.
-&lt;b&gt;Assignment&lt;/b&gt;: which layer is which sensor, if that should not be found out: &lt;i&gt;modality=layer[@bands];...&lt;/i&gt;, as in &lt;i&gt;optical=Sentinel-2@4,3,2;dem=srtm&lt;/i&gt;. Bands are numbers or names; layers are names or paths. A modality that comes again with all its bands is a mosaic: &lt;i&gt;optical=west;optical=east&lt;/i&gt;.
-&lt;b&gt;Extent&lt;/b&gt;: the part to map; all of it where empty.
-&lt;b&gt;Device&lt;/b&gt;: auto takes a GPU where the engine has one that works.
-
-&lt;b&gt;Class map&lt;/b&gt;: class values with the model's colours and names; 255 (65535 in 16 bits) where no sensor has data.
-&lt;b&gt;Confidence&lt;/b&gt;: probability of the class in percent.
-&lt;b&gt;Availability&lt;/b&gt;: which sensors each pixel had, as bits in the model's order.
-&lt;b&gt;Origin&lt;/b&gt;: which layer of a mosaic each pixel was read from, a band for each sensor.
+      <source>Maps land cover with one model from whatever subset of its sensors is there, pixel by pixel: where a layer has no data, the pixel is mapped by the others. Layers may differ in coordinate reference system, resolution and extent.
 
 The log says which layer was taken for which sensor and why, the engine's command line, and which share of the map was made by which sensors.</source>
-      <translation>Kartiert Landbedeckung mit einem Modell aus jeder Teilmenge seiner Sensoren, Pixel für Pixel: Wo ein Layer keine Daten hat, wird das Pixel aus den anderen kartiert.
+      <translation>Kartiert Landbedeckung mit einem Modell aus denjenigen seiner Sensoren, die da sind, Pixel für Pixel: Wo ein Layer keine Daten hat, wird das Pixel aus den anderen kartiert. Die Layer dürfen sich in Koordinatenbezugssystem, Auflösung und Ausdehnung unterscheiden.
 
-&lt;b&gt;Modell&lt;/b&gt;: eine .onnx-Datei der Engine (engine export).
-&lt;b&gt;Layer&lt;/b&gt;: die Raster, aus denen kartiert wird; keines gewählt heißt alle passenden Raster des Projekts. Sie dürfen sich in Koordinatensystem, Auflösung und Ausdehnung unterscheiden.
-&lt;b&gt;Zuordnung&lt;/b&gt;: welcher Layer welcher Sensor ist, wenn das nicht gesucht werden soll: &lt;i&gt;modality=layer[@bands];...&lt;/i&gt;, etwa &lt;i&gt;optical=Sentinel-2@4,3,2;dem=srtm&lt;/i&gt;. Bänder sind Nummern oder Namen, Layer sind Namen oder Pfade. Eine Modalität, die mit allen ihren Bändern noch einmal kommt, ist ein Mosaik: &lt;i&gt;optical=west;optical=ost&lt;/i&gt;.
-&lt;b&gt;Ausdehnung&lt;/b&gt;: der Teil, der kartiert wird; alles, wenn leer.
-&lt;b&gt;Gerät&lt;/b&gt;: auto nimmt eine GPU, wo die Engine eine brauchbare hat.
-
-&lt;b&gt;Klassenkarte&lt;/b&gt;: Klassenwerte mit Farben und Namen des Modells; 255 (65535 bei 16 Bit), wo kein Sensor Daten hat.
-&lt;b&gt;Konfidenz&lt;/b&gt;: Wahrscheinlichkeit der Klasse in Prozent.
-&lt;b&gt;Verfügbarkeit&lt;/b&gt;: welche Sensoren jedes Pixel hatte, als Bits in der Reihenfolge des Modells.
-&lt;b&gt;Herkunft&lt;/b&gt;: aus welchem Layer eines Mosaiks jedes Pixel stammt, ein Band für jeden Sensor.
-
-Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, die Befehlszeile der Engine und welcher Anteil der Karte aus welchen Sensoren stammt.</translation>
+Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, die Befehlszeile der Engine, und welcher Teil der Karte aus welchen Sensoren stammt.</translation>
     </message>
     <message>
       <source>Model</source>
       <translation>Modell</translation>
     </message>
     <message>
+      <source>An .onnx file that “engine export” wrote.</source>
+      <translation>Eine .onnx-Datei, die „engine export“ geschrieben hat.</translation>
+    </message>
+    <message>
       <source>Layers (none: all rasters of the project that fit)</source>
       <translation>Layer (keine: alle passenden Raster des Projekts)</translation>
+    </message>
+    <message>
+      <source>The rasters to map from; none chosen means all rasters of the project that fit.</source>
+      <translation>Die Raster, aus denen kartiert wird; ohne Auswahl alle passenden Raster des Projekts.</translation>
     </message>
     <message>
       <source>Assignment (modality=layer[@bands];...)</source>
       <translation>Zuordnung (modality=layer[@bands];...)</translation>
     </message>
     <message>
+      <source>Which layer is which sensor, if that should not be found out, as in optical=Sentinel-2@4,3,2;dem=srtm. Bands are numbers or names; layers are names or paths, in double quotes where they hold a sign that stands for something here (; = @). A modality that comes again with all its bands is a mosaic: optical=west;optical=east.</source>
+      <translation>Welcher Layer welcher Sensor ist, wenn das nicht herausgefunden werden soll, wie in optical=Sentinel-2@4,3,2;dem=srtm. Bänder sind Nummern oder Namen; Layer sind Namen oder Pfade, in doppelten Anführungszeichen, wenn sie ein Zeichen enthalten, das hier etwas bedeutet (; = @). Eine Modalität, die mit allen Bändern noch einmal vorkommt, ist ein Mosaik: optical=west;optical=east.</translation>
+    </message>
+    <message>
       <source>Extent</source>
       <translation>Ausdehnung</translation>
+    </message>
+    <message>
+      <source>The part to map; all of it where empty.</source>
+      <translation>Der Teil, der kartiert wird; alles, wenn leer.</translation>
     </message>
     <message>
       <source>Device</source>
       <translation>Gerät</translation>
     </message>
     <message>
+      <source>Where the network runs, by name; auto takes a GPU where the engine has one that works.</source>
+      <translation>Worauf das Netz läuft, als Name; auto nimmt eine GPU, wo die Engine eine hat, die arbeitet.</translation>
+    </message>
+    <message>
       <source>First in a mosaic</source>
       <translation>Zuerst im Mosaik</translation>
+    </message>
+    <message>
+      <source>Which layer is read where several of one sensor have data: the first that was given, the finest, or the newest.</source>
+      <translation>Welcher Layer gelesen wird, wo mehrere eines Sensors Daten haben: der zuerst genannte (given), der am feinsten aufgelöste (finest) oder der neueste (newest).</translation>
     </message>
     <message>
       <source>Class map</source>
       <translation>Klassenkarte</translation>
     </message>
     <message>
+      <source>Class values with the model's colours and names; 255 (65535 in 16 bits) where no sensor has data.</source>
+      <translation>Klassenwerte mit den Farben und Namen des Modells; 255 (65535 bei 16 Bit), wo kein Sensor Daten hat.</translation>
+    </message>
+    <message>
       <source>Confidence</source>
       <translation>Konfidenz</translation>
+    </message>
+    <message>
+      <source>Probability of each pixel's class in percent.</source>
+      <translation>Wahrscheinlichkeit der Klasse jedes Pixels in Prozent.</translation>
     </message>
     <message>
       <source>Availability</source>
       <translation>Verfügbarkeit</translation>
     </message>
     <message>
+      <source>Which sensors each pixel had, as bits in the model's order.</source>
+      <translation>Welche Sensoren jedes Pixel hatte, als Bits in der Reihenfolge des Modells.</translation>
+    </message>
+    <message>
       <source>Origin</source>
       <translation>Herkunft</translation>
+    </message>
+    <message>
+      <source>Which layer of a mosaic each pixel was read from, a band for each sensor.</source>
+      <translation>Aus welchem Layer eines Mosaiks jedes Pixel gelesen wurde, ein Band je Sensor.</translation>
     </message>
     <message>
       <source>Sensors mapped from</source>
@@ -204,8 +228,8 @@ Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, 
       <translation>Zuordnung „{}“: erwartet wird modality=layer oder modality=layer@1,2</translation>
     </message>
     <message>
-      <source>Assignment “{}”: the model has no modality {}; it has {}</source>
-      <translation>Zuordnung „{}“: das Modell hat keine Modalität {}; es hat {}</translation>
+      <source>{}: maps are GeoTIFF files; give it a name that ends in .tif</source>
+      <translation>{}: Karten sind GeoTIFF-Dateien; geben Sie ihr einen Namen, der auf .tif endet</translation>
     </message>
     <message>
       <source>Layer {} cannot be read: {} does not exist or is no raster</source>
@@ -220,6 +244,10 @@ Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, 
       <translation>Es gibt keinen Layer, aus dem kartiert werden kann: Laden Sie einige der Sensoren des Modells in das Projekt, oder wählen Sie Layer</translation>
     </message>
     <message>
+      <source>Land cover: {model}, {time}</source>
+      <translation>Landbedeckung: {model}, {time}</translation>
+    </message>
+    <message>
       <source>Land cover ({model}: {scenario})</source>
       <translation>Landbedeckung ({model}: {scenario})</translation>
     </message>
@@ -228,8 +256,20 @@ Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, 
       <translation>{}; er wird ausgelassen</translation>
     </message>
     <message>
+      <source>{:.0%} of the map was there already, from a run that did not end</source>
+      <translation>{:.0%} der Karte war schon da, aus einem Lauf, der nicht zu Ende kam</translation>
+    </message>
+    <message>
       <source>{width} x {height} pixels in {seconds:.1f} s on {device}</source>
       <translation>{width} x {height} Pixel in {seconds:.1f} s auf {device}</translation>
+    </message>
+    <message>
+      <source>Cancelled. A temporary map is not kept; nothing was written.</source>
+      <translation>Abgebrochen. Eine temporäre Karte wird nicht aufgehoben; es wurde nichts geschrieben.</translation>
+    </message>
+    <message>
+      <source>Cancelled. {share:.0%} of the map is kept in {folder}; run again with the same inputs and output to go on from there, or delete the folder.</source>
+      <translation>Abgebrochen. {share:.0%} der Karte ist in {folder} aufgehoben; starten Sie mit denselben Eingaben und derselben Ausgabe noch einmal, um dort weiterzumachen, oder löschen Sie den Ordner.</translation>
     </message>
   </context>
 </TS>

@@ -89,23 +89,103 @@ def test_web_maps_and_vanished_layers_are_left_out(project, load, material, tmp_
     assert any("gone cannot be read" in line for line in feedback.warnings)
 
 
-def test_the_result_is_styled_with_the_models_classes(project, load, material, tmp_path, feedback):
-    from qgis.core import QgsPalettedRasterRenderer, QgsProcessingContext, QgsRasterLayer
+def loaded(project, parameters, feedback, names=("OUTPUT",)):
+    """Runs as the dialog does: what is made is loaded into the project, under the names that the dialog gives."""
+    from processing.gui.Postprocessing import handleAlgorithmResults
+    from qgis.core import QgsApplication, QgsProcessingContext
 
+    algorithm = QgsApplication.processingRegistry().algorithmById(ALGORITHM)
     context = QgsProcessingContext()
     context.setProject(project)
-    details = QgsProcessingContext.LayerDetails("x", project, "OUTPUT")
-    path = str(tmp_path / "map.tif")
-    context.addLayerToLoadOnCompletion(path, details)
+    for name in names:
+        title = algorithm.parameterDefinition(name).description()
+        details = QgsProcessingContext.LayerDetails(title, project, name)
+        context.addLayerToLoadOnCompletion(parameters[name], details)
+    run(parameters, feedback, context)
+    assert handleAlgorithmResults(algorithm, context, feedback, parameters=parameters)
+
+
+def test_the_result_is_styled_with_the_models_classes(project, load, material, tmp_path, feedback):
+    from qgis.core import QgsPalettedRasterRenderer
+
     layers = [load(material / "second/dem.tif")]
-    run({"MODEL": str(material / "synthetic.onnx"), "LAYERS": layers, "OUTPUT": path}, feedback, context)
-    assert context.layersToLoadOnCompletion()[path].name == "Land cover (synthetic: dem)"
-    layer = QgsRasterLayer(path, "map")
+    parameters = {"MODEL": str(material / "synthetic.onnx"), "LAYERS": layers, "OUTPUT": str(tmp_path / "map.tif")}
+    loaded(project, parameters, feedback)
+    (layer,) = project.mapLayersByName("Land cover (synthetic: dem)")
     assert isinstance(layer.renderer(), QgsPalettedRasterRenderer)
     legend = [(entry.value, entry.label, entry.color.name()) for entry in layer.renderer().classes()]
     assert (1, "water", "#2b6cb0") in legend
     assert [label for _, label, _ in legend] == ["water", "forest", "cropland", "grassland", "built-up", "bare"]
     assert layer.dataProvider().sourceNoDataValue(1) == 255
+
+
+def test_every_run_of_a_session_loads_its_layers_into_a_group_with_the_class_map_on_top(
+    project, load, material, tmp_path, feedback
+):
+    second = material / "second"
+    layers = [load(second / f"{name}.tif") for name in ("optical", "sar", "dem")]
+    names = ("AVAILABILITY", "CONFIDENCE", "OUTPUT")  # in whatever order QGIS goes through them
+    for number in (1, 2):
+        outputs = {name: str(tmp_path / f"{name}{number}.tif") for name in names}
+        loaded(project, {"MODEL": str(material / "synthetic.onnx"), "LAYERS": layers, **outputs}, feedback, names)
+    groups = project.layerTreeRoot().findGroups()
+    assert len(groups) == 2
+    for group in groups:
+        assert group.name().startswith("Land cover: synthetic, ")
+        found = [node.layer() for node in group.findLayers()]
+        assert [layer.name() for layer in found] == [
+            "Land cover (synthetic: optical+sar+dem)",
+            "Confidence",
+            "Availability",
+        ]
+        assert [layer.renderer().type() for layer in found] == ["paletted", "singlebandpseudocolor", "paletted"]
+        ramp = found[1].renderer().shader().rasterShaderFunction()
+        assert [(item.value, item.label) for item in ramp.colorRampItemList()][::4] == [(0, "0 %"), (100, "100 %")]
+        legend = {entry.value: entry.label for entry in found[2].renderer().classes()}
+        assert legend[7] == "optical + sar + dem"
+        assert legend[5] == "optical + dem"
+
+
+def test_a_name_that_a_model_gives_an_output_stays(project, load, material, tmp_path, feedback):
+    from qgis.core import QgsProcessingContext
+
+    context = QgsProcessingContext()
+    context.setProject(project)
+    path = str(tmp_path / "map.tif")
+    context.addLayerToLoadOnCompletion(path, QgsProcessingContext.LayerDetails("My map", project, "OUTPUT"))
+    parameters = {"MODEL": str(material / "synthetic.onnx"), "LAYERS": [load(material / "second/dem.tif")]}
+    run({**parameters, "OUTPUT": path}, feedback, context)
+    assert context.layersToLoadOnCompletion()[path].name == "My map"
+
+
+def test_layers_of_one_name_and_names_with_signs_can_be_told_apart(project, load, material, tmp_path, feedback):
+    first, second = (load(material / place / "dem.tif", "dem") for place in ("first", "second"))
+    odd = load(material / "second/sar.tif", "May; 10 m = radar @ north")
+    parameters = {"MODEL": str(material / "synthetic.onnx"), "LAYERS": [first, second, odd]}
+    run(
+        {
+            **parameters,
+            "ASSIGNMENT": 'dem=dem [second/dem.tif];sar="May; 10 m = radar @ north"@1,2',
+            "OUTPUT": str(tmp_path / "map.tif"),
+        },
+        feedback,
+    )
+    run({**parameters, "LAYERS": [second, odd], "OUTPUT": str(tmp_path / "expected.tif")}, feedback)
+    assert classes(tmp_path / "map.tif") == classes(tmp_path / "expected.tif")
+    ambiguous = {**parameters, "ASSIGNMENT": "dem=dem", "OUTPUT": str(tmp_path / "none.tif")}
+    wrong(ambiguous, feedback, "neither a layer (dem [first/dem.tif], dem [second/dem.tif]")
+
+
+def test_a_map_is_no_picture(project, load, material, tmp_path, feedback):
+    layers = [load(material / "second/dem.tif")]
+    parameters = {"MODEL": str(material / "synthetic.onnx"), "LAYERS": layers, "OUTPUT": str(tmp_path / "map.jpg")}
+    wrong(parameters, feedback, "map.jpg: maps are GeoTIFF files; give it a name that ends in .tif")
+
+
+def test_a_device_is_taken_by_the_number_that_the_help_lists(project, load, material, tmp_path, feedback):
+    layers = [load(material / "second/dem.tif")]
+    parameters = {"MODEL": str(material / "synthetic.onnx"), "LAYERS": layers, "OUTPUT": str(tmp_path / "map.tif")}
+    assert run({**parameters, "DEVICE": "1"}, feedback)["DEVICE_USED"] == "cpu"
 
 
 def test_an_assignment_chooses_layers_and_bands(project, load, material, engine, tmp_path, feedback):
@@ -313,7 +393,7 @@ def test_a_cancel_ends_the_engine_and_leaves_no_map(wide, material, tmp_path, fe
 
     feedback.on_progress = cancel
     parameters = {"MODEL": str(material / "synthetic.onnx"), "LAYERS": [wide], "OUTPUT": str(target / "map.tif")}
-    run(parameters, feedback)
+    wrong(parameters, feedback, f"of the map is kept in {target / 'map.tif.part'}; run again")
     assert cancelled
     assert [path.name for path in target.iterdir()] == ["map.tif.part"], "what is finished waits for the next run"
     assert engines() == []
@@ -403,7 +483,7 @@ def test_it_runs_inside_a_model(project, load, material, tmp_path, feedback):
 
 
 def test_it_runs_in_a_batch(project, load, material, tmp_path, feedback):
-    from qgis.core import QgsApplication, QgsProcessingContext
+    from qgis.core import QgsApplication, QgsProcessingContext, QgsProcessingOutputLayerDefinition
 
     algorithm = QgsApplication.processingRegistry().algorithmById(ALGORITHM)
     context = QgsProcessingContext()
@@ -414,6 +494,7 @@ def test_it_runs_in_a_batch(project, load, material, tmp_path, feedback):
             "LAYERS": [str(material / place / "dem.tif")],
             "DEVICE": "cpu",
             "OUTPUT": str(tmp_path / f"{place}.tif"),
+            "CONFIDENCE": QgsProcessingOutputLayerDefinition(""),  # a cell of the table that was left empty
         }
         for place in ("first", "second")
     ]
@@ -439,7 +520,53 @@ def test_without_an_engine_the_toolbox_says_what_to_do(qgis, monkeypatch, tmp_pa
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     able, message = algorithm.canExecute()
     assert not able
-    assert 'robust_landcover/engine_source[cpu]"' in message, "the engine's source comes with the plugin"
+    assert 'robust_landcover/engine_source[cpu]"\n\nor, where' in message, "the engine's source comes with the plugin"
+
+
+def test_another_programs_engine_is_not_taken_and_another_version_is_named(qgis, monkeypatch, tmp_path):
+    from qgis.core import QgsApplication
+
+    algorithm = QgsApplication.processingRegistry().algorithmById(ALGORITHM)
+    monkeypatch.delenv("ROBUST_LANDCOVER_PYTHON")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path / "other/bin"))
+    folder = tmp_path / "other/bin"
+    folder.mkdir(parents=True)
+    for name in ("engine", "python"):
+        script(folder / name, "#!/bin/sh\nexit 1\n")
+    assert "The engine is not set up." in algorithm.canExecute()[1]
+    package = tmp_path / "other/lib/python3.11/site-packages"
+    (package / "robust_landcover-0.0.1.dist-info").mkdir(parents=True)
+    able, message = algorithm.canExecute()
+    assert not able
+    assert f"The engine of {folder / 'python'} has version 0.0.1, this plugin version " in message
+    from robust_landcover.interpreter import version
+
+    (package / "robust_landcover-0.0.1.dist-info").rename(package / f"robust_landcover-{version()}.dist-info")
+    assert algorithm.canExecute() == (True, "")
+
+
+def test_help_is_plain_text_and_every_parameter_has_one(qgis):
+    from qgis.core import QgsApplication
+
+    algorithm = QgsApplication.processingRegistry().algorithmById(ALGORITHM)
+    texts = [algorithm.shortHelpString(), *(one.help() for one in algorithm.parameterDefinitions())]
+    for text in texts:
+        assert text
+        assert not re.search(r"<[a-z/]", text)
+
+
+def test_the_parameters_are_checked_without_the_engine(qgis, material, monkeypatch, tmp_path):
+    """The check runs in the thread of QGIS's windows, which must not wait for a process."""
+    from qgis.core import QgsApplication, QgsProcessingContext
+
+    monkeypatch.setenv("ROBUST_LANDCOVER_PYTHON", script(tmp_path / "python", "#!/bin/sh\nsleep 60\n"))
+    algorithm = QgsApplication.processingRegistry().algorithmById(ALGORITHM)
+    started = []
+    monkeypatch.setattr("robust_landcover.segment.run_job", lambda *_: started.append(1))
+    parameters = {"MODEL": str(material / "synthetic.onnx"), "OUTPUT": str(tmp_path / "map.tif")}
+    assert algorithm.checkParameterValues(parameters, QgsProcessingContext())[0]
+    assert started == []
 
 
 def test_the_setting_comes_before_the_environment(qgis, engine, monkeypatch, tmp_path):
@@ -465,7 +592,7 @@ def script(path: Path, text: str) -> str:
     [
         (
             '#!/bin/sh\nexec /usr/bin/python3 "$@"\n',
-            r'does not have the engine(.|\n)*install ".*/robust_landcover/engine_source\[cpu\]"',
+            r'does not have the engine(.|\n)*install --upgrade ".*/robust_landcover/engine_source\[cpu\]"',
         ),
         (
             "#!/bin/sh\necho 'Error: No such command '\"'job'.\" >&2\nexit 2\n",

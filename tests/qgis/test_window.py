@@ -1,4 +1,4 @@
-"""A person's way: the dialog in a window, a click on Run, the styled map in the project."""
+"""A person's way: dialogs in a window, clicks on Run and Cancel, maps in the project, the zip in the installer."""
 
 from __future__ import annotations
 
@@ -6,47 +6,109 @@ import json
 import os
 import shutil
 import subprocess
+import sys
+import zipfile
+from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parents[2]
 
-def test_the_dialog_runs_and_loads_the_styled_map(plugins, material, tmp_path):
+
+@pytest.fixture
+def window(tmp_path):
+    """Does a task in a QGIS with a window, in a profile of its own, and gives what was found."""
     qgis, screen = shutil.which("qgis.bin") or shutil.which("qgis"), shutil.which("xvfb-run")
     if not (qgis and screen):
         pytest.skip("needs the QGIS desktop and xvfb-run")
-    pictures = os.environ.get("ROBUST_LANDCOVER_PICTURES", str(tmp_path))
-    profile = tmp_path / "profiles" / "default" / "QGIS"
-    profile.mkdir(parents=True)
-    (profile / "QGIS3.ini").write_text("[PythonPlugins]\nrobust_landcover=true\nprocessing=true\n", encoding="utf-8")
+
+    def do(plugins=None, **task):
+        folder = os.environ.get("ROBUST_LANDCOVER_PICTURES", str(tmp_path))
+        profile = tmp_path / "profiles" / "default" / "QGIS"
+        profile.mkdir(parents=True)
+        enabled = "processing=true\n" + ("robust_landcover=true\n" if plugins else "")
+        (profile / "QGIS3.ini").write_text(f"[PythonPlugins]\n{enabled}", encoding="utf-8")
+        environment = {
+            **{key: value for key, value in os.environ.items() if key != "QT_QPA_PLATFORM"},
+            **({"QGIS_PLUGINPATH": str(plugins)} if plugins else {}),
+            "ROBUST_LANDCOVER_WINDOW": json.dumps({**task, "folder": folder}),
+            "LIBGL_ALWAYS_SOFTWARE": "1",
+        }
+        done = subprocess.run(
+            [
+                *(screen, "-a", "-s", "-screen 0 1400x900x24", qgis, "--nologo", "--noversioncheck"),
+                *("--profiles-path", str(tmp_path), "--code", os.path.join(os.path.dirname(__file__), "window.py")),
+            ],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        answer = Path(folder) / "found.json"
+        assert answer.exists(), f"QGIS ended with {done.returncode}: {done.stderr[-2000:]}"
+        found = json.loads(answer.read_text(encoding="utf-8"))
+        answer.unlink()
+        assert "error" not in found, found["error"]
+        return found
+
+    return do
+
+
+def test_maps_are_made_one_after_the_other_cancelled_gone_on_with_and_in_a_batch(window, plugins, material, tmp_path):
+    from osgeo import gdal
+
     second = material / "second"
-    task = {
-        "model": str(material / "synthetic.onnx"),
-        "layers": [
+    gdal.Translate(
+        str(tmp_path / "wide.tif"), str(second / "dem.tif"), width=4000, height=4000,
+        outputBounds=[500_000, 4_040_000, 540_000, 4_000_000], creationOptions=["TILED=YES"],
+    )  # fmt: skip
+    found = window(
+        plugins,
+        done=["maps", "cancel", "batch"],
+        model=str(material / "synthetic.onnx"),
+        layers=[
             {"path": str(second / "optical.tif"), "name": "Sentinel-2 of May", "bands": [3, 2, 1]},
             {"path": str(second / "dem.tif"), "name": "elevation"},
         ],
-        "folder": pictures,
-    }
-    environment = {
-        **{key: value for key, value in os.environ.items() if key != "QT_QPA_PLATFORM"},
-        "QGIS_PLUGINPATH": str(plugins),
-        "ROBUST_LANDCOVER_WINDOW": json.dumps(task),
-        "LIBGL_ALWAYS_SOFTWARE": "1",
-    }
-    subprocess.run(
-        [
-            *(screen, "-a", "-s", "-screen 0 1400x900x24", qgis, "--nologo", "--noversioncheck"),
-            *("--profiles-path", str(tmp_path), "--code", os.path.join(os.path.dirname(__file__), "window.py")),
-        ],
-        env=environment,
-        capture_output=True,
-        timeout=240,
+        wide=str(tmp_path / "wide.tif"),
+        rows=[str(second / f"{name}.tif") for name in ("optical", "sar", "dem")],
     )
-    with open(os.path.join(pictures, "found.json")) as file:
-        found = json.load(file)
-    assert "error" not in found, found["error"]
-    assert found["results"]["SCENARIO"] == "optical+dem"
-    assert "Land cover (synthetic: optical+dem)" in found["layers"]
-    assert found["legend"] == ["water", "forest", "cropland", "grassland", "built-up", "bare"]
-    for name in ("dialog.png", "log.png", "window.png"):
-        assert os.path.getsize(os.path.join(pictures, name)) > 5000
+    maps = found["maps"]
+    assert maps["first"]["good"], maps["first"]["log"]
+    assert maps["second"]["good"], maps["second"]["log"]
+    assert maps["first"]["results"]["SCENARIO"] == "optical+dem"
+    assert maps["legend"] == ["water", "forest", "cropland", "grassland", "built-up", "bare"]
+    name = "Land cover (synthetic: optical+dem)"
+    kinds = [[name, "paletted"], ["Confidence", "singlebandpseudocolor"], ["Availability", "paletted"]]
+    assert sorted((layers for _, layers in maps["tree"]), key=len) == [kinds[:1], kinds]
+    assert "Cancelled." in found["cancel"]["log"]
+    assert "run again with the same inputs and output to go on from there" in found["cancel"]["log"]
+    assert "% of the map was there already" in found["cancel"]["again"]
+    assert "failed" not in found["batch"]["log"]
+    assert len(found["batch"]["tree"]) == len(found["maps"]["tree"]) + 1 + 3
+
+
+def newer(path, target, version):
+    """The plugin's zip as another version."""
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(target, "w") as copy:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == "robust_landcover/metadata.txt":
+                lines = content.decode().splitlines()
+                content = "\n".join(
+                    f"version={version}" if line.startswith("version=") else line for line in lines
+                ).encode()
+            copy.writestr(name, content)
+    return str(target)
+
+
+def test_the_zip_is_installed_by_qgis_itself_and_a_newer_one_over_it(window, tmp_path):
+    subprocess.run([sys.executable, ROOT / "scripts/package_plugin.py", "-o", tmp_path / "dist"], check=True)
+    (path,) = (tmp_path / "dist").glob("*.zip")
+    found = window(done=["install"], zips=[str(path), newer(path, tmp_path / "newer.zip", "9.8.7")])
+    first, second = found["install"]
+    assert first["active"]
+    assert first["algorithm"]
+    assert second["active"]
+    assert second["algorithm"]
+    assert second["version"] == "9.8.7"

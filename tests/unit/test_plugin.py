@@ -35,11 +35,21 @@ def scan(*command: str | Path) -> subprocess.CompletedProcess[str]:
 
 def test_the_package_has_what_qgis_asks_for(package: Path) -> None:
     metadata = (package / "metadata.txt").read_text(encoding="utf-8")
-    for key in ("name", "version", "qgisMinimumVersion", "qgisMaximumVersion", "description", "about", "author"):
+    keys = ("name", "version", "qgisMinimumVersion", "qgisMaximumVersion", "description", "about", "author")
+    for key in (*keys, "email", "homepage", "repository", "tracker", "changelog"):
         assert f"\n{key}=" in metadata
     assert "hasProcessingProvider=yes" in metadata
     assert {"LICENSE", "icon.svg", "__init__.py", "engine_source"} <= {path.name for path in package.iterdir()}
     assert not [path for path in package.rglob("*") if path.suffix in (".pyc", ".so", ".onnx")]
+    assert [path.parent.name for path in package.rglob("*metadata.txt")] == [package.name], "QGIS takes the first"
+
+
+def test_what_has_placeholders_is_not_packed_to_be_published(tmp_path: Path) -> None:
+    command = [sys.executable, ROOT / "scripts/package_plugin.py", "-o", tmp_path, "--publish"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "homepage, repository, tracker, changelog, email: write the real ones" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_engine_can_be_installed_from_the_package(package: Path, tmp_path: Path) -> None:
