@@ -68,6 +68,8 @@ def check_target(path: Path) -> None:
         kind = 0
     except ValueError as error:  # a NUL byte
         raise OutputError(f"{path!r}: is no name of a file: {error}") from error
+    if stat.S_ISLNK(kind) and not path.exists():
+        raise OutputError(f"{path}: is a link to a file that does not exist; remove it, or name another file")
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; name a file in it")
     if kind and not (stat.S_ISREG(kind) or stat.S_ISLNK(kind)):

@@ -258,7 +258,8 @@ def _match(job: Job, channel: Channel, _stop: Stop) -> dict[str, Any]:
 
 def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
     from engine.cli.match import described
-    from engine.mapping.matching import assign, match
+    from engine.mapping.assignment import assign
+    from engine.mapping.matching import match
     from engine.mapping.plan import part_folder
     from engine.mapping.predict import Listener, predict
     from engine.mapping.request import MapRequest, command_line, map_options

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from engine.grid import Grid
+from engine.mapping.assignment import quoted
 from engine.raster.pools import Layer, Part
 from engine.raster.sources import SourceSpec
 
@@ -48,8 +49,10 @@ class Candidate:
 
     @property
     def assignment(self) -> str:
-        """As :func:`~engine.mapping.matching.assign` reads it."""
-        return ";".join(f"{self.modality}={part}" for part in self.parts)
+        """As :func:`~engine.mapping.assignment.assign` reads it."""
+        return ";".join(
+            f"{self.modality}={quoted(part.layer.name)}@{','.join(map(str, part.bands))}" for part in self.parts
+        )
 
     def shares_bands(self, other: Candidate) -> bool:
         """Whether a band of a file is in both."""

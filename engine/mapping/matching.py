@@ -18,7 +18,7 @@ import numpy as np
 from rasterio.warp import transform_bounds
 
 from engine.availability import Scenario
-from engine.errors import BandError, EngineError, GridError, ModalityError, RasterReadError
+from engine.errors import BandError, GridError, ModalityError, RasterReadError
 from engine.grid import Bounds, Grid
 from engine.mapping.candidates import Candidate
 from engine.mapping.scoring import candidate
@@ -337,47 +337,3 @@ def _together(best: Candidate, mosaic: Sequence[Candidate]) -> Candidate:
     warnings = tuple(dict.fromkeys(text for one in (best, *mosaic) for text in one.warnings))
     reasons = (*best.reasons, f"a mosaic of {len(mosaic) + 1} side by side")
     return replace(best, parts=parts, reasons=reasons, warnings=warnings)
-
-
-def assign(model: Model, text: str, layers: Sequence[Layer]) -> dict[str, list[SourceSpec]]:
-    """Reads an assignment ``modality=layer[@bands];...``.
-
-    Args:
-        model: The model.
-        text: Layers stand by their names or paths; a modality that comes again adds its bands behind those before.
-        layers: The layers that can be named; others are taken as paths.
-
-    Raises:
-        ModalityError: If a part is not of that form, or a modality is unknown.
-        RasterReadError: If a layer is unknown and is no path either.
-    """
-    known = {layer.name: layer for layer in layers}
-    found: dict[str, list[SourceSpec]] = {}
-    for part in filter(None, (part.strip() for part in text.split(";"))):
-        name, equals, written = (piece.strip() for piece in part.partition("="))
-        if not (name and equals and written):
-            raise ModalityError(f"assignment {part!r}: expected modality=layer or modality=layer@1,2")
-        if name not in model.names:
-            raise ModalityError(
-                f"assignment {part!r}: the model has no modality {name}; it has {', '.join(model.names)}"
-            )
-        found.setdefault(name, []).append(_named(written, known, part))
-    if not found:
-        raise ModalityError(f"assignment {text!r}: names no modality; write modality=layer;...")
-    return found
-
-
-def _named(written: str, known: Mapping[str, Layer], part: str) -> SourceSpec:
-    if written in known:
-        return known[written].spec
-    spec = SourceSpec.parse(written)
-    if spec.path in known:
-        return replace(spec, path=known[spec.path].spec.path)
-    try:
-        open_source(spec).close()
-    except EngineError as error:
-        names = ", ".join(known) or "none"
-        raise RasterReadError(
-            f"assignment {part!r}: {spec.path} is neither a layer ({names}) nor a raster: {error}"
-        ) from error
-    return spec

@@ -21,7 +21,7 @@ from engine.mapping.inputs import Inputs, check_unchanged, open_inputs
 from engine.mapping.mosaic import map_blocks
 from engine.mapping.outputs import MapOutputs
 from engine.mapping.plan import MapPlan, part_folder, plan
-from engine.mapping.publishing import Provenance, beside, publish_map
+from engine.mapping.publishing import Provenance, around, beside, publish_map
 from engine.mapping.request import MapRequest, command_line
 from engine.mapping.spool import Spool, job_hash
 from engine.mapping.values import compare
@@ -242,7 +242,7 @@ def _spool(request: MapRequest, inputs: Inputs, outputs: MapOutputs, laid: MapPl
             raise OutputError(f"{folder}: cannot be removed: {error}") from error
         found = None
     if not request.overwrite and not (found is not None and found[0] == wanted and Spool.published(folder)):
-        for path in _files(request):
+        for path in (one for raster in request.outputs.values() for one in (raster, *around(raster))):
             if path.exists():
                 raise OutputError(f"{path}: is there already; name another output, or write over it with --overwrite")
     grid, window = inputs.grid, inputs.window

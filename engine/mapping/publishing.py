@@ -1,11 +1,11 @@
 """From the spool to the files that a map leaves: written aside, read again and compared, then renamed.
 
 Beside a class map ``map.tif`` stand ``map.tif.aux.xml`` (category names, attribute table with pixels, hectares and mean
-confidence), ``map.qml`` (QGIS's style), ``map.tif.hashes.json`` (for ``engine verify``; beside every raster) and
-``map.tif.provenance.json`` (how and when it was made, and the hash of every file). The rasters hold no dates: equal
-jobs give equal bytes.
+confidence), ``map.qml`` (QGIS's style; beside confidence and availability too), ``map.tif.hashes.json`` (for ``engine
+verify``; beside every raster) and ``map.tif.provenance.json`` (how and when it was made, and the hash of every file).
+The rasters hold no dates: equal jobs give equal bytes.
 
-What stood beside an older map goes first, then the rasters get their names, the class map last, then what stands
+All that stood beside an older map goes first, then the rasters get their names, the class map last, then what stands
 beside them: a run that is killed in between leaves a map with its own legend or with none, never with another's.
 """
 
@@ -33,8 +33,11 @@ from engine.mapping.facts import damaged, facts_of, places, self_digest
 from engine.mapping.outputs import PERCENT_NODATA, MapOutputs
 from engine.mapping.spool import Spool
 from engine.raster.cog import RawLayer, write_cog
-from engine.raster.legend import ClassRow, pam, style
-from engine.raster.pam import pam_digest
+from engine.raster.legend import ClassRow, availability_style, pam, percent_style, style
+from engine.raster.pam import xml_digest
+
+STYLED = ("classes", "confidence", "availability")
+"""Layers that get a style; probabilities and origin have a band for each class or modality."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +72,21 @@ class Provenance:
 def beside(raster: Path, layer: str) -> dict[str, Path]:
     """What stands beside a raster of a map, by what it is."""
     found = {"hashes": raster.with_name(f"{raster.name}.hashes.json")}
+    if layer in STYLED:
+        found["style"] = raster.with_suffix(".qml")
     if layer == "classes":
         found["legend"] = raster.with_name(f"{raster.name}.aux.xml")
-        found["style"] = raster.with_suffix(".qml")
         found["provenance"] = raster.with_name(f"{raster.name}.provenance.json")
     return found
+
+
+def around(raster: Path) -> list[Path]:
+    """Every file that GDAL, QGIS or an engine takes to belong to a raster, whatever layer it is of.
+
+    Left beside a new raster, a legend, statistics, a mask or overviews of an older one would speak for it.
+    """
+    ends = (".hashes.json", ".aux.xml", ".provenance.json", ".msk", ".ovr")
+    return [*(raster.with_name(f"{raster.name}{end}") for end in ends), raster.with_suffix(".qml")]
 
 
 def publish_map(outputs: MapOutputs, paths: Mapping[str, Path], spool: Spool, provenance: Provenance) -> None:
@@ -98,8 +111,8 @@ def publish_map(outputs: MapOutputs, paths: Mapping[str, Path], spool: Spool, pr
         for path, text in texts.items():
             sidecars[path].write_bytes(text)
         spool.begin_publishing()
-        for name, path in paths.items():
-            for old in beside(path, name).values():
+        for path in paths.values():
+            for old in around(path):
                 try:
                     old.unlink(missing_ok=True)
                 except OSError as error:
@@ -134,7 +147,7 @@ def _texts(
     path, classes = paths["classes"], outputs.model.classes
     there = beside(path, "classes")
     legend = pam(classes, list(_rows(outputs, spool)))
-    found = {there["legend"]: legend, there["style"]: style(classes)}
+    found = {there["legend"]: legend}
     digests: dict[str, str] = {}
     for name, raster in rasters.items():
         digests[paths[name].name] = file_digest(raster)
@@ -147,6 +160,10 @@ def _texts(
             "facts": facts_of(raster),
             "parts": [[*line.part, line.hashes[name]] for line in spool.lines],
         }
+        if name in STYLED:
+            text = _style(outputs, name, spool)
+            found[beside(paths[name], name)["style"]] = text
+            hashes["style"] = _digest(text)
         found[beside(paths[name], name)["hashes"]] = json.dumps(hashes | {"digest": self_digest(hashes)})
     facts = {
         "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -159,9 +176,17 @@ def _texts(
     }
     facts = json.loads(json.dumps(facts))  # as it is read again, for the digest
     facts["files"] = digests | {one.name: _digest(text) for one, text in found.items()}
-    facts["legend"] = pam_digest(legend)
+    facts["legend"] = xml_digest(legend)
     found[there["provenance"]] = json.dumps(facts | {"digest": self_digest(facts)}, indent=1)
     return {one: text.encode() for one, text in found.items()}
+
+
+def _style(outputs: MapOutputs, name: str, spool: Spool) -> str:
+    if name == "classes":
+        return style(outputs.model.classes)
+    if name == "confidence":
+        return percent_style()
+    return availability_style(outputs.model.names, filter(None, spool.tally("availability")))
 
 
 def _digest(text: str) -> str:

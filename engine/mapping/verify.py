@@ -14,7 +14,7 @@ from engine.files import file_digest
 from engine.grid import Window
 from engine.mapping.facts import changed_facts, damaged, facts_of, places, self_digest
 from engine.mapping.publishing import beside
-from engine.raster.pam import pam_digest
+from engine.raster.pam import xml_digest
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,15 @@ def verify(path: Path, quick: bool = False) -> Verified:
         return Verified("size and time are unchanged")
     problems, text = _raster(path, hashes)
     additions: list[str] = []
+    if path.with_name(f"{path.name}.msk").exists():
+        problems.append(f"{path.name}.msk, which another program put beside it, hides pixels")
+    if path.with_name(f"{path.name}.ovr").exists():
+        additions.append(f"{path.name}.ovr was put beside it by another program")
     if hashes.get("layer") == "classes":
         found, added = _sidecars(path, hashes)
         problems, additions = problems + found, additions + added
+    elif "style" in hashes:
+        problems += _style(beside(path, str(hashes.get("layer")))["style"], hashes["style"])
     if problems:
         raise RasterReadError(f"{path}: {'; '.join(problems)}; map again")
     return Verified(text, tuple(additions))
@@ -90,7 +96,7 @@ def _raster(path: Path, hashes: dict[str, Any]) -> tuple[list[str], str]:
         parts = [(Window(*map(int, part)), str(one)) for *part, one in hashes["parts"]]
         unchanged = file_digest(path) == hashes["sha256"]
         wrong = damaged(path, parts)
-        changed = [] if unchanged else changed_facts(hashes.get("facts", {}), facts_of(path))
+        changed = changed_facts(hashes.get("facts", {}), facts_of(path))  # GDAL reads some of them beside the raster
         size = path.stat().st_size
     except (KeyError, TypeError, ValueError) as error:
         raise RasterReadError(f"{path}: there are no hashes to compare with: {error}") from error
@@ -102,6 +108,13 @@ def _raster(path: Path, hashes: dict[str, Any]) -> tuple[list[str], str]:
     if not (unchanged or problems) and size == hashes.get("size"):
         problems.append("the file has other bytes, though its values are those that were mapped")
     return problems, "unchanged" if unchanged else "the file was rewritten, its values are unchanged"
+
+
+def _style(file: Path, digest: str) -> list[str]:
+    try:
+        return [] if file_digest(file) == digest else [f"{file.name} was changed or damaged"]
+    except OSError as error:
+        return [f"{file.name} cannot be read ({error.strerror})"]
 
 
 def _sidecars(path: Path, hashes: dict[str, Any]) -> tuple[list[str], list[str]]:
@@ -128,10 +141,6 @@ def _sidecars(path: Path, hashes: dict[str, Any]) -> tuple[list[str], list[str]]
             problems.append(f"{file.name} cannot be read ({error.strerror})")
             continue
         problems.append(f"{file.name} was changed or damaged")
-    if path.with_name(f"{path.name}.msk").exists():
-        problems.append(f"{path.name}.msk, which another program put beside it, hides pixels")
-    if path.with_name(f"{path.name}.ovr").exists():
-        additions.append(f"{path.name}.ovr was put beside it by another program")
     return problems, additions
 
 
@@ -143,6 +152,6 @@ def _name(files: dict[str, Any], path: Path) -> str:
 
 def _legend(file: Path) -> str | None:
     try:
-        return pam_digest(file.read_text(encoding="utf-8"))
+        return xml_digest(file.read_text(encoding="utf-8"))
     except ValueError:
         return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import urllib.error
 import urllib.request
@@ -15,7 +17,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 
 from engine.raster.overlay import GdalError
-from engine.raster.pam import END, LARGEST, pam_digest
+from engine.raster.pam import END, LARGEST, xml_digest
 from engine.raster.products import metadata_beside
 from engine.raster.sources import SourceSpec
 
@@ -90,9 +92,9 @@ def state_of(name: str) -> State:
         path = file["file"]
     try:
         status = Path(path).stat()
-        if path.endswith(END) and status.st_size <= LARGEST:
+        if path.lower().endswith(".vrt") and status.st_size <= LARGEST:
             with suppress(ValueError):
-                return [name, pam_digest(Path(path).read_text(encoding="utf-8"))]
+                return [name, xml_digest(Path(path).read_text(encoding="utf-8"))]
     except (OSError, ValueError):  # a URI or subdataset, whose files follow
         return [name]
     return [name, status.st_size, status.st_mtime_ns]
@@ -109,21 +111,50 @@ def _of_server(url: str) -> list[object]:
 
 
 def identity(spec: SourceSpec) -> list[object]:
-    """A source as it is named, and the state of every file that it stands on.
+    """A source as it is named, the state of every file that it stands on, and what GDAL says of those that are rasters.
 
-    A GIS that shows a source writes its statistics beside it, which changes nothing.
+    A GIS that shows a raster writes its statistics into the VRT, or beside the raster into ``.aux.xml``, where GDAL
+    repeats what else it knows: such a file counts by what it makes GDAL say.
     """
-    states = [state_of(name) for name in files_of(spec)]
-    return [str(spec), *(state for state in states if state[1:] != [None]), [f"names of {spec.file}", *_names(spec)]]
+    files = files_of(spec)
+    states = [state_of(name) for name in files if not name.endswith(END)]
+    said = [[f"what GDAL says of {name}", digest] for name in files if (digest := _said(name)) is not None]
+    return [str(spec), *states, *said]
 
 
-def _names(spec: SourceSpec) -> list[object]:
-    """What the bands are called, in the file or beside it."""
+def _said(name: str) -> str | None:
+    """A digest of all that GDAL says of a raster but its values and their statistics; None of what is none."""
+    if name.endswith(END) or _SERVED.match(name):
+        return None
     try:
-        with _opened(spec.file) as dataset:
-            return [*dataset.descriptions]
+        with _opened(name) as dataset:
+            points, crs = dataset.gcps
+            bands = [
+                [dataset.tags(band), *(dataset.tags(band, ns=space) for space in dataset.tag_namespaces(band))]
+                for band in dataset.indexes
+            ]
+            facts = [
+                [dataset.count, dataset.height, dataset.width, *dataset.dtypes],
+                [str(dataset.crs and dataset.crs.to_wkt()), *dataset.transform],
+                [str(crs and crs.to_wkt()), *((one.row, one.col, one.x, one.y, one.z) for one in points)],
+                [repr(one) for one in dataset.nodatavals],
+                [[flag.name for flag in flags] for flags in dataset.mask_flag_enums],
+                [*dataset.scales, *dataset.offsets, *dataset.units, *dataset.descriptions],
+                [one.name for one in dataset.colorinterp],
+                [dataset.tags(), dataset.tags(ns="RPC"), dataset.tags(ns="IMAGERY"), dataset.tags(ns="ENVI")],
+                bands,
+            ]
     except (*GdalError, OSError, ValueError):
-        return []
+        return None
+    text = json.dumps(_told(facts), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _told(facts: object) -> object:
+    """Without statistics, which are found and not told."""
+    if isinstance(facts, dict):
+        return {key: value for key, value in facts.items() if not key.startswith("STATISTICS_")}
+    return [_told(one) for one in facts] if isinstance(facts, list) else facts
 
 
 def changed(before: Sequence[object], now: Sequence[object]) -> list[str]:

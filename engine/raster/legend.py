@@ -1,11 +1,12 @@
-"""What stands beside a class map: category names and attribute table for GDAL, a style for QGIS."""
+"""What stands beside a map: category names and attribute table for GDAL, styles for QGIS."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from engine.availability import from_bits
 from engine.modality import LandClass
 
 
@@ -70,18 +71,62 @@ def _table(rows: Sequence[ClassRow]) -> str:
     return '<GDALRasterAttributeTable tableType="thematic">' + fields + "".join(lines) + "</GDALRasterAttributeTable>"
 
 
+RAMP = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
+"""Viridis, from its dark end: its order is seen by the colour-blind and in grey."""
+
+SET = (
+    "#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499",
+    "#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377",
+)  # fmt: skip
+"""Paul Tol's muted and bright sets, which the colour-blind tell apart (personal.sron.nl/~pault)."""
+
+
 def style(classes: Sequence[LandClass]) -> str:
     """The content of ``<map>.qml``: a QGIS style with a legend entry for each class."""
-    entries = "".join(
-        f'<paletteEntry value="{land_class.value}" color="{escape(land_class.color)}" alpha="255" '
-        f'label="{escape(land_class.name)}"/>'
-        for land_class in classes
+    return _paletted([(item.value, item.color, item.name) for item in classes])
+
+
+def availability_style(names: Sequence[str], found: Iterable[int]) -> str:
+    """A QGIS style of an availability raster, with a legend entry for each scenario.
+
+    Args:
+        names: Of the modalities.
+        found: The bit masks that occur.
+    """
+    masks = sorted(found, key=lambda bits: (-bits.bit_count(), bits))  # the fullest first
+    return _paletted(
+        [
+            (bits, SET[index % len(SET)], from_bits(bits, len(names)).label(names).replace("+", " + "))
+            for index, bits in enumerate(masks)
+        ]
     )
-    renderer = (
-        '<rasterrenderer type="paletted" band="1" opacity="1" alphaBand="-1" nodataColor="">'
-        f"<colorPalette>{entries}</colorPalette></rasterrenderer>"
+
+
+def percent_style() -> str:
+    """A QGIS style of percentages, from dark to light."""
+    step = 100 // (len(RAMP) - 1)
+    items = "".join(
+        f'<item value="{index * step}" label="{index * step} %" color="{color}" alpha="255"/>'
+        for index, color in enumerate(RAMP)
     )
+    return _document(
+        'type="singlebandpseudocolor" classificationMin="0" classificationMax="100"',
+        '<rastershader><colorrampshader colorRampType="INTERPOLATED" classificationMode="1" minimumValue="0" '
+        f'maximumValue="100" clip="0" labelPrecision="0">{items}</colorrampshader></rastershader>',
+    )
+
+
+def _paletted(entries: Sequence[tuple[int, str, str]]) -> str:
+    items = "".join(
+        f'<paletteEntry value="{value}" color="{escape(color)}" alpha="255" label="{escape(label)}"/>'
+        for value, color, label in entries
+    )
+    return _document('type="paletted"', f"<colorPalette>{items}</colorPalette>")
+
+
+def _document(renderer: str, content: str) -> str:
     return (
         "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>"
-        f'<qgis version="3.22" styleCategories="Symbology"><pipe>{renderer}</pipe></qgis>'
+        f'<qgis version="3.22" styleCategories="Symbology"><pipe><rasterrenderer {renderer} band="1" opacity="1" '
+        f'alphaBand="-1" nodataColor="">{content}</rasterrenderer></pipe></qgis>'
     )

@@ -1,4 +1,4 @@
-"""What GDAL's ``.aux.xml`` says beside a raster, without what any GIS adds to it when it shows the raster."""
+"""What GDAL's XML says, a VRT or the ``.aux.xml`` beside a raster, without what any GIS adds when it shows it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ LARGEST = 16 * 1024**2
 """Bytes of one that is read."""
 
 
-def pam_digest(text: str) -> str | None:
-    """SHA-256 of what an ``.aux.xml`` says; None where that is nothing.
+def xml_digest(text: str) -> str | None:
+    """SHA-256 of what an ``.aux.xml`` or a VRT says; None where that is nothing.
 
     Statistics and histograms, which any GIS may add, and the bands' names, which GDAL repeats with them, do not count,
     nor how numbers are written.
@@ -23,19 +23,20 @@ def pam_digest(text: str) -> str | None:
     """
     try:
         root = ElementTree.fromstring(text)  # noqa: S314  # nosec B314 (Expat bounds what entities grow to)
-    except ElementTree.ParseError as error:
+        found = _plain(root)
+        text = json.dumps(found)
+    except (ElementTree.ParseError, RecursionError) as error:
         raise ValueError(str(error)) from error
-    found = _plain(root)
-    return hashlib.sha256(json.dumps(found).encode()).hexdigest() if found[3] else None
+    return hashlib.sha256(text.encode()).hexdigest() if found[3] else None
 
 
 def _plain(element: ElementTree.Element) -> tuple[str, list[tuple[str, str]], str, list[object]]:
-    """An element's name, attributes, text and children, with numbers to nine digits; those of bands in any order."""
+    """An element's name, attributes, text and children, with numbers to nine digits."""
     text = (element.text or "").strip() or ("0" if element.tag == "F" else "")  # GDAL writes no number as 0
     with suppress(ValueError):
         text = f"{float(text):.9g}"
     children: list[object] = [_plain(one) for one in element if not _added(one)]
-    if element.tag in ("PAMDataset", "PAMRasterBand"):
+    if element.tag in ("PAMDataset", "PAMRasterBand", "Metadata"):  # of a VRT the order says what lies on top
         children.sort(key=json.dumps)
     return element.tag, sorted(element.attrib.items()), text, children
 

@@ -232,6 +232,49 @@ def test_the_state_of_what_lies_in_an_archive_is_that_of_the_archive(tmp_path: P
     assert state_of(f"/vsizip//vsizip/{tmp_path}/scene.zip/inner.zip/dem.tif")[1] == 10
 
 
+@pytest.mark.parametrize("layer", ["confidence", "availability"])
+def test_nothing_of_an_older_map_speaks_for_a_newer_raster(
+    model_path: Path, scenes: Path, whole: Path, layer: str
+) -> None:
+    """The older map's legend, a mask and overviews that another program put beside it."""
+    sources, path = {"dem": [str(scenes / "second/dem.tif")]}, whole / "map.tif"
+    for end in (".msk", ".ovr"):
+        (whole / f"map.tif{end}").write_bytes(b"of another")
+    make_map(model_path, sources, whole / "new.tif", device="cpu", overwrite=True, **{layer: path})
+    assert sorted(one.name for one in whole.glob("map*")) == ["map.qml", "map.tif", "map.tif.hashes.json"]
+    assert verify(path).text == "unchanged"
+    with rasterio.open(path) as dataset:
+        assert "category" not in str(dataset.tags(1)).lower()
+
+
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        ("<SRS>EPSG:32633</SRS>", "coordinate reference system"),
+        ("<GeoTransform>0, 1, 0, 0, 0, -1</GeoTransform>", "georeference"),
+        ('<PAMRasterBand band="1"><Scale>2</Scale></PAMRasterBand>', "scales and offsets"),
+    ],
+)
+def test_what_is_said_beside_any_raster_of_a_map_is_verified(
+    model_path: Path, scenes: Path, tmp_path: Path, said: str, named: str
+) -> None:
+    path = tmp_path / "confidence.tif"
+    make_map(model_path, {"dem": [str(scenes / "second/dem.tif")]}, tmp_path / "map.tif", confidence=path)
+    (tmp_path / "confidence.tif.aux.xml").write_text(f"<PAMDataset>{said}</PAMDataset>", encoding="utf-8")
+    with pytest.raises(RasterReadError, match=rf"changed: [^;]*{named}"):
+        verify(path)
+    (tmp_path / "confidence.tif.aux.xml").unlink()
+    (tmp_path / "confidence.tif.msk").write_bytes(b"of another")
+    with pytest.raises(RasterReadError, match=r"confidence\.tif\.msk, which another program put beside it"):
+        verify(path)
+
+
+def test_an_output_that_is_a_link_to_nothing_is_refused(model_path: Path, scenes: Path, tmp_path: Path) -> None:
+    (tmp_path / "map.tif").symlink_to(tmp_path / "nowhere" / "map.tif")
+    with pytest.raises(OutputError, match=r"map\.tif: is a link to a file that does not exist"):
+        make_map(model_path, {"dem": [str(scenes / "second/dem.tif")]}, tmp_path / "map.tif")
+
+
 def test_an_output_that_is_a_member_of_a_source_is_refused(model_path: Path, members: Path) -> None:
     before = (members / "dem.tif").read_bytes()
     with pytest.raises(OutputError, match="the map is made from this file"):
@@ -279,6 +322,38 @@ def test_a_source_that_a_gis_shows_while_it_is_mapped_is_unchanged(model_path: P
     assert "STATISTICS_MEAN" in (members / "dem.tif.aux.xml").read_text(encoding="utf-8")
 
 
+def test_statistics_that_gdal_writes_into_a_vrt_or_repeats_a_header_with_change_nothing(members: Path) -> None:
+    """As a real GDAL writes them."""
+    with rasterio.open(members / "dem.tif") as dataset:
+        rasterio.shutil.copy(dataset, str(members / "dem.img"), driver="ENVI")
+    (members / "dem.img.aux.xml").unlink(missing_ok=True)
+    for name, added in (("outer.vrt", "outer.vrt"), ("dem.img", "dem.img.aux.xml")):
+        spec = SourceSpec(str(members / name))
+        before = identity(spec)
+        with rasterio.open(members / name) as dataset, pytest.warns(rasterio.errors.RasterioDeprecationWarning):
+            dataset.statistics(1)
+        assert "STATISTICS_MEAN" in (members / added).read_text(encoding="utf-8")
+        assert changed(before, identity(spec)) == []
+
+
+def test_the_order_of_a_vrts_members_counts(members: Path) -> None:
+    text = (members / "outer.vrt").read_text(encoding="utf-8")
+    start, end = text.index("<SimpleSource>"), text.index("</SimpleSource>") + len("</SimpleSource>")
+    one, spec = text[start:end], SourceSpec(str(members / "outer.vrt"))
+    other = one.replace("inner.vrt", "dem.tif")
+    (members / "outer.vrt").write_text(text[:start] + one + other + text[end:], encoding="utf-8")
+    before = identity(spec)
+    (members / "outer.vrt").write_text(text[:start] + other + one + text[end:], encoding="utf-8")
+    assert str(members / "outer.vrt") in changed(before, identity(spec))
+
+
+def test_a_sidecar_of_absurd_depth_is_no_traceback(whole: Path) -> None:
+    deep = "<PAMDataset>" + "<A>" * 5000 + "</A>" * 5000 + "</PAMDataset>"
+    (whole / "map.tif.aux.xml").write_text(deep, encoding="utf-8")
+    with pytest.raises(RasterReadError, match=r"map\.tif\.aux\.xml was changed or damaged"):
+        verify(whole / "map.tif")
+
+
 def test_what_is_said_of_a_source_beside_it_counts(members: Path) -> None:
     spec = SourceSpec(str(members / "dem.tif"))
     before = identity(spec)
@@ -288,13 +363,9 @@ def test_what_is_said_of_a_source_beside_it_counts(members: Path) -> None:
     for added in (statistics.format(3), statistics.format(4)):
         beside.write_text(band.format(added), encoding="utf-8")
         assert changed(before, identity(spec)) == []
-    for said, named in (
-        ("<NoDataValue>5</NoDataValue>", str(beside)),
-        ("<Scale>2</Scale>", str(beside)),
-        ("<Description>B8</Description>", f"names of {spec.file}"),
-    ):
+    for said in ("<NoDataValue>5</NoDataValue>", "<Scale>2</Scale>", "<Description>B8</Description>"):
         beside.write_text(band.format(said), encoding="utf-8")
-        assert changed(before, identity(spec)) == [named]
+        assert changed(before, identity(spec)) == [f"what GDAL says of {spec.file}"]
         noted = identity(spec)
         beside.write_text(band.format(said + statistics.format(3)), encoding="utf-8")
         assert changed(noted, identity(spec)) == []

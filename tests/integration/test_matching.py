@@ -17,7 +17,8 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from engine.cli.match import command
 from engine.errors import ModalityError, RasterReadError
-from engine.mapping.matching import Matching, assign, match
+from engine.mapping.assignment import assign, quoted
+from engine.mapping.matching import Matching, match
 from engine.model.file import Model
 from engine.raster.pools import Layer
 from engine.raster.sources import SourceSpec
@@ -219,6 +220,17 @@ def test_an_assignment_names_layers_bands_and_paths(model: Model, scenes: Path) 
         "optical": [SourceSpec(str(optical), ("nir", "3")), SourceSpec(str(optical), ("1", "2"))],
         "dem": [SourceSpec(str(dem))],
     }
+
+
+@pytest.mark.parametrize("name", ["May; north", "a=b", "mail@home", 'the "best" one', "x@2;y=z"])
+def test_any_name_of_a_layer_can_be_assigned(model: Model, scenes: Path, name: str) -> None:
+    optical = scenes / "second/optical.tif"
+    text = f"optical={quoted(name)}@4,3,2,1; dem={quoted(name)}"
+    assert assign(model, text, [layer(optical, name)]) == {
+        "optical": [SourceSpec(str(optical), ("4", "3", "2", "1"))],
+        "dem": [SourceSpec(str(optical))],
+    }
+    assert found(model, layer(optical, name)).chosen["optical"].assignment == f"optical={quoted(name)}@1,2,3,4"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,78 @@
+"""Which layer is which modality, as one line of text: ``modality=layer[@bands];...``.
+
+A layer's name stands in double quotes where it holds a sign that stands for something here; a quote in it is doubled:
+``optical="May; north"@3,2,1``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from engine.errors import EngineError, ModalityError, RasterReadError
+from engine.model.file import Model
+from engine.raster.pools import Layer
+from engine.raster.sources import SourceSpec, open_source
+
+_PART = re.compile(r'(?:[^;"]|"(?:[^"]|"")*"|")+')
+_QUOTED = re.compile(r'"(?P<name>(?:[^"]|"")+)"(?P<rest>[^"]*)')
+
+
+def assign(model: Model, text: str, layers: Sequence[Layer]) -> dict[str, list[SourceSpec]]:
+    """Reads an assignment.
+
+    Args:
+        model: The model.
+        text: Layers stand by their names or paths; a modality that comes again adds its bands behind those before.
+        layers: The layers that can be named; others are taken as paths.
+
+    Raises:
+        ModalityError: If a part is not of that form, or a modality is unknown.
+        RasterReadError: If a layer is unknown and is no path either.
+    """
+    known = {layer.name: layer.spec for layer in layers}
+    found: dict[str, list[SourceSpec]] = {}
+    for part in _parts(text):
+        name, equals, written = (piece.strip() for piece in part.partition("="))
+        if not (name and equals and written):
+            raise ModalityError(f"assignment {part!r}: expected modality=layer or modality=layer@1,2")
+        if name not in model.names:
+            raise ModalityError(
+                f"assignment {part!r}: the model has no modality {name}; it has {', '.join(model.names)}"
+            )
+        found.setdefault(name, []).append(_named(written, known, part))
+    if not found:
+        raise ModalityError(f"assignment {text!r}: names no modality; write modality=layer;...")
+    return found
+
+
+def _parts(text: str) -> Iterator[str]:
+    return filter(None, (part.strip() for part in _PART.findall(text)))
+
+
+def _named(written: str, known: Mapping[str, SourceSpec], part: str) -> SourceSpec:
+    if written in known:
+        return known[written]
+    quoted = _QUOTED.fullmatch(written)
+    if quoted is not None:
+        name = quoted["name"].replace('""', '"')
+        spec = replace(SourceSpec.parse(f"layer{quoted['rest']}"), path=name)
+    else:
+        spec = SourceSpec.parse(written)
+    if spec.path in known:
+        plain = replace(spec, path=known[spec.path].path)
+        return known[spec.path] if plain == SourceSpec(plain.path) else plain
+    try:
+        open_source(spec).close()
+    except EngineError as error:
+        names = ", ".join(known) or "none"
+        raise RasterReadError(
+            f"assignment {part!r}: {spec.path} is neither a layer ({names}) nor a raster: {error}"
+        ) from error
+    return spec
+
+
+def quoted(name: str) -> str:
+    """A layer's name as an assignment holds it."""
+    return name if set('";=@:').isdisjoint(name) else '"' + name.replace('"', '""') + '"'
