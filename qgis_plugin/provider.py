@@ -8,6 +8,7 @@ from qgis.PyQt.QtCore import QCoreApplication
 from qgis.PyQt.QtGui import QIcon
 
 from .interpreter import KEY
+from .matchlayers import MatchLayers
 from .segment import Segment
 
 ICON = os.path.join(os.path.dirname(__file__), "icon.svg")
@@ -52,3 +53,4 @@ class Provider(QgsProcessingProvider):
     def loadAlgorithms(self):
         """One class an algorithm."""
         self.addAlgorithm(Segment())
+        self.addAlgorithm(MatchLayers())

@@ -1,33 +1,30 @@
 """The algorithm "Robust land-cover segmentation"."""
 
-import os
-from functools import partial
-from html import escape
-
 from qgis.core import (
-    QgsApplication,
     QgsProcessing,
-    QgsProcessingAlgorithm,
     QgsProcessingException,
     QgsProcessingOutputLayerDefinition,
     QgsProcessingOutputString,
-    QgsProcessingParameterDefinition,
+    QgsProcessingParameterBoolean,
     QgsProcessingParameterEnum,
     QgsProcessingParameterExtent,
-    QgsProcessingParameterFile,
-    QgsProcessingParameterMultipleLayers,
+    QgsProcessingParameterFeatureSource,
+    QgsProcessingParameterNumber,
     QgsProcessingParameterRasterDestination,
+    QgsProcessingParameterRasterLayer,
     QgsProcessingParameterString,
     QgsProcessingUtils,
     QgsProject,
+    QgsRasterLayer,
     QgsReferencedRectangle,
 )
 from qgis.PyQt.QtCore import QCoreApplication, QTime
-from qgis.PyQt.QtGui import QIcon
 
+from .algorithm import EngineAlgorithm
+from .area import area_file
 from .assignment import layer_names, parts
 from .interpreter import EngineNotFoundError, find_interpreter
-from .layers import LayerError, UsedLayer, gone, project_layers, set_in_qgis, unique_names
+from .layers import LayerError
 from .process import EngineCancelledError, EngineError, run_job
 from .results import Run
 
@@ -36,26 +33,27 @@ ORDERS = ("given", "finest", "newest")
 DEVICES = ("auto", "cpu", "cuda", "tensorrt", "directml", "coreml")
 
 
-class Segment(QgsProcessingAlgorithm):
+class Segment(EngineAlgorithm):
     """Maps land cover with a model, from whichever of its sensors are loaded."""
 
-    MODEL = "MODEL"
-    LAYERS = "LAYERS"
     ASSIGNMENT = "ASSIGNMENT"
     EXTENT = "EXTENT"
+    AREA = "AREA"
+    MASKS = "MASKS"
+    LIKE = "LIKE"
+    PIXEL_SIZE = "PIXEL_SIZE"
+    STRICT = "STRICT"
+    THREADS = "THREADS"
     DEVICE = "DEVICE"
+    MOSAIC = "MOSAIC"
     OUTPUT = "OUTPUT"
     CONFIDENCE = "CONFIDENCE"
+    PROBABILITIES = "PROBABILITIES"
     AVAILABILITY = "AVAILABILITY"
     ORIGIN = "ORIGIN"
-    MOSAIC = "MOSAIC"
-    RASTERS = (OUTPUT, CONFIDENCE, AVAILABILITY, ORIGIN)
+    RASTERS = (OUTPUT, CONFIDENCE, PROBABILITIES, AVAILABILITY, ORIGIN)
     SCENARIO = "SCENARIO"
     DEVICE_USED = "DEVICE_USED"
-
-    def createInstance(self):
-        """A fresh one for a run."""
-        return Segment()
 
     def name(self):
         """Fixed for ever: scripts and models name it."""
@@ -64,22 +62,6 @@ class Segment(QgsProcessingAlgorithm):
     def displayName(self):
         """As the toolbox shows it."""
         return _tr("Robust land-cover segmentation")
-
-    def group(self):
-        """As the toolbox shows it."""
-        return _tr("Mapping")
-
-    def groupId(self):
-        """Fixed for ever."""
-        return "mapping"
-
-    def tags(self):
-        """Words that find it."""
-        return _tr("land cover,classification,deep learning,onnx,multimodal,missing,sensor,segmentation").split(",")
-
-    def icon(self):
-        """The plugin's icon."""
-        return QIcon(os.path.join(os.path.dirname(__file__), "icon.svg"))
 
     def shortDescription(self):
         """One sentence."""
@@ -95,30 +77,9 @@ class Segment(QgsProcessingAlgorithm):
             "of the map was made by which sensors."
         )
 
-    def canExecute(self):
-        """Whether there is an engine; if not, what to do."""
-        try:
-            find_interpreter()
-        except EngineNotFoundError as error:
-            windows = QgsApplication.platform() == "desktop"  # which show it as HTML
-            return False, escape(str(error)).replace("\n", "<br>") if windows else str(error)
-        return True, ""
-
     def initAlgorithm(self, configuration=None):
         """Parameters and outputs."""
-        self._add(
-            QgsProcessingParameterFile(self.MODEL, _tr("Model"), extension="onnx"),
-            _tr("An .onnx file that “engine export” wrote."),
-        )
-        self._add(
-            QgsProcessingParameterMultipleLayers(
-                self.LAYERS,
-                _tr("Layers (none: all rasters of the project that fit)"),
-                QgsProcessing.SourceType.TypeRaster,
-                optional=True,
-            ),
-            _tr("The rasters to map from; none chosen means all rasters of the project that fit."),
-        )
+        self._add_model_and_layers()
         self._add(
             QgsProcessingParameterString(
                 self.ASSIGNMENT, _tr("Assignment (modality=layer[@bands];...)"), optional=True
@@ -135,10 +96,44 @@ class Segment(QgsProcessingAlgorithm):
             _tr("The part to map; all of it where empty."),
         )
         self._add(
-            QgsProcessingParameterEnum(
-                self.DEVICE, _tr("Device"), list(DEVICES), defaultValue="auto", usesStaticStrings=True
+            QgsProcessingParameterFeatureSource(
+                self.AREA, _tr("Area"), [QgsProcessing.SourceType.TypeVectorPolygon], optional=True
             ),
-            _tr("Where the network runs, by name; auto takes a GPU where the engine has one that works."),
+            _tr("Polygons, all or the selected ones; what lies outside of them is neither read nor mapped."),
+        )
+        self._add_options()
+        self._add_outputs()
+
+    def _add_options(self):
+        """What few runs need."""
+        self._add(
+            QgsProcessingParameterString(self.MASKS, _tr("Masks (modality=mask;...)"), optional=True),
+            _tr(
+                "What makes pixels of a sensor invalid, as in optical=SCL:scl (Sentinel-2), optical=QA:qa_pixel "
+                "(Landsat), optical=clouds:values=1,2, optical=flags:bits=1,3, or polygons by their path. A raster is "
+                "named by its layer or its path."
+            ),
+            advanced=True,
+        )
+        self._add(
+            QgsProcessingParameterRasterLayer(self.LIKE, _tr("Grid of a layer"), optional=True),
+            _tr("The map gets the pixels of this layer, whatever the model's pixel size."),
+            advanced=True,
+        )
+        self._add(
+            QgsProcessingParameterNumber(
+                self.PIXEL_SIZE,
+                _tr("Pixel size"),
+                QgsProcessingParameterNumber.Type.Double,
+                optional=True,
+                minValue=0,
+            ),
+            _tr("In units of the map's coordinate reference system; the model's where empty."),
+            advanced=True,
+        )
+        self._add(
+            QgsProcessingParameterBoolean(self.STRICT, _tr("Refuse values that the training never saw"), False),
+            _tr("Where values cannot be those of the training, the run ends with an error instead of a warning."),
             advanced=True,
         )
         self._add(
@@ -152,11 +147,36 @@ class Segment(QgsProcessingAlgorithm):
             advanced=True,
         )
         self._add(
+            QgsProcessingParameterEnum(
+                self.DEVICE, _tr("Device"), list(DEVICES), defaultValue="auto", usesStaticStrings=True
+            ),
+            _tr("Where the network runs, by name; auto takes a GPU where the engine has one that works."),
+            advanced=True,
+        )
+        self._add(
+            QgsProcessingParameterNumber(
+                self.THREADS,
+                _tr("Threads"),
+                QgsProcessingParameterNumber.Type.Integer,
+                optional=True,
+                minValue=1,
+            ),
+            _tr("Tiles at a time: fewer take less memory and leave processors to other programs. All where empty."),
+            advanced=True,
+        )
+
+    def _add_outputs(self):
+        self._add(
             QgsProcessingParameterRasterDestination(self.OUTPUT, _tr("Class map")),
             _tr("Class values with the model's colours and names; 255 (65535 in 16 bits) where no sensor has data."),
         )
-        for name, text, what in (
+        for name, title, what in (
             (self.CONFIDENCE, _tr("Confidence"), _tr("Probability of each pixel's class in percent.")),
+            (
+                self.PROBABILITIES,
+                _tr("Probabilities"),
+                _tr("Probability of every class in percent, a band for each."),
+            ),
             (
                 self.AVAILABILITY,
                 _tr("Availability"),
@@ -168,15 +188,9 @@ class Segment(QgsProcessingAlgorithm):
                 _tr("Which layer of a mosaic each pixel was read from, a band for each sensor."),
             ),
         ):
-            self._add(QgsProcessingParameterRasterDestination(name, text, optional=True, createByDefault=False), what)
+            self._add(QgsProcessingParameterRasterDestination(name, title, optional=True, createByDefault=False), what)
         self.addOutput(QgsProcessingOutputString(self.SCENARIO, _tr("Sensors mapped from")))
         self.addOutput(QgsProcessingOutputString(self.DEVICE_USED, _tr("Device used")))
-
-    def _add(self, parameter, text, advanced=False):
-        parameter.setHelp(text)
-        if advanced:
-            parameter.setFlags(parameter.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
-        self.addParameter(parameter)
 
     def checkParameterValues(self, parameters, context):
         """Also looks at the forms of assignment and outputs; the engine, which may take long, is not asked here."""
@@ -207,24 +221,7 @@ class Segment(QgsProcessingAlgorithm):
     def prepareAlgorithm(self, parameters, context, feedback):
         """Looks at the layers, which belong to the main thread."""
         self.assignment = self.parameterAsString(parameters, self.ASSIGNMENT, context)
-        layers = self.parameterAsLayerList(parameters, self.LAYERS, context)
-        self.chosen = bool(layers)
-        self.wanted = layer_names(self.assignment)
-        if not layers:
-            layers = project_layers(context.project() or QgsProject.instance(), self.wanted, feedback)
-        self.layers = []
-        for layer, name in zip(layers, unique_names(layers)):
-            if not layer.isValid() or gone(layer):
-                raise QgsProcessingException(
-                    _tr("Layer {} cannot be read: {} does not exist or is no raster").format(name, layer.source())
-                )
-            if layer.providerType() == "gdal" and set_in_qgis(layer):
-                feedback.pushWarning(
-                    _tr(
-                        "{}: the nodata value or coordinate reference system set in QGIS is not used; the file's is"
-                    ).format(name)
-                )
-            self.layers.append(UsedLayer(layer, name))
+        self.layers = self._take_layers(parameters, context, feedback, layer_names(self.assignment))
         if not self.layers and not self.assignment.strip():
             raise QgsProcessingException(
                 _tr(
@@ -236,6 +233,10 @@ class Segment(QgsProcessingAlgorithm):
         if not rectangle.isNull():
             crs = self.parameterAsExtentCrs(parameters, self.EXTENT, context)
             self.extent = QgsReferencedRectangle(rectangle, crs)
+        masks = self.parameterAsString(parameters, self.MASKS, context)
+        self.masks = _named_by_path(masks, context.project() or QgsProject.instance())
+        like = self.parameterAsRasterLayer(parameters, self.LIKE, context)
+        self.like = None if like is None else like.source()
         return True
 
     def processAlgorithm(self, parameters, context, feedback):
@@ -244,61 +245,55 @@ class Segment(QgsProcessingAlgorithm):
         outputs = {name: self._written(parameters, name, context) for name in self.RASTERS}
         outputs = {name: path for name, path in outputs.items() if path}
         try:
-            options = {
-                **{name.lower(): path for name, path in outputs.items()},
-                "mosaic": self._choice(parameters, self.MOSAIC, ORDERS, context),
-                "device": self._choice(parameters, self.DEVICE, DEVICES, context),
-                "overwrite": True,  # QGIS has asked
-            }
             job = {
                 "task": "segment",
                 "model": model,
-                "layers": self._described_layers(model, context, feedback),
+                "layers": self._described_layers(model, self.layers, self.extent, context, feedback),
                 "assignment": self.assignment,
                 "keep": not outputs[self.OUTPUT].startswith(QgsProcessingUtils.tempFolder()),
-                "options": options,
+                "options": {
+                    **{name.lower(): path for name, path in outputs.items()},
+                    **self._options(parameters, context),
+                },
             }
-            if self.extent is not None:
-                crs = self.extent.crs()
-                options["bounds"] = [
-                    self.extent.xMinimum(),
-                    self.extent.yMinimum(),
-                    self.extent.xMaximum(),
-                    self.extent.yMaximum(),
-                ]
-                options["bounds_crs"] = _known(crs) if crs.isValid() else None
             result = run_job(find_interpreter(), job, feedback)
         except EngineCancelledError as cancelled:
             raise QgsProcessingException(_cancelled(cancelled.share, job)) from cancelled
         except (EngineError, EngineNotFoundError, LayerError) as error:
             raise QgsProcessingException(str(error)) from error
         self._tell(result, feedback)
-        self.run = Run(_tr("Land cover: {model}, {time}").format(model=result["model"], time=_now()))
+        group = Run(_tr("Land cover: {model}, {time}").format(model=result["model"], time=_now()))
         name = _tr("Land cover ({model}: {scenario})").format(**result)
         for place, (key, path) in enumerate(outputs.items()):
             default = self.parameterDefinition(key).description()
-            self.run.load(context, path, place, default, name if key == self.OUTPUT else None)
+            group.load(context, path, place, default, name if key == self.OUTPUT else None)
         return {**outputs, self.SCENARIO: result["scenario"], self.DEVICE_USED: result["device"]}
+
+    def _options(self, parameters, context):
+        """How to map, as a job has it; what was not chosen is left out."""
+        options = {
+            "mosaic": self._choice(parameters, self.MOSAIC, ORDERS, context),
+            "device": self._choice(parameters, self.DEVICE, DEVICES, context),
+            "strict": self.parameterAsBool(parameters, self.STRICT, context),
+            "area": area_file(self, self.AREA, parameters, context),
+            "masks": self.masks,
+            "like": self.like,
+            "overwrite": True,  # QGIS has asked
+        }
+        if parameters.get(self.PIXEL_SIZE) is not None:
+            options["pixel_size"] = self.parameterAsDouble(parameters, self.PIXEL_SIZE, context)
+        if parameters.get(self.THREADS) is not None:
+            options["threads"] = self.parameterAsInt(parameters, self.THREADS, context)
+        if self.extent is not None:
+            crs, area = self.extent.crs(), self.extent
+            options["bounds"] = [area.xMinimum(), area.yMinimum(), area.xMaximum(), area.yMaximum()]
+            options["bounds_crs"] = _known(crs) if crs.isValid() else None
+        return {name: value for name, value in options.items() if value not in (None, [])}
 
     def _choice(self, parameters, name, choices, context):
         """One of an option's values, by its name or by its number, which is what qgis_process lists."""
         chosen = self.parameterAsString(parameters, name, context) or choices[0]
         return choices[int(chosen)] if chosen.isdigit() and int(chosen) < len(choices) else chosen
-
-    def _described_layers(self, model, context, feedback):
-        folder = QgsProcessingUtils.generateTempFilename("layers")
-        os.makedirs(folder, exist_ok=True)
-        described = []
-        for layer in self.layers:
-            if layer.path is None and self.wanted and layer.name not in self.wanted:
-                continue  # it would be copied for nothing
-            try:
-                described.append(layer.described(self.extent, partial(_pixel_size, model), folder, context, feedback))
-            except LayerError as error:
-                if self.chosen or layer.name in self.wanted:
-                    raise
-                feedback.pushWarning(_tr("{}; it is left out").format(error))
-        return described
 
     def _tell(self, result, feedback):
         if result["resumed"]:
@@ -314,9 +309,20 @@ class Segment(QgsProcessingAlgorithm):
             feedback.pushInfo(f"  {share:7.2%}  {scenario}")
 
 
-def _pixel_size(model):
-    """Of a model in metres on the ground."""
-    return run_job(find_interpreter(), {"task": "describe", "model": model})["metadata"]["pixel_size"]["metres"]
+def _named_by_path(masks, project):
+    """Masks with their layers named by their sources, as the engine knows them."""
+    layers = {
+        layer.name(): layer.source() for layer in project.mapLayers().values() if isinstance(layer, QgsRasterLayer)
+    }
+    found = []
+    for part in parts(masks):
+        modality, equals, written = (piece.strip() for piece in part.partition("="))
+        for name in sorted(layers, key=len, reverse=True):
+            if written == name or written.startswith((f"{name}:", f"{name}@")):
+                written = layers[name] + written[len(name) :]
+                break
+        found.append(f"{modality}{equals}{written}")
+    return found
 
 
 def _cancelled(share, job):

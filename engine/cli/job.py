@@ -243,11 +243,12 @@ def _match(job: Job, channel: Channel, _stop: Stop) -> dict[str, Any]:
     from engine.raster.sources import SourceSpec
 
     layers = [Layer(one.name, SourceSpec(one.path, tuple(one.bands))) for one in job.layers]
-    found = match(Model(Path(job.model)), layers)
+    model = Model(Path(job.model))
+    found = match(model, layers)
     for line in described(found):
         channel.send("info", text=line)
     return {
-        "assignment": ";".join(one.assignment for one in found.chosen.values()),
+        "assignment": ";".join(found.chosen[name].assignment for name in model.names if name in found.chosen),
         "scenario": found.scenario,
         "missing": dict(found.missing),
         "tied": {name: [one.assignment for one in many] for name, many in found.tied.items()},

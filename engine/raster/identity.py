@@ -39,7 +39,12 @@ SECONDS = 10
 
 def files_of(spec: SourceSpec) -> list[str]:
     """Every file that a source stands on: a VRT's members and theirs, sidecars, masks, a product's metadata."""
-    found: dict[str, None] = {}
+    return [*_looked_through(spec)]
+
+
+def _looked_through(spec: SourceSpec) -> dict[str, str | None]:
+    """Every file that a source stands on, with a digest of what GDAL says of it where it is a raster."""
+    found: dict[str, str | None] = {}
     pending = [(spec.file, 0)]
     while pending:
         name, depth = pending.pop(0)
@@ -47,9 +52,10 @@ def files_of(spec: SourceSpec) -> list[str]:
             continue
         found[name] = None
         if depth < _DEEPEST and (name == spec.file or not on_network([name])):  # no server is asked unbidden
-            pending += [(member, depth + 1) for member in _members(name)]
+            members, found[name] = _looked_at(name)
+            pending += [(member, depth + 1) for member in members]
     beside = metadata_beside(spec.file)
-    return [*found, *([str(beside)] if beside is not None else [])]
+    return found | ({str(beside): None} if beside is not None else {})
 
 
 @contextmanager
@@ -60,12 +66,44 @@ def _opened(name: str) -> Iterator[DatasetReader]:
             yield dataset
 
 
-def _members(name: str) -> list[str]:
+def _looked_at(name: str) -> tuple[list[str], str | None]:
+    """The files that a raster names, and a digest of what GDAL says of it."""
+    if name.endswith(END):
+        return [], None
     try:
         with _opened(name) as dataset:
-            return [str(one) for one in dataset.files if str(one) != name]
+            members = [str(one) for one in dataset.files if str(one) != name]
+            return members, None if on_network([name]) else _said(dataset)
     except (*GdalError, OSError, ValueError):
-        return list(_of_vectors(name))
+        return list(_of_vectors(name)), None
+
+
+def _said(dataset: DatasetReader) -> str:
+    """A digest of all that GDAL says of a raster but its values and their statistics."""
+    points, crs = dataset.gcps
+    bands = [
+        [dataset.tags(band), *(dataset.tags(band, ns=space) for space in dataset.tag_namespaces(band))]
+        for band in dataset.indexes
+    ]
+    facts = [
+        [dataset.count, dataset.height, dataset.width, *dataset.dtypes],
+        [str(dataset.crs and dataset.crs.to_wkt()), *dataset.transform],
+        [str(crs and crs.to_wkt()), *((one.row, one.col, one.x, one.y, one.z) for one in points)],
+        [repr(one) for one in dataset.nodatavals],
+        [[flag.name for flag in flags] for flags in dataset.mask_flag_enums],
+        [*dataset.scales, *dataset.offsets, *dataset.units, *dataset.descriptions],
+        [one.name for one in dataset.colorinterp],
+        [dataset.tags(), dataset.tags(ns="RPC"), dataset.tags(ns="IMAGERY"), dataset.tags(ns="ENVI")],
+        bands,
+    ]
+    return hashlib.sha256(json.dumps(_told(facts), sort_keys=True).encode()).hexdigest()
+
+
+def _told(facts: object) -> object:
+    """Without statistics, which are found and not told."""
+    if isinstance(facts, dict):
+        return {key: value for key, value in facts.items() if not key.startswith("STATISTICS_")}
+    return [_told(one) for one in facts] if isinstance(facts, list) else facts
 
 
 def _of_vectors(name: str) -> Iterator[str]:
@@ -116,45 +154,10 @@ def identity(spec: SourceSpec) -> list[object]:
     A GIS that shows a raster writes its statistics into the VRT, or beside the raster into ``.aux.xml``, where GDAL
     repeats what else it knows: such a file counts by what it makes GDAL say.
     """
-    files = files_of(spec)
+    files = _looked_through(spec)
     states = [state_of(name) for name in files if not name.endswith(END)]
-    said = [[f"what GDAL says of {name}", digest] for name in files if (digest := _said(name)) is not None]
+    said = [[f"what GDAL says of {name}", digest] for name, digest in files.items() if digest is not None]
     return [str(spec), *states, *said]
-
-
-def _said(name: str) -> str | None:
-    """A digest of all that GDAL says of a raster but its values and their statistics; None of what is none."""
-    if name.endswith(END) or _SERVED.match(name):
-        return None
-    try:
-        with _opened(name) as dataset:
-            points, crs = dataset.gcps
-            bands = [
-                [dataset.tags(band), *(dataset.tags(band, ns=space) for space in dataset.tag_namespaces(band))]
-                for band in dataset.indexes
-            ]
-            facts = [
-                [dataset.count, dataset.height, dataset.width, *dataset.dtypes],
-                [str(dataset.crs and dataset.crs.to_wkt()), *dataset.transform],
-                [str(crs and crs.to_wkt()), *((one.row, one.col, one.x, one.y, one.z) for one in points)],
-                [repr(one) for one in dataset.nodatavals],
-                [[flag.name for flag in flags] for flags in dataset.mask_flag_enums],
-                [*dataset.scales, *dataset.offsets, *dataset.units, *dataset.descriptions],
-                [one.name for one in dataset.colorinterp],
-                [dataset.tags(), dataset.tags(ns="RPC"), dataset.tags(ns="IMAGERY"), dataset.tags(ns="ENVI")],
-                bands,
-            ]
-    except (*GdalError, OSError, ValueError):
-        return None
-    text = json.dumps(_told(facts), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _told(facts: object) -> object:
-    """Without statistics, which are found and not told."""
-    if isinstance(facts, dict):
-        return {key: value for key, value in facts.items() if not key.startswith("STATISTICS_")}
-    return [_told(one) for one in facts] if isinstance(facts, list) else facts
 
 
 def changed(before: Sequence[object], now: Sequence[object]) -> list[str]:

@@ -2,6 +2,56 @@
 <!DOCTYPE TS>
 <TS version="2.1" language="de">
   <context>
+    <name>Algorithm</name>
+    <message>
+      <source>Mapping</source>
+      <translation>Kartierung</translation>
+    </message>
+    <message>
+      <source>land cover,classification,deep learning,onnx,multimodal,missing,sensor,segmentation</source>
+      <translation>Landbedeckung,Klassifikation,Deep Learning,ONNX,multimodal,fehlend,Sensor,Segmentierung</translation>
+    </message>
+    <message>
+      <source>Model</source>
+      <translation>Modell</translation>
+    </message>
+    <message>
+      <source>An .onnx file that “engine export” wrote.</source>
+      <translation>Eine .onnx-Datei, die „engine export“ geschrieben hat.</translation>
+    </message>
+    <message>
+      <source>Layers (none: all rasters of the project that fit)</source>
+      <translation>Layer (keine: alle passenden Raster des Projekts)</translation>
+    </message>
+    <message>
+      <source>The rasters to map from; none chosen means all rasters of the project that fit.</source>
+      <translation>Die Raster, aus denen kartiert wird; ohne Auswahl alle passenden Raster des Projekts.</translation>
+    </message>
+    <message>
+      <source>Layer {} cannot be read: {} does not exist or is no raster</source>
+      <translation>Layer {} kann nicht gelesen werden: {} existiert nicht oder ist kein Raster</translation>
+    </message>
+    <message>
+      <source>{}: the nodata value or coordinate reference system set in QGIS is not used; the file's is</source>
+      <translation>{}: Nodatawert oder Koordinatensystem aus QGIS werden nicht benutzt, sondern die der Datei</translation>
+    </message>
+    <message>
+      <source>{}; it is left out</source>
+      <translation>{}; er wird ausgelassen</translation>
+    </message>
+  </context>
+  <context>
+    <name>Area</name>
+    <message>
+      <source>the area has no polygons; choose a layer that has, or select some of its features</source>
+      <translation>das Gebiet hat keine Polygone; wählen Sie einen Layer, der welche hat, oder wählen Sie einige seiner Objekte aus</translation>
+    </message>
+    <message>
+      <source>the area cannot be written to {}: {}</source>
+      <translation>das Gebiet kann nicht nach {} geschrieben werden: {}</translation>
+    </message>
+  </context>
+  <context>
     <name>Interpreter</name>
     <message>
       <source>the setting under Options, Processing</source>
@@ -68,6 +118,41 @@ oder nennen Sie, wo sie schon installiert ist, ihren Python-Interpreter unter Ei
     </message>
   </context>
   <context>
+    <name>MatchLayers</name>
+    <message>
+      <source>Match layers with a model</source>
+      <translation>Layer mit einem Modell abgleichen</translation>
+    </message>
+    <message>
+      <source>Says which layer would serve which of a model's sensors, and why.</source>
+      <translation>Sagt, welcher Layer welchem Sensor eines Modells dienen würde, und warum.</translation>
+    </message>
+    <message>
+      <source>Says which layer would serve which of a model's sensors, and why, without mapping anything. The output “Assignment” can be given to “Robust land-cover segmentation” as it is, or changed before.</source>
+      <translation>Sagt, welcher Layer welchem Sensor eines Modells dienen würde, und warum, ohne etwas zu kartieren. Die Ausgabe „Zuordnung“ kann der „Robusten Landbedeckungssegmentierung“ so gegeben werden, wie sie ist, oder vorher geändert.</translation>
+    </message>
+    <message>
+      <source>Assignment</source>
+      <translation>Zuordnung</translation>
+    </message>
+    <message>
+      <source>Sensors to map from</source>
+      <translation>Sensoren, aus denen kartiert würde</translation>
+    </message>
+    <message>
+      <source>Cancelled.</source>
+      <translation>Abgebrochen.</translation>
+    </message>
+    <message>
+      <source>{}: choose one: {}</source>
+      <translation>{}: wählen Sie: {}</translation>
+    </message>
+    <message>
+      <source> or </source>
+      <translation> oder </translation>
+    </message>
+  </context>
+  <context>
     <name>Process</name>
     <message>
       <source>{} cannot be started: {}</source>
@@ -116,14 +201,6 @@ oder nennen Sie, wo sie schon installiert ist, ihren Python-Interpreter unter Ei
       <translation>Robuste Landbedeckungssegmentierung</translation>
     </message>
     <message>
-      <source>Mapping</source>
-      <translation>Kartierung</translation>
-    </message>
-    <message>
-      <source>land cover,classification,deep learning,onnx,multimodal,missing,sensor,segmentation</source>
-      <translation>Landbedeckung,Klassifikation,Deep Learning,ONNX,multimodal,fehlend,Sensor,Segmentierung</translation>
-    </message>
-    <message>
       <source>Maps land cover with a model, from whichever of its sensors are loaded.</source>
       <translation>Kartiert Landbedeckung mit einem Modell aus denjenigen seiner Sensoren, die geladen sind.</translation>
     </message>
@@ -134,22 +211,6 @@ The log says which layer was taken for which sensor and why, the engine's comman
       <translation>Kartiert Landbedeckung mit einem Modell aus denjenigen seiner Sensoren, die da sind, Pixel für Pixel: Wo ein Layer keine Daten hat, wird das Pixel aus den anderen kartiert. Die Layer dürfen sich in Koordinatenbezugssystem, Auflösung und Ausdehnung unterscheiden.
 
 Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, die Befehlszeile der Engine, und welcher Teil der Karte aus welchen Sensoren stammt.</translation>
-    </message>
-    <message>
-      <source>Model</source>
-      <translation>Modell</translation>
-    </message>
-    <message>
-      <source>An .onnx file that “engine export” wrote.</source>
-      <translation>Eine .onnx-Datei, die „engine export“ geschrieben hat.</translation>
-    </message>
-    <message>
-      <source>Layers (none: all rasters of the project that fit)</source>
-      <translation>Layer (keine: alle passenden Raster des Projekts)</translation>
-    </message>
-    <message>
-      <source>The rasters to map from; none chosen means all rasters of the project that fit.</source>
-      <translation>Die Raster, aus denen kartiert wird; ohne Auswahl alle passenden Raster des Projekts.</translation>
     </message>
     <message>
       <source>Assignment (modality=layer[@bands];...)</source>
@@ -168,12 +229,44 @@ Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, 
       <translation>Der Teil, der kartiert wird; alles, wenn leer.</translation>
     </message>
     <message>
-      <source>Device</source>
-      <translation>Gerät</translation>
+      <source>Area</source>
+      <translation>Gebiet</translation>
     </message>
     <message>
-      <source>Where the network runs, by name; auto takes a GPU where the engine has one that works.</source>
-      <translation>Worauf das Netz läuft, als Name; auto nimmt eine GPU, wo die Engine eine hat, die arbeitet.</translation>
+      <source>Polygons, all or the selected ones; what lies outside of them is neither read nor mapped.</source>
+      <translation>Polygone, alle oder die ausgewählten; was außerhalb liegt, wird weder gelesen noch kartiert.</translation>
+    </message>
+    <message>
+      <source>Masks (modality=mask;...)</source>
+      <translation>Masken (Modalität=Maske;...)</translation>
+    </message>
+    <message>
+      <source>What makes pixels of a sensor invalid, as in optical=SCL:scl (Sentinel-2), optical=QA:qa_pixel (Landsat), optical=clouds:values=1,2, optical=flags:bits=1,3, or polygons by their path. A raster is named by its layer or its path.</source>
+      <translation>Was Pixel eines Sensors ungültig macht, wie in optical=SCL:scl (Sentinel-2), optical=QA:qa_pixel (Landsat), optical=clouds:values=1,2, optical=flags:bits=1,3, oder Polygone mit ihrem Pfad. Ein Raster wird mit seinem Layer oder seinem Pfad genannt.</translation>
+    </message>
+    <message>
+      <source>Grid of a layer</source>
+      <translation>Raster eines Layers</translation>
+    </message>
+    <message>
+      <source>The map gets the pixels of this layer, whatever the model's pixel size.</source>
+      <translation>Die Karte bekommt die Pixel dieses Layers, unabhängig von der Pixelgröße des Modells.</translation>
+    </message>
+    <message>
+      <source>Pixel size</source>
+      <translation>Pixelgröße</translation>
+    </message>
+    <message>
+      <source>In units of the map's coordinate reference system; the model's where empty.</source>
+      <translation>In Einheiten des Koordinatenbezugssystems der Karte; die des Modells, wenn leer.</translation>
+    </message>
+    <message>
+      <source>Refuse values that the training never saw</source>
+      <translation>Werte ablehnen, die das Training nie sah</translation>
+    </message>
+    <message>
+      <source>Where values cannot be those of the training, the run ends with an error instead of a warning.</source>
+      <translation>Wo Werte nicht die des Trainings sein können, endet der Lauf mit einem Fehler statt einer Warnung.</translation>
     </message>
     <message>
       <source>First in a mosaic</source>
@@ -182,6 +275,22 @@ Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, 
     <message>
       <source>Which layer is read where several of one sensor have data: the first that was given, the finest, or the newest.</source>
       <translation>Welcher Layer gelesen wird, wo mehrere eines Sensors Daten haben: der zuerst genannte (given), der am feinsten aufgelöste (finest) oder der neueste (newest).</translation>
+    </message>
+    <message>
+      <source>Device</source>
+      <translation>Gerät</translation>
+    </message>
+    <message>
+      <source>Where the network runs, by name; auto takes a GPU where the engine has one that works.</source>
+      <translation>Worauf das Netz läuft, als Name; auto nimmt eine GPU, wo die Engine eine hat, die arbeitet.</translation>
+    </message>
+    <message>
+      <source>Threads</source>
+      <translation>Threads</translation>
+    </message>
+    <message>
+      <source>Tiles at a time: fewer take less memory and leave processors to other programs. All where empty.</source>
+      <translation>Kacheln zugleich: Weniger brauchen weniger Speicher und lassen anderen Programmen Prozessoren. Alle, wenn leer.</translation>
     </message>
     <message>
       <source>Class map</source>
@@ -198,6 +307,14 @@ Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, 
     <message>
       <source>Probability of each pixel's class in percent.</source>
       <translation>Wahrscheinlichkeit der Klasse jedes Pixels in Prozent.</translation>
+    </message>
+    <message>
+      <source>Probabilities</source>
+      <translation>Wahrscheinlichkeiten</translation>
+    </message>
+    <message>
+      <source>Probability of every class in percent, a band for each.</source>
+      <translation>Wahrscheinlichkeit jeder Klasse in Prozent, ein Band für jede.</translation>
     </message>
     <message>
       <source>Availability</source>
@@ -232,14 +349,6 @@ Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, 
       <translation>{}: Karten sind GeoTIFF-Dateien; geben Sie ihr einen Namen, der auf .tif endet</translation>
     </message>
     <message>
-      <source>Layer {} cannot be read: {} does not exist or is no raster</source>
-      <translation>Layer {} kann nicht gelesen werden: {} existiert nicht oder ist kein Raster</translation>
-    </message>
-    <message>
-      <source>{}: the nodata value or coordinate reference system set in QGIS is not used; the file's is</source>
-      <translation>{}: Nodatawert oder Koordinatensystem aus QGIS werden nicht benutzt, sondern die der Datei</translation>
-    </message>
-    <message>
       <source>There is no layer to map from: load some of the model's sensors into the project, or choose layers</source>
       <translation>Es gibt keinen Layer, aus dem kartiert werden kann: Laden Sie einige der Sensoren des Modells in das Projekt, oder wählen Sie Layer</translation>
     </message>
@@ -250,10 +359,6 @@ Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, 
     <message>
       <source>Land cover ({model}: {scenario})</source>
       <translation>Landbedeckung ({model}: {scenario})</translation>
-    </message>
-    <message>
-      <source>{}; it is left out</source>
-      <translation>{}; er wird ausgelassen</translation>
     </message>
     <message>
       <source>{:.0%} of the map was there already, from a run that did not end</source>

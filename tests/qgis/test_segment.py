@@ -210,6 +210,86 @@ def test_an_assignment_chooses_layers_and_bands(project, load, material, engine,
     assert classes(tmp_path / "map.tif") == classes(tmp_path / "expected.tif")
 
 
+def polygons(layer, name="parts"):
+    """A layer in memory: the western half of a raster in the first feature, the rest in the second."""
+    from qgis.core import QgsFeature, QgsGeometry, QgsRectangle, QgsVectorLayer
+
+    found = QgsVectorLayer(f"Polygon?crs={layer.crs().authid()}", name, "memory")
+    area, middle = layer.extent(), layer.extent().center().x()
+    for west, east in ((area.xMinimum(), middle), (middle, area.xMaximum())):
+        feature = QgsFeature()
+        feature.setGeometry(QgsGeometry.fromRect(QgsRectangle(west, area.yMinimum(), east, area.yMaximum())))
+        assert found.dataProvider().addFeature(feature)
+    return found
+
+
+def test_an_area_is_that_of_the_selected_polygons(project, load, material, tmp_path, feedback):
+    import numpy as np
+    from osgeo import gdal
+    from qgis.core import QgsProcessingFeatureSourceDefinition
+
+    layer = load(material / "second/dem.tif")
+    area = polygons(layer)
+    project.addMapLayer(area)
+    area.selectByIds([1])
+    parameters = {"MODEL": str(material / "synthetic.onnx"), "LAYERS": [layer]}
+    run({**parameters, "OUTPUT": str(tmp_path / "all.tif")}, feedback)
+    selected = QgsProcessingFeatureSourceDefinition(area.id(), True)
+    run({**parameters, "AREA": selected, "OUTPUT": str(tmp_path / "map.tif")}, feedback)
+    whole, half = (gdal.Open(str(tmp_path / name)).ReadAsArray() for name in ("all.tif", "map.tif"))
+    columns = whole.shape[1] // 2
+    assert half.shape == (whole.shape[0], columns)
+    agreeing = float(np.mean(half == whole[:, :columns]))
+    assert agreeing > 0.98, "the tiles of the half end where it does"
+    area.removeSelection()
+    area.dataProvider().deleteFeatures([1, 2])
+    wrong({**parameters, "AREA": area, "OUTPUT": str(tmp_path / "none.tif")}, feedback, "the area has no polygons")
+
+
+def test_options_are_those_of_the_command_line(project, load, material, engine, tmp_path, feedback):
+    from osgeo import gdal
+
+    second = material / "second"
+    layers = [load(second / f"{name}.tif") for name in ("optical", "dem")]
+    load(second / "labels.tif", "clouds: of May")
+    like = tmp_path / "like.tif"
+    gdal.Translate(str(like), str(second / "dem.tif"), srcWin=[7, 11, 60, 50])
+    outputs = {name: str(tmp_path / f"{name.lower()}.tif") for name in ("OUTPUT", "PROBABILITIES")}
+    chosen = {"MASKS": "optical=clouds: of May:values=1,2", "LIKE": load(like), "STRICT": True, "THREADS": 1}
+    run({"MODEL": str(material / "synthetic.onnx"), "LAYERS": layers, **chosen, **outputs}, feedback)
+    expected = [tmp_path / "expected.tif", tmp_path / "expected_probabilities.tif"]
+    command_line(
+        engine,
+        material / "synthetic.onnx",
+        {name: second / f"{name}.tif" for name in ("optical", "dem")},
+        expected[0],
+        *("--probabilities", expected[1], "--like", like, "--strict"),
+        *("--mask", f"optical={second / 'labels.tif'}:values=1,2"),
+    )
+    assert [classes(path) for path in outputs.values()] == [classes(path) for path in expected]
+    coarse = {"PIXEL_SIZE": 50, "OUTPUT": str(tmp_path / "coarse.tif")}
+    run({"MODEL": str(material / "synthetic.onnx"), "LAYERS": layers, **coarse}, feedback)
+    assert gdal.Open(coarse["OUTPUT"]).GetGeoTransform()[1] == 50
+
+
+def test_what_matches_can_be_seen_before_anything_is_mapped(project, load, material, tmp_path, feedback):
+    import processing
+
+    second = material / "second"
+    load(second / "dem.tif", "heights; of 2026")
+    load(second / "sar.tif")
+    load(second / "labels.tif")
+    model = {"MODEL": str(material / "synthetic.onnx")}
+    found = processing.run("robustlandcover:matchlayers", model, feedback=feedback)
+    assert found == {"ASSIGNMENT": 'sar=sar@1,2;dem="heights; of 2026"@1', "SCENARIO": "sar+dem"}
+    said = "\n".join(feedback.lines)
+    assert "optical: missing; 4 bands (blue, green, red, nir)" in said
+    assert "not used: labels" in said
+    run({**model, "OUTPUT": str(tmp_path / "map.tif")}, feedback)
+    run({**model, "ASSIGNMENT": found["ASSIGNMENT"], "OUTPUT": str(tmp_path / "assigned.tif")}, feedback)
+    assert classes(tmp_path / "assigned.tif") == classes(tmp_path / "map.tif")
+
+
 def test_an_extent_in_another_crs_is_mapped(project, load, material, tmp_path, feedback):
     from qgis.core import QgsCoordinateReferenceSystem, QgsCoordinateTransform, QgsRasterLayer, QgsRectangle
 
