@@ -316,6 +316,8 @@ def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
         "width": summary.grid.width,
         "height": summary.grid.height,
         "model": model.metadata.name,
+        "accuracy": {one.scenario: one.miou for one in model.metadata.accuracy},
+        "classes": len(model.classes),
     }
 
 

@@ -369,6 +369,14 @@ Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, 
       <translation>{width} x {height} Pixel in {seconds:.1f} s auf {device}</translation>
     </message>
     <message>
+      <source> (expected mIoU {:.2f})</source>
+      <translation> (erwartete mIoU {:.2f})</translation>
+    </message>
+    <message>
+      <source>{share:.0%} of the map is made from {scenario}, where the model's mIoU was {miou:.2f}: hardly better than guessing ({guess:.2f}). Add a layer of another sensor, or do not use that part</source>
+      <translation>{share:.0%} der Karte sind aus {scenario} gemacht, wo die mIoU des Modells {miou:.2f} war: kaum besser als geraten ({guess:.2f}). Fügen Sie einen Layer eines anderen Sensors hinzu, oder verwenden Sie diesen Teil nicht</translation>
+    </message>
+    <message>
       <source>Cancelled. A temporary map is not kept; nothing was written.</source>
       <translation>Abgebrochen. Eine temporäre Karte wird nicht aufgehoben; es wurde nichts geschrieben.</translation>
     </message>

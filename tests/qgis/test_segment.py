@@ -290,6 +290,23 @@ def test_what_matches_can_be_seen_before_anything_is_mapped(project, load, mater
     assert classes(tmp_path / "assigned.tif") == classes(tmp_path / "map.tif")
 
 
+def test_the_accuracy_to_expect_is_said_and_a_guess_is_warned_of(project, load, material, engine, tmp_path, feedback):
+    """The model was trained for a few steps: with six classes a guess has a mIoU of 1/11."""
+    from robust_landcover.process import run_job
+
+    layers = [load(material / "second/dem.tif")]
+    model = str(material / "synthetic.onnx")
+    run({"MODEL": model, "LAYERS": layers, "OUTPUT": str(tmp_path / "map.tif")}, feedback)
+    measured = run_job(engine, {"task": "describe", "model": model})["metadata"]["accuracy"]
+    (miou,) = [one["miou"] for one in measured if one["scenario"] == "dem"]
+    assert miou < 1.5 / 11
+    assert f"100.00%  dem (expected mIoU {miou:.2f})" in "\n".join(feedback.lines)
+    said = (
+        f"100% of the map is made from dem, where the model's mIoU was {miou:.2f}: hardly better than guessing (0.09)"
+    )
+    assert any(text.startswith(said) for text in feedback.warnings)
+
+
 def test_an_extent_in_another_crs_is_mapped(project, load, material, tmp_path, feedback):
     from qgis.core import QgsCoordinateReferenceSystem, QgsCoordinateTransform, QgsRasterLayer, QgsRectangle
 
