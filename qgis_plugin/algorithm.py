@@ -65,11 +65,13 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
             parameter.setFlags(parameter.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
         self.addParameter(parameter)
 
-    def _add_model_and_layers(self):
+    def _add_model(self):
         self._add(
             QgsProcessingParameterFile(self.MODEL, _tr("Model"), extension="onnx"),
             _tr("An .onnx file that “engine export” wrote."),
         )
+
+    def _add_layers(self):
         self._add(
             QgsProcessingParameterMultipleLayers(
                 self.LAYERS,

@@ -36,7 +36,8 @@ class MatchLayers(EngineAlgorithm):
 
     def initAlgorithm(self, configuration=None):
         """Parameters and outputs."""
-        self._add_model_and_layers()
+        self._add_model()
+        self._add_layers()
         self.addOutput(QgsProcessingOutputString(self.ASSIGNMENT, _tr("Assignment")))
         self.addOutput(QgsProcessingOutputString(self.SCENARIO, _tr("Sensors to map from")))
 

@@ -9,6 +9,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from .interpreter import KEY
 from .matchlayers import MatchLayers
+from .modelinfo import ModelInfo
 from .segment import Segment
 
 ICON = os.path.join(os.path.dirname(__file__), "icon.svg")
@@ -52,5 +53,5 @@ class Provider(QgsProcessingProvider):
 
     def loadAlgorithms(self):
         """One class an algorithm."""
-        self.addAlgorithm(Segment())
-        self.addAlgorithm(MatchLayers())
+        for algorithm in (Segment, MatchLayers, ModelInfo):
+            self.addAlgorithm(algorithm())

@@ -82,7 +82,8 @@ class Segment(EngineAlgorithm):
 
     def initAlgorithm(self, configuration=None):
         """Parameters and outputs."""
-        self._add_model_and_layers()
+        self._add_model()
+        self._add_layers()
         self._add(
             QgsProcessingParameterString(
                 self.ASSIGNMENT, _tr("Assignment (modality=layer[@bands];...)"), optional=True

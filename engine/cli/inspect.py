@@ -14,20 +14,25 @@ from engine.errors import GridError, RunError
 from engine.model.file import Model
 from engine.names import shown
 from engine.raster.sources import SourceSpec, open_source
+from engine.report.card import write_card
 
 
 @click.command("inspect")
 @click.argument("what", metavar="MODEL|RASTER|RUN")
-def command(what: str) -> None:
+@click.option("--html", type=click.Path(path_type=Path), help="Write a model's card as an HTML page instead.")
+def command(what: str, html: Path | None) -> None:
     """Show what a model, raster or run folder holds.
 
     \b
     Examples:
       engine inspect zion.onnx
       engine inspect scene.tif
+      engine inspect zion.onnx --html zion.html
     """
     path = Path(what)
-    if path.suffix == ".onnx":
+    if html is not None:
+        write_card(Model(path), html)
+    elif path.suffix == ".onnx":
         show_model(path)
     elif path.is_dir():
         show_run(path)

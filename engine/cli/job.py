@@ -56,16 +56,17 @@ class Job(_Strict):
     """What to do.
 
     Args:
-        task: ``describe`` the model, ``match`` the layers, or ``segment``.
+        task: ``describe`` the model, write its ``card``, ``match`` the layers, or ``segment``.
         layers: Rasters to choose from; matched with the model's modalities where there is no assignment.
         assignment: ``modality=layer[@bands];...``.
-        options: Those of a :class:`~engine.mapping.request.MapOptions`: output, bounds, masks and all.
+        options: Those of a :class:`~engine.mapping.request.MapOptions`: output, bounds, masks and all; of a card the
+            output alone.
         keep: Whether a cancel keeps what is finished of the map, in ``<output>.part/``; a job like it goes on there.
         cancel: A file whose appearance cancels the job.
     """
 
     protocol: int
-    task: Literal["describe", "match", "segment"]
+    task: Literal["describe", "card", "match", "segment"]
     model: str = Field(min_length=1)
     layers: list[LayerJob] = []
     assignment: str = ""
@@ -235,6 +236,16 @@ def _describe(job: Job, _channel: Channel, _stop: Stop) -> dict[str, Any]:
     return {"metadata": metadata}
 
 
+def _card(job: Job, _channel: Channel, _stop: Stop) -> dict[str, Any]:
+    from engine.mapping.request import map_options
+    from engine.model.file import Model
+    from engine.report.card import write_card
+
+    model = Model(Path(job.model))
+    write_card(model, map_options(json.dumps(job.options)).output)
+    return {"model": model.metadata.name, "sensors": list(model.names), "classes": len(model.classes)}
+
+
 def _match(job: Job, channel: Channel, _stop: Stop) -> dict[str, Any]:
     from engine.cli.match import described
     from engine.mapping.matching import match
@@ -335,6 +346,7 @@ def _throttled(tell: Callable[[float], None], step: float = 0.005) -> Callable[[
 
 _TASKS: dict[str, Callable[[Job, Channel, Stop], dict[str, Any]]] = {
     "describe": _describe,
+    "card": _card,
     "match": _match,
     "segment": _segment,
 }

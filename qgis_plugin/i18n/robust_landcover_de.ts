@@ -153,6 +153,49 @@ oder nennen Sie, wo sie schon installiert ist, ihren Python-Interpreter unter Ei
     </message>
   </context>
   <context>
+    <name>ModelInfo</name>
+    <message>
+      <source>Show a model's card</source>
+      <translation>Steckbrief eines Modells zeigen</translation>
+    </message>
+    <message>
+      <source>Says what a model maps, from which sensors, how well with each subset of them, and its licence.</source>
+      <translation>Sagt, was ein Modell kartiert, aus welchen Sensoren, wie gut mit jeder Teilmenge von ihnen, und seine Lizenz.</translation>
+    </message>
+    <message>
+      <source>Writes a page that says what a model maps, from which sensors, how well with each subset of them, what it learned from and under which licence. It opens in the results viewer.</source>
+      <translation>Schreibt eine Seite, die sagt, was ein Modell kartiert, aus welchen Sensoren, wie gut mit jeder Teilmenge von ihnen, woraus es gelernt hat und unter welcher Lizenz. Sie öffnet sich in der Ergebnisanzeige.</translation>
+    </message>
+    <message>
+      <source>Card</source>
+      <translation>Steckbrief</translation>
+    </message>
+    <message>
+      <source>HTML files (*.html)</source>
+      <translation>HTML-Dateien (*.html)</translation>
+    </message>
+    <message>
+      <source>The page, an HTML file.</source>
+      <translation>Die Seite, eine HTML-Datei.</translation>
+    </message>
+    <message>
+      <source>Name of the model</source>
+      <translation>Name des Modells</translation>
+    </message>
+    <message>
+      <source>Sensors</source>
+      <translation>Sensoren</translation>
+    </message>
+    <message>
+      <source>Number of classes</source>
+      <translation>Zahl der Klassen</translation>
+    </message>
+    <message>
+      <source>Cancelled.</source>
+      <translation>Abgebrochen.</translation>
+    </message>
+  </context>
+  <context>
     <name>Process</name>
     <message>
       <source>{} cannot be started: {}</source>

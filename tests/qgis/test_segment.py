@@ -290,6 +290,20 @@ def test_what_matches_can_be_seen_before_anything_is_mapped(project, load, mater
     assert classes(tmp_path / "assigned.tif") == classes(tmp_path / "map.tif")
 
 
+def test_a_models_card_opens_as_a_result(qgis, material, tmp_path, feedback):
+    import processing
+    from qgis.core import QgsApplication, QgsProcessingOutputHtml
+
+    path = tmp_path / "card.html"
+    parameters = {"MODEL": str(material / "synthetic.onnx"), "OUTPUT": str(path)}
+    found = processing.run("robustlandcover:modelinfo", parameters, feedback=feedback)
+    assert found == {"OUTPUT": str(path), "NAME": "synthetic", "SENSORS": "optical, sar, dem", "CLASSES": 6}
+    assert "<td>optical + sar + dem</td>" in path.read_text(encoding="utf-8")
+    algorithm = QgsApplication.processingRegistry().algorithmById("robustlandcover:modelinfo")
+    (page,) = [one for one in algorithm.outputDefinitions() if one.name() == "OUTPUT"]
+    assert isinstance(page, QgsProcessingOutputHtml)
+
+
 def test_the_accuracy_to_expect_is_said_and_a_guess_is_warned_of(project, load, material, engine, tmp_path, feedback):
     """The model was trained for a few steps: with six classes a guess has a mIoU of 1/11."""
     from robust_landcover.process import run_job
@@ -646,11 +660,12 @@ def test_another_programs_engine_is_not_taken_and_another_version_is_named(qgis,
 def test_help_is_plain_text_and_every_parameter_has_one(qgis):
     from qgis.core import QgsApplication
 
-    algorithm = QgsApplication.processingRegistry().algorithmById(ALGORITHM)
-    texts = [algorithm.shortHelpString(), *(one.help() for one in algorithm.parameterDefinitions())]
-    for text in texts:
-        assert text
-        assert not re.search(r"<[a-z/]", text)
+    algorithms = QgsApplication.processingRegistry().providerById("robustlandcover").algorithms()
+    assert sorted(one.name() for one in algorithms) == ["matchlayers", "modelinfo", "segment"]
+    for algorithm in algorithms:
+        for text in (algorithm.shortHelpString(), *(one.help() for one in algorithm.parameterDefinitions())):
+            assert text
+            assert not re.search(r"<[a-z/]", text)
 
 
 def test_the_parameters_are_checked_without_the_engine(qgis, material, monkeypatch, tmp_path):

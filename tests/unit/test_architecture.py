@@ -17,6 +17,7 @@ LAYERS = (
     {"model"},
     {"runtime"},
     {"mapping"},
+    {"report"},
     {"export"},
     {"evaluation"},
     {"training"},
@@ -35,6 +36,7 @@ WITHOUT_TORCH = (
     "model",
     "runtime",
     "mapping",
+    "report",
 )
 FILES = sorted((ROOT / "engine").rglob("*.py"))
 

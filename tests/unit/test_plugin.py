@@ -128,6 +128,7 @@ def test_no_enum_of_qgis_is_unscoped(path: Path) -> None:
         ".".join(chain)
         for chain in chains(tree)
         if chain[0].startswith("Qgs") and len(chain) == 2 and chain[1][0].isupper()
+        if chain[1] != "SaveVectorOptions"  # which is a class
     ]
     assert unscoped == []
 

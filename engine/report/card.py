@@ -1,0 +1,39 @@
+"""A model's card: what it maps, from what, how well in each scenario, and what it was trained on, as an HTML page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from engine.files import write_text
+from engine.model.file import Model
+
+_PAGES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined)
+
+
+def card(model: Model) -> str:
+    """The page, complete in itself; names of any script and with any sign are shown as they are.
+
+    Args:
+        model: The model.
+    """
+    metadata = model.metadata
+    guess = 1 / (2 * len(metadata.classes) - 1)  # IoU of classes that are equally frequent and drawn by lot
+    order = {name: place for place, name in enumerate(model.names)}
+    accuracy = sorted(
+        metadata.accuracy,
+        key=lambda one: (one.split, -one.scenario.count("+"), [order.get(name, 0) for name in one.scenario.split("+")]),
+    )
+    return _PAGES.get_template("card.html").render(
+        metadata=metadata, metres=model.metres, size=model.path.stat().st_size, accuracy=accuracy, guess=guess
+    )
+
+
+def write_card(model: Model, path: Path) -> None:
+    """Writes the page.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    write_text(path, card(model))
