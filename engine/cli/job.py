@@ -16,11 +16,11 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -29,6 +29,10 @@ import engine
 from engine.errors import Cancelled, EngineError, InputError, how_to_install
 from engine.files import leavings
 from engine.locks import HELD
+
+if TYPE_CHECKING:
+    from engine.mapping.predict import Summary
+    from engine.model.file import Model
 
 PROTOCOL = 2
 """Version of the conversation; the plugin names the one that it speaks."""
@@ -317,7 +321,11 @@ def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
     for text in summary.warnings:
         if text not in early:
             channel.send("warning", text=text)
-    present = [name for name in model.names if name in sources]
+    return _map_facts(summary, model, [name for name in model.names if name in sources])
+
+
+def _map_facts(summary: Summary, model: Model, present: Sequence[str]) -> dict[str, Any]:
+    """What is said of a finished map."""
     return {
         "scenario": "+".join(present),
         "shares": summary.shares,
