@@ -113,6 +113,17 @@ class Cancelled(EngineError):  # noqa: N818 (it is what happened, not a fault)
     """The caller asked to stop."""
 
 
+_EXTRAS = {
+    "onnxruntime": "cpu",
+    "geopandas": "vector",
+    "shapely": "vector",
+    "skimage": "vector",
+    "pystac": "cluster",
+    "stac_model": "cluster",
+}
+"""The extra that brings an optional library; all others come with ``train``."""
+
+
 def how_to_install(extra: str) -> str:
     """What to do for a library that is missing; the engine is on no index of packages.
 
@@ -120,6 +131,16 @@ def how_to_install(extra: str) -> str:
         extra: That brings it.
     """
     return f'pip install ".[{extra}]" in the project\'s folder'
+
+
+def is_missing(module: str) -> str:
+    """Says which library is missing and what brings it.
+
+    Args:
+        module: As it is imported.
+    """
+    extra = _EXTRAS.get(module.partition(".")[0], "train")
+    return f"this needs {module}, which is not installed: {how_to_install(extra)}"
 
 
 @contextmanager

@@ -20,7 +20,7 @@ INSTALL = (
     r'py -m venv "%USERPROFILE%\.robust-landcover" && "%USERPROFILE%\.robust-landcover\Scripts\pip" install'
     if _WINDOWS
     else "python3 -m venv ~/.robust-landcover && ~/.robust-landcover/bin/pip install --upgrade"
-) + f' "{SOURCE}[cpu]"'
+) + f' "{SOURCE}[cpu,vector]"'
 """For the terminal; the Command Prompt on Windows. Always into an environment of its own, never into QGIS's Python."""
 
 

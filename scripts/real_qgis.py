@@ -169,5 +169,5 @@ def _make_root(release: str, folder: Path) -> None:
     for name in ("engine", "metadata.txt", "pyproject.toml", "README.md", "LICENSE"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / "project" / name)
-    run("chroot", folder, "/opt/engine/bin/python", "-m", "pip", "install", "--quiet", "/project[cpu]")
+    run("chroot", folder, "/opt/engine/bin/python", "-m", "pip", "install", "--quiet", "/project[cpu,vector]")
     (folder / "opt" / "ready").touch()

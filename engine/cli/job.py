@@ -26,7 +26,7 @@ import click
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import engine
-from engine.errors import Cancelled, EngineError, InputError, how_to_install
+from engine.errors import Cancelled, EngineError, InputError, is_missing
 from engine.files import leavings
 from engine.locks import HELD
 
@@ -202,8 +202,7 @@ def command() -> None:
         channel.send("result", **_TASKS[job.task](job, channel, stop))
     except ModuleNotFoundError as error:
         status = 1
-        text = f"this needs {error.name}, which is not installed: {how_to_install('cpu')}"
-        channel.send("error", kind="ModuleNotFoundError", text=text)
+        channel.send("error", kind="ModuleNotFoundError", text=is_missing(error.name or "a library"))
     except EngineError as error:
         status = 130 if isinstance(error, Cancelled) else error.exit_status
         channel.send("error", kind=type(error).__name__, text=str(error))

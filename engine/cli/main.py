@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import click
 
-from engine.errors import EngineError, how_to_install
+from engine.errors import EngineError, is_missing
 
 COMMANDS = {
     "train": "Train a recipe.",
@@ -25,16 +25,6 @@ COMMANDS = {
     "synthesize": "Make a synthetic scene.",
     "job": "Do a job for another program (JSON lines).",
 }
-
-_EXTRAS = {
-    "onnxruntime": "cpu",
-    "geopandas": "vector",
-    "shapely": "vector",
-    "skimage": "vector",
-    "pystac": "cluster",
-    "stac_model": "cluster",
-}
-"""The extra that brings an optional library; all others come with ``train``."""
 
 
 class _Commands(click.Group):
@@ -85,8 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ModuleNotFoundError as error:
         if "--debug" in given or error.name is None or error.name.startswith("engine"):
             raise
-        extra = _EXTRAS.get(error.name.partition(".")[0], "train")
-        click.echo(f"Error: this needs {error.name}, which is not installed: {how_to_install(extra)}", err=True)
+        click.echo(f"Error: {is_missing(error.name)}", err=True)
         sys.exit(1)
     except EngineError as error:
         if "--debug" in given:

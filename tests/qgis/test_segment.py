@@ -631,7 +631,9 @@ def test_without_an_engine_the_toolbox_says_what_to_do(qgis, monkeypatch, tmp_pa
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     able, message = algorithm.canExecute()
     assert not able
-    assert 'robust_landcover/engine_source[cpu]"\n\nor, where' in message, "the engine's source comes with the plugin"
+    assert 'robust_landcover/engine_source[cpu,vector]"\n\nor, where' in message, (
+        "the engine's source comes with the plugin"
+    )
 
 
 def test_another_programs_engine_is_not_taken_and_another_version_is_named(qgis, monkeypatch, tmp_path):
@@ -704,7 +706,7 @@ def script(path: Path, text: str) -> str:
     [
         (
             '#!/bin/sh\nexec /usr/bin/python3 "$@"\n',
-            r'does not have the engine(.|\n)*install --upgrade ".*/robust_landcover/engine_source\[cpu\]"',
+            r'does not have the engine(.|\n)*install --upgrade ".*/robust_landcover/engine_source\[cpu,vector\]"',
         ),
         (
             "#!/bin/sh\necho 'Error: No such command '\"'job'.\" >&2\nexit 2\n",

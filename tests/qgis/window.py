@@ -125,6 +125,7 @@ def batch():
     wait(500)
     picture(dialog, "batch-dialog")
     dialog.runButton().click()
+    until(lambda: "Batch execution completed" in log_of(dialog))
     wait(1000)
     picture(dialog, "batch-log")
     text = log_of(dialog)
