@@ -30,9 +30,6 @@ from .results import Run
 
 ORDERS = ("given", "finest", "newest")
 
-WEAK = 1.5
-"""Times the mIoU of a guess, below which a scenario is called weak."""
-
 DEVICES = ("auto", "cpu", "cuda", "tensorrt", "directml", "coreml")
 
 
@@ -313,15 +310,18 @@ class Segment(EngineAlgorithm):
             miou = result["accuracy"].get(scenario)
             known = "" if miou is None else _tr(" (expected mIoU {:.2f})").format(miou)
             feedback.pushInfo(f"  {share:7.2%}  {scenario}{known}")
-        guess = 1 / (2 * result["classes"] - 1)  # IoU of classes that are equally frequent and drawn by lot
         for scenario, share in result["shares"].items():
-            miou = result["accuracy"].get(scenario)
-            if miou is not None and miou < WEAK * guess:
+            if scenario in result["weak"]:
                 feedback.pushWarning(
                     _tr(
                         "{share:.0%} of the map is made from {scenario}, where the model's mIoU was {miou:.2f}: hardly "
                         "better than guessing ({guess:.2f}). Add a layer of another sensor, or do not use that part"
-                    ).format(share=share, scenario=scenario, miou=miou, guess=guess)
+                    ).format(
+                        share=share,
+                        scenario=scenario,
+                        miou=result["accuracy"][scenario],
+                        guess=result["guess"],
+                    )
                 )
 
 

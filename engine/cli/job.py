@@ -335,7 +335,8 @@ def _map_facts(summary: Summary, model: Model, present: Sequence[str]) -> dict[s
         "height": summary.grid.height,
         "model": model.metadata.name,
         "accuracy": {one.scenario: one.miou for one in model.metadata.accuracy},
-        "classes": len(model.classes),
+        "weak": [one.scenario for one in model.metadata.accuracy if model.metadata.is_weak(one.miou)],
+        "guess": model.metadata.guess,
     }
 
 

@@ -54,10 +54,10 @@ def _parts(text: str) -> Iterator[str]:
 def _named(written: str, known: Mapping[str, SourceSpec], part: str) -> SourceSpec:
     if written in known:
         return known[written]
-    quoted = _QUOTED.fullmatch(written)
-    if quoted is not None:
-        name = quoted["name"].replace('""', '"')
-        spec = replace(SourceSpec.parse(f"layer{quoted['rest']}"), path=name)
+    found = _QUOTED.fullmatch(written)
+    if found is not None:
+        name = found["name"].replace('""', '"')
+        spec = replace(SourceSpec.parse(f"layer{found['rest']}"), path=name)
     else:
         spec = SourceSpec.parse(written)
     if spec.path in known:

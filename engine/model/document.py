@@ -18,6 +18,9 @@ SCHEMA = 1
 AVAILABILITY = "availability"
 """Name of the graph's input that says which modalities are there; a modality's input has its name."""
 
+WEAK = 1.5
+"""Times the mIoU of a guess, below which a scenario is weak."""
+
 OUTPUTS = ("classes", "confidence", "probabilities", "logits")
 
 
@@ -163,6 +166,15 @@ class ModelMetadata(_Document):
             )
             for item in self.modalities
         )
+
+    @property
+    def guess(self) -> float:
+        """The mIoU of a guess: of classes that are equally frequent and drawn by lot."""
+        return 1 / (2 * len(self.classes) - 1)
+
+    def is_weak(self, miou: float) -> bool:
+        """Whether a mIoU is hardly better than that of a guess."""
+        return miou < WEAK * self.guess
 
     @property
     def class_values(self) -> tuple[LandClass, ...]:

@@ -19,14 +19,13 @@ def card(model: Model) -> str:
         model: The model.
     """
     metadata = model.metadata
-    guess = 1 / (2 * len(metadata.classes) - 1)  # IoU of classes that are equally frequent and drawn by lot
     order = {name: place for place, name in enumerate(model.names)}
     accuracy = sorted(
         metadata.accuracy,
         key=lambda one: (one.split, -one.scenario.count("+"), [order.get(name, 0) for name in one.scenario.split("+")]),
     )
     return _PAGES.get_template("card.html").render(
-        metadata=metadata, metres=model.metres, size=model.path.stat().st_size, accuracy=accuracy, guess=guess
+        metadata=metadata, metres=model.metres, size=model.path.stat().st_size, accuracy=accuracy
     )
 
 

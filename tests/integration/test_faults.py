@@ -28,6 +28,7 @@ from engine.locks import Lock
 from engine.mapping.plan import part_folder
 from engine.mapping.verify import Verified, verify
 from engine.raster.identity import changed, files_of, identity, state_of
+from engine.raster.masks import MaskSpec
 from engine.raster.sources import SourceSpec
 
 
@@ -267,6 +268,16 @@ def test_what_is_said_beside_any_raster_of_a_map_is_verified(
     (tmp_path / "confidence.tif.msk").write_bytes(b"of another")
     with pytest.raises(RasterReadError, match=r"confidence\.tif\.msk, which another program put beside it"):
         verify(path)
+
+
+def test_what_is_read_does_not_go_with_an_older_map(model_path: Path, scenes: Path, whole: Path) -> None:
+    """A mask that stands where an older map's own would."""
+    shutil.copy(scenes / "second/labels.tif", whole / "map.tif.msk")
+    source, before = str(scenes / "second/dem.tif"), (whole / "map.tif.msk").read_bytes()
+    masks = {"dem": (MaskSpec.parse(f"{whole / 'map.tif.msk'}:values=1"),)}
+    with pytest.raises(OutputError, match=r"map\.tif\.msk: the map is made from this file"):
+        make_map(model_path, {"dem": [source]}, whole / "map.tif", overwrite=True, masks=masks)
+    assert (whole / "map.tif.msk").read_bytes() == before
 
 
 def test_an_output_that_is_a_link_to_nothing_is_refused(model_path: Path, scenes: Path, tmp_path: Path) -> None:
