@@ -18,7 +18,7 @@ from qgis.core import (
 from qgis.PyQt.QtCore import QCoreApplication
 from qgis.PyQt.QtGui import QIcon
 
-from .interpreter import EngineNotFoundError, find_interpreter
+from .interpreter import SETUP, EngineNotFoundError, find_interpreter
 from .layers import LayerError, UsedLayer, gone, project_layers, set_in_qgis, unique_names
 from .process import run_job
 
@@ -54,8 +54,10 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
         try:
             find_interpreter()
         except EngineNotFoundError as error:
-            windows = QgsApplication.platform() == "desktop"  # which show it as HTML
-            return False, escape(str(error)).replace("\n", "<br>") if windows else str(error)
+            if QgsApplication.platform() != "desktop":
+                return False, str(error)
+            link = f'<a href="{SETUP}">{escape(_tr("Set up the engine"))}</a>'
+            return False, f"<p>{escape(error.short)}</p><p>{link}</p>"
         return True, ""
 
     def _add(self, parameter, text, advanced=False):

@@ -14,6 +14,9 @@ KEY = "ROBUST_LANDCOVER_PYTHON"
 SOURCE = os.path.join(os.path.dirname(__file__), "engine_source")
 """The engine's source, which travels with the plugin."""
 
+SETUP = "robustlandcover:setup"
+"""A link that opens the window in which the engine is set up."""
+
 _WINDOWS = sys.platform == "win32"
 
 INSTALL = (
@@ -25,7 +28,15 @@ INSTALL = (
 
 
 class EngineNotFoundError(Exception):
-    """No interpreter with the engine; the message says what to do."""
+    """No interpreter with the engine; the message says what to do.
+
+    Args:
+        short: What is wrong, in a sentence.
+    """
+
+    def __init__(self, short):
+        super().__init__(f"{short} {what_to_do()}")
+        self.short = short
 
 
 def find_interpreter():
@@ -43,9 +54,7 @@ def find_interpreter():
     for path, where in named:
         if path and not os.path.isfile(path):
             raise EngineNotFoundError(
-                _tr("{where} names the interpreter {path}, which does not exist. {help}").format(
-                    where=where, path=path, help=what_to_do()
-                )
+                _tr("{where} names the interpreter {path}, which does not exist.").format(where=where, path=path)
             )
         if path:
             return path
@@ -59,11 +68,11 @@ def find_interpreter():
     for path, found in strange:
         if found is not None:
             raise EngineNotFoundError(
-                _tr("The engine of {path} has version {found}, this plugin version {wanted}. {help}").format(
-                    path=path, found=found, wanted=version(), help=what_to_do()
+                _tr("The engine of {path} has version {found}, this plugin version {wanted}.").format(
+                    path=path, found=found, wanted=version()
                 )
             )
-    raise EngineNotFoundError(_tr("The engine is not set up. {}").format(what_to_do()))
+    raise EngineNotFoundError(_tr("The engine is not set up."))
 
 
 def version():
@@ -81,15 +90,26 @@ def installed_version(interpreter):
     return None
 
 
+def environment():
+    """The folder of the environment that is set up in QGIS."""
+    return os.path.join(QgsApplication.qgisSettingsDirPath(), "robust_landcover", "engine")
+
+
+def recover():
+    """Puts an environment back that a crash left aside while it was replaced."""
+    if not os.path.isdir(environment()) and os.path.isdir(f"{environment()}.old"):
+        os.rename(f"{environment()}.old", environment())
+
+
+def environment_python(folder):
+    """The interpreter of an environment."""
+    return os.path.join(folder, *(("Scripts", "python.exe") if _WINDOWS else ("bin", "python")))
+
+
 def likely_places():
     """Interpreters of environments where the engine is usually put, and the one beside an ``engine`` on the path."""
-    folders = [
-        os.path.join(QgsApplication.qgisSettingsDirPath(), "robust_landcover", "engine"),
-        os.path.join(os.path.expanduser("~"), ".robust-landcover"),
-    ]
-    places = [
-        os.path.join(folder, *(("Scripts", "python.exe") if _WINDOWS else ("bin", "python"))) for folder in folders
-    ]
+    folders = [environment(), os.path.join(os.path.expanduser("~"), ".robust-landcover")]
+    places = [environment_python(folder) for folder in folders]
     command = shutil.which("engine")
     if command:
         places.append(os.path.join(os.path.dirname(command), "python.exe" if _WINDOWS else "python"))
@@ -99,9 +119,9 @@ def likely_places():
 def what_to_do():
     """The next step for someone without an engine."""
     return _tr(
-        "Install it in a terminal with\n\n{install}\n\nor, where it is installed, name its Python interpreter "
-        "under Settings, Options, Processing, Providers, Robust land cover (or in the environment variable "
-        "{key})."
+        "Set it up in QGIS under Plugins, Robust land cover, Set up the engine, or in a terminal with\n\n{install}\n\n"
+        "Where it is installed elsewhere, name its Python interpreter under Settings, Options, Processing, Providers, "
+        "Robust land cover (or in the environment variable {key})."
     ).format(install=INSTALL, key=KEY)
 
 

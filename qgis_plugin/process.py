@@ -21,6 +21,9 @@ START = 60
 GOODBYE = 900
 """Milliseconds that a cancelled engine has to end by itself before it is killed."""
 
+LAST = deque(maxlen=60)
+"""The last lines of the last conversations with the engine, for a report of a fault."""
+
 
 class EngineError(Exception):
     """The engine failed, or refused what it was given; the message is for the user."""
@@ -117,6 +120,7 @@ class _Conversation:
     def _listen(self):
         for line in bytes(self.process.readAllStandardError()).decode(errors="replace").splitlines():
             self.said.append(line)
+            LAST.append(line)
             if self.feedback is not None:
                 self.feedback.pushDebugInfo(line)
         *lines, self.rest = (self.rest + bytes(self.process.readAllStandardOutput())).split(b"\n")
@@ -124,6 +128,8 @@ class _Conversation:
             self._hear(line)
 
     def _hear(self, line):
+        if b'"progress"' not in line[:30]:
+            LAST.append(line[:2000].decode(errors="replace"))
         try:
             event = json.loads(line)
             kind = event["event"]

@@ -12,6 +12,10 @@
       <translation>Landbedeckung,Klassifikation,Deep Learning,ONNX,multimodal,fehlend,Sensor,Segmentierung</translation>
     </message>
     <message>
+      <source>Set up the engine</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Model</source>
       <translation>Modell</translation>
     </message>
@@ -52,6 +56,232 @@
     </message>
   </context>
   <context>
+    <name>EngineWindow</name>
+    <message>
+      <source>Nothing is installed before you press the button.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The engine gets an environment of its own from it; it stays as it is itself.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Other…</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Python</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>CPU</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>NVIDIA GPU (3 GB more to download)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Runs on</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Training too (PyTorch; about 1 GB more)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Maps</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The package index</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>A folder of wheels</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Made by scripts/wheels.py on a computer that has a network.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Comes from</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Advanced</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>PyTorch's index</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Cancel</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Remove</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Copy diagnostics</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>What to paste into a report of a fault: versions, device, last log.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The engine is ready: version {}, at {}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Set up the engine</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Set up again</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Update the engine</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Looking for Pythons…</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>none found; install Python 3.11 or newer, or choose one</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>A Python from 3.10</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Choose the folder of wheels.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The engine is set up.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Remove the engine</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Remove the engine from {}?</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The engine is removed.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{} ({:.0f} s)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Cancelling…</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Copied; paste it into your report.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Robust land cover: the engine</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Robust land cover</source>
+      <translation type="unfinished" />
+    </message>
+  </context>
+  <context>
+    <name>Installation</name>
+    <message>
+      <source>Another QGIS is setting up the engine; wait until it is through.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Looking at Python</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{} is no Python that can be used: {}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{path} is Python {version}; the engine needs {oldest} or newer.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Making the environment</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Testing the engine</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The engine cannot be put into {}: {}. Is a map being made with it?</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{} cannot be removed: {}. Is a map being made with it?</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Removing the engine</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{} cannot install packages: its parts venv and ensurepip are missing. On Debian and Ubuntu, ask for the package python3-venv; else choose another Python.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Installing from the folder of wheels</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Downloading and installing the engine</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Downloading and installing PyTorch</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The disk is full.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The proxy of QGIS's settings (Settings, Options, Network) refused or does not answer.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>A certificate was not trusted; where the network has one of its own, the system must know it.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The package index cannot be reached; set QGIS's proxy, or install from a folder of wheels.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>There is no package for this Python: {}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Files there may not be written.</source>
+      <translation type="unfinished" />
+    </message>
+  </context>
+  <context>
     <name>Interpreter</name>
     <message>
       <source>the setting under Options, Processing</source>
@@ -62,28 +292,24 @@
       <translation>die Umgebungsvariable {}</translation>
     </message>
     <message>
-      <source>{where} names the interpreter {path}, which does not exist. {help}</source>
-      <translation>{where} nennt den Interpreter {path}, den es nicht gibt. {help}</translation>
+      <source>{where} names the interpreter {path}, which does not exist.</source>
+      <translation type="unfinished" />
     </message>
     <message>
-      <source>The engine of {path} has version {found}, this plugin version {wanted}. {help}</source>
-      <translation>Die Engine von {path} hat die Version {found}, dieses Plugin die Version {wanted}. {help}</translation>
+      <source>The engine of {path} has version {found}, this plugin version {wanted}.</source>
+      <translation type="unfinished" />
     </message>
     <message>
-      <source>The engine is not set up. {}</source>
-      <translation>Die Engine ist nicht eingerichtet. {}</translation>
+      <source>The engine is not set up.</source>
+      <translation type="unfinished" />
     </message>
     <message>
-      <source>Install it in a terminal with
+      <source>Set it up in QGIS under Plugins, Robust land cover, Set up the engine, or in a terminal with
 
 {install}
 
-or, where it is installed, name its Python interpreter under Settings, Options, Processing, Providers, Robust land cover (or in the environment variable {key}).</source>
-      <translation>Installieren Sie sie in einem Terminal mit
-
-{install}
-
-oder nennen Sie, wo sie schon installiert ist, ihren Python-Interpreter unter Einstellungen, Optionen, Verarbeitung, Anbieter, Robust land cover (oder in der Umgebungsvariablen {key}).</translation>
+Where it is installed elsewhere, name its Python interpreter under Settings, Options, Processing, Providers, Robust land cover (or in the environment variable {key}).</source>
+      <translation type="unfinished" />
     </message>
   </context>
   <context>
@@ -193,6 +419,21 @@ oder nennen Sie, wo sie schon installiert ist, ihren Python-Interpreter unter Ei
     <message>
       <source>Cancelled.</source>
       <translation>Abgebrochen.</translation>
+    </message>
+  </context>
+  <context>
+    <name>Plugin</name>
+    <message>
+      <source>Map land cover…</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Set up the engine…</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Help</source>
+      <translation type="unfinished" />
     </message>
   </context>
   <context>
@@ -426,6 +667,13 @@ Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, 
     <message>
       <source>Cancelled. {share:.0%} of the map is kept in {folder}; run again with the same inputs and output to go on from there, or delete the folder.</source>
       <translation>Abgebrochen. {share:.0%} der Karte ist in {folder} aufgehoben; starten Sie mit denselben Eingaben und derselben Ausgabe noch einmal, um dort weiterzumachen, oder löschen Sie den Ordner.</translation>
+    </message>
+  </context>
+  <context>
+    <name>Work</name>
+    <message>
+      <source>Cancelled; nothing was changed.</source>
+      <translation type="unfinished" />
     </message>
   </context>
 </TS>

@@ -47,6 +47,14 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def wheels(tmp_path_factory):
+    """The folder of wheels, which a computer with a network makes for others."""
+    folder = tmp_path_factory.mktemp("wheels for Zoë")
+    subprocess.run([sys.executable, ROOT / "scripts/wheels.py", folder], check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def qgis(plugins: Path):
     """A running QGIS without windows, with Processing and the plugin."""
     from qgis.core import QgsApplication

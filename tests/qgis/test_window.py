@@ -22,14 +22,16 @@ def window(tmp_path):
     if not (qgis and screen):
         pytest.skip("needs the QGIS desktop and xvfb-run")
 
-    def do(plugins=None, **task):
+    def do(plugins=None, engine=True, **task):
         folder = os.environ.get("ROBUST_LANDCOVER_PICTURES", str(tmp_path))
-        profile = tmp_path / "profiles" / "default" / "QGIS"
+        profiles = tmp_path / "Zoë at home"
+        profile = profiles / "profiles" / "default" / "QGIS"
         profile.mkdir(parents=True)
         enabled = "processing=true\n" + ("robust_landcover=true\n" if plugins else "")
         (profile / "QGIS3.ini").write_text(f"[PythonPlugins]\n{enabled}", encoding="utf-8")
+        unwanted = ["QT_QPA_PLATFORM", *([] if engine else ["ROBUST_LANDCOVER_PYTHON"])]
         environment = {
-            **{key: value for key, value in os.environ.items() if key != "QT_QPA_PLATFORM"},
+            **{key: value for key, value in os.environ.items() if key not in unwanted},
             **({"QGIS_PLUGINPATH": str(plugins)} if plugins else {}),
             "ROBUST_LANDCOVER_WINDOW": json.dumps({**task, "folder": folder}),
             "LIBGL_ALWAYS_SOFTWARE": "1",
@@ -37,7 +39,7 @@ def window(tmp_path):
         done = subprocess.run(
             [
                 *(screen, "-a", "-s", "-screen 0 1400x900x24", qgis, "--nologo", "--noversioncheck"),
-                *("--profiles-path", str(tmp_path), "--code", os.path.join(os.path.dirname(__file__), "window.py")),
+                *("--profiles-path", str(profiles), "--code", str(Path(__file__).with_name("window.py"))),
             ],
             env=environment,
             capture_output=True,
@@ -112,3 +114,30 @@ def test_the_zip_is_installed_by_qgis_itself_and_a_newer_one_over_it(window, tmp
     assert second["active"]
     assert second["algorithm"]
     assert second["version"] == "9.8.7"
+
+
+def test_the_engine_is_set_up_from_wheels_and_removed_again(window, plugins, material, wheels, tmp_path):
+    (tmp_path / "empty").mkdir()
+    found = window(
+        plugins,
+        engine=False,
+        done=["set_up", "maps", "remove"],
+        wheels=str(wheels),
+        empty=str(tmp_path / "empty"),
+        model=str(material / "synthetic.onnx"),
+        layers=[{"path": str(material / "second" / "optical.tif"), "name": "optical"}],
+    )
+    done = found["set_up"]
+    assert done["offered"] == done["before"] == "The engine is not set up."
+    missing, cancelled, ready = done["said"]
+    assert "There is no package for this Python: robust-landcover[cpu,vector]" in missing
+    assert "Cancelled; nothing was changed." in cancelled
+    assert ready.startswith("The engine is set up.")
+    assert done["after"].startswith("The engine is ready: version ")
+    assert "all well" in done["copied"]
+    assert str(Path.home()) not in done["copied"]
+    assert found["maps"]["first"]["good"]
+    assert found["remove"]["said"].startswith("The engine is removed.")
+    assert found["remove"]["state"] == "The engine is not set up."
+    left = tmp_path / "Zoë at home" / "profiles" / "default" / "robust_landcover"
+    assert [path.name for path in left.iterdir()] == []

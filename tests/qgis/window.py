@@ -11,6 +11,7 @@ import processing
 from qgis import utils
 from qgis.core import QgsApplication, QgsMultiBandColorRenderer, QgsProcessingContext, QgsProject, QgsRasterLayer
 from qgis.PyQt.QtCore import QEventLoop, QTimer
+from qgis.PyQt.QtWidgets import QApplication, QMessageBox, QPushButton
 from qgis.utils import iface
 
 TASK = json.loads(os.environ["ROBUST_LANDCOVER_WINDOW"])
@@ -150,6 +151,49 @@ def install():
             }
         )
     return found
+
+
+def set_up():
+    """The engine, from a folder of wheels: asked for at the start, cancelled once, then to its end; a fault before."""
+    plugin = utils.plugins["robust_landcover"]
+    offered = plugin.message.text()
+    picture(iface.mainWindow(), "offer")
+    plugin.message.findChildren(QPushButton)[-1].click()
+    widget = plugin.window.widget
+    until(widget.go.isEnabled)
+    picture(plugin.window, "setup")
+    before = widget.state.text()
+    widget.offline.setChecked(True)
+    said = []
+    for folder, stop in ((TASK["empty"], False), (TASK["wheels"], True), (TASK["wheels"], False)):
+        widget.wheels.setFilePath(folder)
+        widget.go.click()
+        if stop:
+            until(lambda: "Processing" in widget.log)
+            picture(plugin.window, "setup-running")
+            widget.stop.click()
+        until(lambda: widget.work is None, 300)
+        said.append(widget.step.text())
+    picture(plugin.window, "setup-done")
+    widget.copy.click()
+    until(widget.copy.isEnabled)
+    picture(plugin.window, "diagnostics")
+    after, copied = widget.state.text(), QApplication.clipboard().text()
+    plugin.window.close()
+    return {"offered": offered, "before": before, "said": said, "after": after, "copied": copied}
+
+
+def remove():
+    """The engine again."""
+    plugin = utils.plugins["robust_landcover"]
+    plugin.set_up()
+    widget = plugin.window.widget
+    until(widget.go.isEnabled)
+    QTimer.singleShot(1000, lambda: QApplication.activeModalWidget().button(QMessageBox.StandardButton.Yes).click())
+    widget.drop.click()
+    until(lambda: widget.work is None)
+    plugin.window.close()
+    return {"said": widget.step.text(), "state": widget.state.text()}
 
 
 def work():
