@@ -28,6 +28,7 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
 
     MODEL = "MODEL"
     LAYERS = "LAYERS"
+    chosen, wanted = False, frozenset()
 
     def createInstance(self):
         """A fresh one for a run."""
@@ -97,6 +98,10 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
         self.chosen, self.wanted = bool(layers), wanted
         if not layers:
             layers = project_layers(context.project() or QgsProject.instance(), wanted, feedback)
+        return self._taken(layers, feedback)
+
+    def _taken(self, layers, feedback):
+        """Layers with what another thread needs of them."""
         taken = []
         for layer, name in zip(layers, unique_names(layers)):
             if not layer.isValid() or gone(layer):
@@ -112,18 +117,27 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
             taken.append(UsedLayer(layer, name))
         return taken
 
-    def _described_layers(self, model, layers, extent, context, feedback):
-        """Layers as a job names them; what GDAL does not read is copied for the extent."""
+    def _described_layers(self, model, layers, extent, context, feedback, needed=False):
+        """Layers as a job names them; what GDAL does not read is copied for the extent.
+
+        Args:
+            model: Path of the model.
+            layers: See :meth:`_take_layers`.
+            extent: ``QgsReferencedRectangle`` to map, or None.
+            context: ``QgsProcessingContext``.
+            feedback: ``QgsProcessingFeedback``.
+            needed: Whether none of them can be left out.
+        """
         folder = QgsProcessingUtils.generateTempFilename("layers")
         os.makedirs(folder, exist_ok=True)
         described = []
         for layer in layers:
-            if layer.path is None and self.wanted and layer.name not in self.wanted:
+            if layer.path is None and self.wanted and layer.name not in self.wanted and not needed:
                 continue  # it would be copied for nothing
             try:
                 described.append(layer.described(extent, partial(_pixel_size, model), folder, context, feedback))
             except LayerError as error:
-                if self.chosen or layer.name in self.wanted:
+                if needed or self.chosen or layer.name in self.wanted:
                     raise
                 feedback.pushWarning(_tr("{}; it is left out").format(error))
         return described

@@ -2,6 +2,9 @@
 
 import re
 
+OPEN = "?"
+"""Stands for a layer that is still to be chosen."""
+
 _PART = re.compile(r'(?:[^;"]|"(?:[^"]|"")*"|")+')
 _QUOTED = re.compile(r'"((?:[^"]|"")+)"[^"]*')
 
@@ -19,3 +22,13 @@ def layer_names(text):
         quoted = _QUOTED.fullmatch(written)
         names |= {quoted[1].replace('""', '"')} if quoted else {written, written.rpartition("@")[0]}
     return names - {""}
+
+
+def quoted(name):
+    """A layer's name as an assignment holds it."""
+    return '"' + name.replace('"', '""') + '"' if set('";=@:') & set(name) else name
+
+
+def is_open(part):
+    """Whether a part names a sensor, but not yet its layer."""
+    return part.partition("=")[2].strip() == OPEN

@@ -22,7 +22,7 @@ from qgis.PyQt.QtCore import QCoreApplication, QTime
 
 from .algorithm import EngineAlgorithm
 from .area import area_file
-from .assignment import layer_names, parts
+from .assignment import is_open, layer_names, parts
 from .interpreter import EngineNotFoundError, find_interpreter
 from .layers import LayerError
 from .process import EngineCancelledError, EngineError, run_job
@@ -37,6 +37,8 @@ class Segment(EngineAlgorithm):
     """Maps land cover with a model, from whichever of its sensors are loaded."""
 
     ASSIGNMENT = "ASSIGNMENT"
+    SENSORS = tuple(f"SENSOR_{number}" for number in range(1, 9))
+    BANDS = "BANDS"
     EXTENT = "EXTENT"
     AREA = "AREA"
     MASKS = "MASKS"
@@ -81,10 +83,12 @@ class Segment(EngineAlgorithm):
         """Parameters and outputs."""
         self._add_model()
         self._add_layers()
+        assignment = QgsProcessingParameterString(
+            self.ASSIGNMENT, _tr("Assignment (modality=layer[@bands];...)"), optional=True
+        )
+        assignment.setMetadata({"widget_wrapper": {"class": f"{__package__}.form.FormWrapper"}})
         self._add(
-            QgsProcessingParameterString(
-                self.ASSIGNMENT, _tr("Assignment (modality=layer[@bands];...)"), optional=True
-            ),
+            assignment,
             _tr(
                 "Which layer is which sensor, if that should not be found out, as in "
                 "optical=Sentinel-2@4,3,2;dem=srtm. Bands are numbers or names; layers are names or paths, in double "
@@ -102,8 +106,21 @@ class Segment(EngineAlgorithm):
             ),
             _tr("Polygons, all or the selected ones; what lies outside of them is neither read nor mapped."),
         )
+        self._add_sensors()
         self._add_options()
         self._add_outputs()
+
+    def _add_sensors(self):
+        """A layer for each sensor by its place, for models and scripts; the dialog has the form for it."""
+        for number, name in enumerate(self.SENSORS, 1):
+            layer = QgsProcessingParameterRasterLayer(name, _tr("Sensor {}").format(number), optional=True)
+            layer.setMetadata({"widget_wrapper": {"class": f"{__package__}.form.SlotWrapper"}})
+            text = _tr("The layer of the model's sensor number {}, in place of layers and assignment; its bands follow")
+            self._add(layer, text.format(number), advanced=True)
+        bands = QgsProcessingParameterString(self.BANDS, _tr("Bands of the sensors' layers"), optional=True)
+        bands.setMetadata({"widget_wrapper": {"class": f"{__package__}.form.SlotWrapper"}})
+        text = _tr("For sensor 1, 2 and so on, in the model's order, as in 4,3,2;1; where empty, by their names.")
+        self._add(bands, text, advanced=True)
 
     def _add_options(self):
         """What few runs need."""
@@ -204,8 +221,12 @@ class Segment(EngineAlgorithm):
             return good, message
         for part in parts(self.parameterAsString(parameters, self.ASSIGNMENT, context)):
             modality, equals, layer = (piece.strip() for piece in part.partition("="))
+            if is_open(part):
+                return False, _tr("{}: choose the layer that it is, or “missing”").format(modality)
             if not (modality and equals and layer):
                 return False, _tr("Assignment “{}”: expected modality=layer or modality=layer@1,2").format(part)
+        if any(parameters.get(name) for name in self.SENSORS) and parameters.get(self.LAYERS):
+            return False, _tr("Name layers by sensor or together, not both")
         for name in self.RASTERS:
             path = self._written(parameters, name, context)
             if path and not path.lower().endswith((".tif", ".tiff")):
@@ -222,8 +243,11 @@ class Segment(EngineAlgorithm):
     def prepareAlgorithm(self, parameters, context, feedback):
         """Looks at the layers, which belong to the main thread."""
         self.assignment = self.parameterAsString(parameters, self.ASSIGNMENT, context)
-        self.layers = self._take_layers(parameters, context, feedback, layer_names(self.assignment))
-        if not self.layers and not self.assignment.strip():
+        self.sensors = self._take_sensors(parameters, context, feedback)
+        self.layers = []
+        if self.assignment.strip() or not any(self.sensors):
+            self.layers = self._take_layers(parameters, context, feedback, layer_names(self.assignment))
+        if not self.layers and not self.assignment.strip() and not any(self.sensors):
             raise QgsProcessingException(
                 _tr(
                     "There is no layer to map from: load some of the model's sensors into the project, or choose layers"
@@ -240,6 +264,14 @@ class Segment(EngineAlgorithm):
         self.like = None if like is None else like.source()
         return True
 
+    def _take_sensors(self, parameters, context, feedback):
+        """The layers that are named by the place of their sensor, with their bands; None where none is."""
+        layers = [self.parameterAsRasterLayer(parameters, name, context) for name in self.SENSORS]
+        bands = self.parameterAsString(parameters, self.BANDS, context).split(";")
+        bands += [""] * (len(layers) - len(bands))
+        taken = iter(self._taken([one for one in layers if one is not None], feedback))
+        return [None if one is None else (next(taken), _listed(text)) for one, text in zip(layers, bands)]
+
     def processAlgorithm(self, parameters, context, feedback):
         """Runs the engine; see :meth:`shortHelpString`."""
         model = self.parameterAsFile(parameters, self.MODEL, context)
@@ -251,6 +283,8 @@ class Segment(EngineAlgorithm):
                 "model": model,
                 "layers": self._described_layers(model, self.layers, self.extent, context, feedback),
                 "assignment": self.assignment,
+                "sensors": self._described_sensors(model, context, feedback),
+                "insist": self.chosen,
                 "keep": not outputs[self.OUTPUT].startswith(QgsProcessingUtils.tempFolder()),
                 "options": {
                     **{name.lower(): path for name, path in outputs.items()},
@@ -269,6 +303,11 @@ class Segment(EngineAlgorithm):
             default = self.parameterDefinition(key).description()
             group.load(context, path, place, default, name if key == self.OUTPUT else None)
         return {**outputs, self.SCENARIO: result["scenario"], self.DEVICE_USED: result["device"]}
+
+    def _described_sensors(self, model, context, feedback):
+        layers = [one[0] for one in self.sensors if one is not None]
+        described = iter(self._described_layers(model, layers, self.extent, context, feedback, needed=True))
+        return [None if one is None else {**next(described), "bands": one[1]} for one in self.sensors]
 
     def _options(self, parameters, context):
         """How to map, as a job has it; what was not chosen is left out."""
@@ -339,6 +378,10 @@ def _named_by_path(masks, project):
                 break
         found.append(f"{modality}{equals}{written}")
     return found
+
+
+def _listed(text):
+    return [band.strip() for band in text.split(",") if band.strip()]
 
 
 def _cancelled(share, job):

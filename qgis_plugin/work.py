@@ -16,7 +16,7 @@ class Step(NamedTuple):
         program: Its path.
         arguments: Its arguments.
         variables: Of its environment, beside the cleaned one of QGIS.
-        written: What it reads from its standard input.
+        written: What it reads from its standard input, which stays open then: the engine ends with it.
     """
 
     title: str
@@ -110,7 +110,8 @@ class Work(QObject):
         self.process.errorOccurred.connect(self._failed)
         self.process.start(step.program, step.arguments)
         self.process.write(step.written)
-        self.process.closeWriteChannel()
+        if not step.written:
+            self.process.closeWriteChannel()
 
     def _hear(self):
         text = bytes(self.process.readAll()).decode(locale.getpreferredencoding(False), "replace")

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,13 +26,17 @@ import click
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import engine
-from engine.errors import Cancelled, EngineError, InputError, is_missing
+from engine.errors import Cancelled, EngineError, InputError, ModalityError, is_missing
 from engine.files import leavings
 from engine.locks import HELD
 
 if TYPE_CHECKING:
+    from engine.mapping.matching import Matching
     from engine.mapping.predict import Summary
+    from engine.modality import Modality
     from engine.model.file import Model
+    from engine.raster.pools import Layer
+    from engine.raster.sources import SourceSpec
 
 PROTOCOL = 2
 """Version of the conversation; the plugin names the one that it speaks."""
@@ -63,6 +67,8 @@ class Job(_Strict):
         task: ``describe`` the model, write its ``card``, ``match`` the layers, or ``segment``.
         layers: Rasters to choose from; matched with the model's modalities where there is no assignment.
         assignment: ``modality=layer[@bands];...``.
+        sensors: The layer of the model's first sensor, of its second one and so on; None where it is missing.
+        insist: Whether a layer that no sensor takes is worth a warning, or an error where options are ``strict``.
         options: Those of a :class:`~engine.mapping.request.MapOptions`: output, bounds, masks and all; of a card the
             output alone.
         keep: Whether a cancel keeps what is finished of the map, in ``<output>.part/``; a job like it goes on there.
@@ -74,6 +80,8 @@ class Job(_Strict):
     model: str = Field(min_length=1)
     layers: list[LayerJob] = []
     assignment: str = ""
+    sensors: list[LayerJob | None] = []
+    insist: bool = False
     options: dict[str, Any] = {}
     keep: bool = True
     cancel: str | None = None
@@ -253,12 +261,9 @@ def _match(job: Job, channel: Channel, _stop: Stop) -> dict[str, Any]:
     from engine.cli.match import described
     from engine.mapping.matching import match
     from engine.model.file import Model
-    from engine.raster.pools import Layer
-    from engine.raster.sources import SourceSpec
 
-    layers = [Layer(one.name, SourceSpec(one.path, tuple(one.bands))) for one in job.layers]
     model = Model(Path(job.model))
-    found = match(model, layers)
+    found = match(model, _layers(job.layers))
     for line in described(found):
         channel.send("info", text=line)
     return {
@@ -268,31 +273,71 @@ def _match(job: Job, channel: Channel, _stop: Stop) -> dict[str, Any]:
         "tied": {name: [one.assignment for one in many] for name, many in found.tied.items()},
         "asked": {name: [one.assignment for one in many] for name, many in found.asked.items()},
         "unused": dict(found.unused),
+        "sensors": [_sensor(found, modality) for modality in model.modalities],
+        "accuracy": [one.model_dump() for one in model.metadata.accuracy],
+        "weak": [one.scenario for one in model.metadata.accuracy if model.metadata.is_weak(one.miou)],
+        "guess": model.metadata.guess,
+        "classes": [item.name for item in model.classes],
+    }
+
+
+def _layers(layers: Sequence[LayerJob]) -> list[Layer]:
+    from engine.raster.pools import Layer
+    from engine.raster.sources import SourceSpec
+
+    return [Layer(one.name, SourceSpec(one.path, tuple(one.bands))) for one in layers]
+
+
+def _sensor(found: Matching, modality: Modality) -> dict[str, Any]:
+    """What a form shows of a sensor: its bands, and what could serve it, the best first."""
+    name = modality.name
+    chosen = found.chosen.get(name)
+    candidates = (*found.tied.get(name, ()), *found.asked.get(name, ())) if chosen is None else (chosen,)
+    state = "sure" if chosen is not None else "open" if candidates else "missing"
+    return {
+        "name": name,
+        "bands": list(modality.bands),
+        "wanted": found.missing.get(name, ""),
+        "state": state,
+        "candidates": [
+            {
+                "assignment": one.assignment,
+                "layers": [{"name": part.layer.name, "bands": list(part.bands)} for part in one.parts],
+                "reasons": list(one.reasons),
+                "warnings": list(one.warnings),
+                "metres": None if one.grid.crs is None else one.grid.metres,
+            }
+            for one in candidates
+        ],
     }
 
 
 def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
     from engine.cli.match import described
-    from engine.mapping.assignment import assign
+    from engine.mapping.assignment import assigned
     from engine.mapping.matching import match
     from engine.mapping.plan import part_folder
     from engine.mapping.predict import Listener, predict
     from engine.mapping.request import MapRequest, command_line, map_options
     from engine.model.file import Model
-    from engine.raster.pools import Layer
-    from engine.raster.sources import SourceSpec
     from engine.runtime.sizing import said
 
     options = map_options(json.dumps({"unfinished": "replace", **job.options}))
     model = Model(Path(job.model))
-    layers = [Layer(one.name, SourceSpec(one.path, tuple(one.bands))) for one in job.layers]
-    if job.assignment.strip():
-        sources = assign(model, job.assignment, layers)
+    layers = _layers(job.layers)
+    if job.assignment.strip() or any(job.sensors):
+        sources = assigned(model, job.assignment, layers, [_layers([one])[0] if one else None for one in job.sensors])
+        unused = {one.name: "the assignment does not name it" for one in layers if not _is_used(one, sources)}
     else:
         found = match(model, layers)
         for line in described(found):
             channel.send("info", text=line)
-        sources = found.sources
+        sources, unused = found.sources, dict(found.unused)
+    for name, why in unused.items() if job.insist else ():
+        text = f"{name} was chosen and is not used: {why}"
+        if options.strict:
+            raise ModalityError(f"{text}. Leave it out, or assign it to a sensor")
+        channel.send("warning", text=text)
     request = MapRequest(
         model=model.path, sources={name: tuple(many) for name, many in sources.items()}, **dict(options)
     )
@@ -321,6 +366,10 @@ def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
         if text not in early:
             channel.send("warning", text=text)
     return _map_facts(summary, model, [name for name in model.names if name in sources])
+
+
+def _is_used(layer: Layer, sources: Mapping[str, Sequence[SourceSpec]]) -> bool:
+    return any(spec.path == layer.spec.path for many in sources.values() for spec in many)
 
 
 def _map_facts(summary: Summary, model: Model, present: Sequence[str]) -> dict[str, Any]:

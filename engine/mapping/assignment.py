@@ -47,6 +47,36 @@ def assign(model: Model, text: str, layers: Sequence[Layer]) -> dict[str, list[S
     return found
 
 
+def assigned(
+    model: Model, text: str, layers: Sequence[Layer], sensors: Sequence[Layer | None]
+) -> dict[str, list[SourceSpec]]:
+    """Reads an assignment, and adds what is named by the place of the sensor in the model.
+
+    Args:
+        model: The model.
+        text: See :func:`assign`; empty: nothing.
+        layers: The layers that can be named.
+        sensors: The layer of the first sensor, of the second one and so on; None where none is named.
+
+    Raises:
+        ModalityError: If there are more than the model has, or one is named twice; else as :func:`assign`.
+    """
+    found = assign(model, text, layers) if text.strip() else {}
+    for number, layer in enumerate(sensors, 1):
+        if layer is None:
+            continue
+        if number > len(model.names):
+            raise ModalityError(
+                f"a layer is named for sensor {number} ({layer.name}); the model has {len(model.names)}: "
+                f"{', '.join(model.names)}"
+            )
+        name = model.names[number - 1]
+        if name in found:
+            raise ModalityError(f"{name} is named in the assignment and as sensor {number}: name it once")
+        found[name] = [layer.spec]
+    return found
+
+
 def _parts(text: str) -> Iterator[str]:
     return filter(None, (part.strip() for part in _PART.findall(text)))
 

@@ -97,7 +97,7 @@ def _values(modality: Modality, parts: Sequence[Part], told: bool) -> tuple[floa
     Raises:
         BandError: If they do not fit the data type, or are others and nothing else tells that they are this modality.
     """
-    values = _sampled(modality, parts)
+    values, valid = _sampled(modality, parts)
     if any(not len(one) for one in values):
         raise BandError("has no valid pixel")
     seen, likeness = _likeness(values, modality)
@@ -112,7 +112,9 @@ def _values(modality: Modality, parts: Sequence[Part], told: bool) -> tuple[floa
             + (_cause(compared) or "; assign it by name if they are right")
         )
     warnings = (str(compared),) if compared.finding.warned else ()
-    return likeness, f"{seen:.0%} of its values lie in the training range", warnings, compared.finding.unlike
+    said = f"{seen:.0%} of its values lie in the training range"
+    said += "" if valid > 0.995 else f"; {valid:.0%} of a sample is valid"
+    return likeness, said, warnings, compared.finding.unlike
 
 
 def _compared(modality: Modality, parts: Sequence[Part], values: Sequence[NDArray[np.float64]]) -> Compared:
@@ -155,24 +157,26 @@ def _elsewhere(values: Sequence[NDArray[np.float64]], modality: Modality) -> boo
     return bool(np.all(far | narrow))
 
 
-def _sampled(modality: Modality, parts: Sequence[Part]) -> list[NDArray[np.float64]]:
+def _sampled(modality: Modality, parts: Sequence[Part]) -> tuple[list[NDArray[np.float64]], float]:
     """Valid values of each band, as the network would get them: of squares spread over the raster; of all of it,
-    thinned, where no square has any.
+    thinned, where no square has any. And the share of the squares that is valid, in the file where it is least.
 
     Raises:
         BandError: If they do not fit the modality's data type or scale.
     """
     found: list[NDArray[np.float64]] = []
+    shares = []
     with ExitStack() as stack:
         sources = [stack.enter_context(open_source(part.spec)) for part in parts]
         for source in sources:
             if source.dtype.startswith("complex"):
                 raise BandError(f"is {source.dtype}, which does not fit {modality.dtype}")
         for source, convert in zip(sources, conversions(sources, modality), strict=True):
-            squares = [_valid(source, convert, modality.dtype, area) for area in _spread(source.grid)]
-            values = np.concatenate(squares, axis=1)
+            areas = list(_spread(source.grid))
+            values = np.concatenate([_valid(source, convert, modality.dtype, area) for area in areas], axis=1)
+            shares.append(values.shape[1] / sum(area.width * area.height for area in areas))
             found += list(values if values.shape[1] else _valid(source, convert, modality.dtype, None))
-    return found
+    return found, min(shares)
 
 
 def _valid(

@@ -66,7 +66,7 @@ def test_maps_are_made_one_after_the_other_cancelled_gone_on_with_and_in_a_batch
     )  # fmt: skip
     found = window(
         plugins,
-        done=["maps", "cancel", "batch"],
+        done=["maps", "cancel", "batch", "form"],
         model=str(material / "synthetic.onnx"),
         layers=[
             {"path": str(second / "optical.tif"), "name": "Sentinel-2 of May", "bands": [3, 2, 1]},
@@ -75,6 +75,20 @@ def test_maps_are_made_one_after_the_other_cancelled_gone_on_with_and_in_a_batch
         wide=str(tmp_path / "wide.tif"),
         rows=[str(second / f"{name}.tif") for name in ("optical", "sar", "dem")],
     )
+    first, weak, none, bands = found["form"]["states"]
+    assert [row[:3] for row in first["rows"]] == [
+        ["optical", "Sentinel-2 of May", "✔ sure"],
+        ["sar", "— missing —", "○ missing"],
+        ["dem", "elevation", "✔ sure"],
+    ]
+    assert "of its values lie in the training range" in first["rows"][0][3]
+    assert "From <b>optical</b> + <b>dem</b>: expected mIoU 0." in first["expected"]
+    assert first["text"] == "optical=Sentinel-2 of May@1,2,3,4;dem=elevation@1"
+    assert "hardly better than guessing" in weak["expected"]
+    assert none["text"] == "none"
+    assert bands["text"] == "optical=Sentinel-2 of May@3,2,1,4"
+    assert found["form"]["scenario"] == "optical"
+    assert "@3,2,1,4" in found["form"]["log"]
     maps = found["maps"]
     assert maps["first"]["good"], maps["first"]["log"]
     assert maps["second"]["good"], maps["second"]["log"]

@@ -11,7 +11,7 @@ import processing
 from qgis import utils
 from qgis.core import QgsApplication, QgsMultiBandColorRenderer, QgsProcessingContext, QgsProject, QgsRasterLayer
 from qgis.PyQt.QtCore import QEventLoop, QTimer
-from qgis.PyQt.QtWidgets import QApplication, QMessageBox, QPushButton
+from qgis.PyQt.QtWidgets import QApplication, QMessageBox, QPushButton, QWidget
 from qgis.utils import iface
 
 TASK = json.loads(os.environ["ROBUST_LANDCOVER_WINDOW"])
@@ -85,6 +85,39 @@ def maps():
     wait(3000)
     picture(iface.mainWindow(), "window")
     return {"first": first, "second": second, "legend": legend, "tree": tree()}
+
+
+def form():
+    """The rows that the form finds; one is dropped, one gets other bands; a map is made of that."""
+    dialog = open_dialog(OUTPUT="TEMPORARY_OUTPUT")
+    (form,) = [one for one in dialog.findChildren(QWidget) if type(one).__name__ == "Form"]
+    until(lambda: form.facts)
+    wait(300)
+    picture(dialog, "form")
+
+    def state():
+        shown = [[row.name, row.layer.currentText(), row.badge.text(), row.badge.toolTip()] for row in form.rows]
+        return {"rows": shown, "expected": form.expected.text(), "text": form.text()}
+
+    found = [state()]
+    by_name = {row.name: row for row in form.rows}
+    by_name["optical"].layer.setCurrentIndex(by_name["optical"].layer.findData(""))
+    found.append(state())
+    picture(dialog, "form-weak")
+    by_name["dem"].layer.setCurrentIndex(by_name["dem"].layer.findData(""))
+    found.append(state())
+    by_name["optical"].layer.setCurrentIndex(1)
+    combos = by_name["optical"].chosen_bands
+    combos[0].setCurrentIndex(2)
+    combos[2].setCurrentIndex(0)
+    found.append(state())
+    ended = []
+    dialog.algorithmFinished.connect(lambda good, results: ended.append(results))
+    dialog.runButton().click()
+    until(lambda: ended)
+    text = log_of(dialog)
+    dialog.close()
+    return {"states": found, "scenario": ended[0].get("SCENARIO"), "log": text}
 
 
 def cancel():
