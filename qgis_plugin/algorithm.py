@@ -18,6 +18,7 @@ from qgis.core import (
 from qgis.PyQt.QtCore import QCoreApplication
 from qgis.PyQt.QtGui import QIcon
 
+from .help import page
 from .interpreter import SETUP, EngineNotFoundError, find_interpreter
 from .layers import LayerError, UsedLayer, gone, project_layers, set_in_qgis, unique_names
 from .process import run_job
@@ -49,6 +50,10 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
     def icon(self):
         """The plugin's icon."""
         return QIcon(os.path.join(os.path.dirname(__file__), "icon.svg"))
+
+    def helpUrl(self):
+        """The help that travels with the plugin."""
+        return page(self.name())
 
     def canExecute(self):
         """Whether there is an engine; if not, what to do."""

@@ -1,14 +1,16 @@
-"""The help pages that travel with the plugin."""
+"""The help that travels with the plugin."""
 
 import os
 
 from qgis.PyQt.QtCore import QUrl
 
 
-def page(name):
-    """The address of a page, for a browser.
+def page(section=""):
+    """The address of the help, for a browser.
 
     Args:
-        name: Of the page: ``index`` or an algorithm.
+        section: Where in it: the name of an algorithm, ``setup`` or ``example``.
     """
-    return QUrl.fromLocalFile(os.path.join(os.path.dirname(__file__), "help", f"{name}.html")).toString()
+    url = QUrl.fromLocalFile(os.path.join(os.path.dirname(__file__), "help", "index.html"))
+    url.setFragment(section)
+    return url.toString()

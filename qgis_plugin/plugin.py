@@ -44,7 +44,8 @@ class RobustLandCover(QObject):
         self.iface.registerOptionsWidgetFactory(self.options)
         QDesktopServices.setUrlHandler(SETUP.partition(":")[0], self.follow)
         self.menu = self.iface.pluginMenu().addMenu(QIcon(ICON), MENU)
-        self.action = self.menu.addAction(QIcon(ICON), _tr("Map land cover…"), self.map)
+        self.action = self.menu.addAction(QIcon(ICON), _tr("Map land cover…"), lambda: self.map())
+        self.menu.addAction(_tr("Open the example"), self.example)
         self.menu.addAction(_tr("Set up the engine…"), self.set_up)
         self.menu.addAction(_tr("Help"), self.help)
         self.iface.addToolBarIcon(self.action)
@@ -71,11 +72,29 @@ class RobustLandCover(QObject):
             QgsApplication.processingRegistry().removeProvider(self.provider)
             self.provider = None
 
-    def map(self):
-        """Opens the form of the segmentation."""
+    def map(self, model=""):
+        """Opens the form of the segmentation.
+
+        Args:
+            model: Path of the model that is chosen in it.
+        """
         from qgis import processing
 
-        processing.execAlgorithmDialog("robustlandcover:segment", {})
+        dialog = processing.createAlgorithmDialog("robustlandcover:segment", {"MODEL": model} if model else {})
+        dialog.show()
+
+    def example(self):
+        """Loads the example's scene and opens the form with its model."""
+        from .example import open_example
+
+        model = open_example()
+        self.iface.zoomFull()
+        try:
+            find_interpreter()
+        except EngineNotFoundError:
+            self.set_up()
+        else:
+            self.map(model)
 
     def set_up(self):
         """Opens the window in which the engine is set up."""
@@ -91,7 +110,7 @@ class RobustLandCover(QObject):
 
     def help(self):
         """Opens the help in the browser."""
-        QDesktopServices.openUrl(QUrl(page("index")))
+        QDesktopServices.openUrl(QUrl(page()))
 
     @pyqtSlot(QUrl)
     def follow(self, _url):

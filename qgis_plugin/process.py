@@ -21,6 +21,9 @@ START = 60
 GOODBYE = 900
 """Milliseconds that a cancelled engine has to end by itself before it is killed."""
 
+LEFT = 4
+"""Seconds of work after which the time that is left is told; then again with each tenth of the whole."""
+
 LAST = deque(maxlen=60)
 """The last lines of the last conversations with the engine, for a report of a fault."""
 
@@ -87,6 +90,8 @@ class _Conversation:
         self.interpreter, self.process, self.feedback = interpreter, process, feedback
         self.greeted = False
         self.share = 0.0
+        self.first = None  # moment and share of the first progress
+        self.told = 0.0
         self.answer = None
         self.error = None
         self.said = deque(maxlen=8)  # the last lines on stderr
@@ -146,6 +151,7 @@ class _Conversation:
             self.share = event["share"]
             if self.feedback is not None:
                 self.feedback.setProgress(100 * event["share"])
+                self._tell_left(time.monotonic())
         elif self.feedback is not None:
             if kind == "command":
                 self.feedback.pushCommandInfo(event["text"])
@@ -153,6 +159,15 @@ class _Conversation:
                 self.feedback.pushWarning(event["text"])
             elif kind == "info":
                 self.feedback.pushInfo(event["text"])
+
+    def _tell_left(self, now):
+        if self.first is None:
+            self.first, self.told = (now, self.share), self.share
+        start, share = self.first
+        if now - start > LEFT and share < self.share < 1 and (self.told == share or self.share - self.told >= 0.1):
+            self.told = self.share
+            left = (now - start) * (1 - self.share) / (self.share - share)
+            self.feedback.setProgressText(_tr("{:.0%} done, about {} left").format(self.share, _duration(left)))
 
     def _greet(self, event):
         self.greeted = True
@@ -198,6 +213,12 @@ class _Conversation:
         return _tr("The engine of {} ended without an answer (exit status {}):\n{}").format(
             self.interpreter, self.process.exitCode(), said
         )
+
+
+def _duration(seconds):
+    if seconds < 90:
+        return _tr("{} s").format(round(seconds))
+    return _tr("{} min").format(round(seconds / 60)) if seconds < 5400 else _tr("{:.1f} h").format(seconds / 3600)
 
 
 def _tr(text):

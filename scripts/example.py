@@ -1,7 +1,7 @@
 """Makes what stands in ``models/zion``: a ready model, and the small scene that it maps in the plugin's example.
 
-``python3 scripts/example.py DATA [--work RUN]``: DATA holds ``zion/`` (Landsat 8, SRTM and NLCD of Zion National Park, from
-the R package spDataLarge, CC0). Training takes about twenty minutes on four cores; a run that was stopped goes on.
+``python3 scripts/example.py DATA [--work RUN]``: DATA holds ``zion/`` (Landsat 8, SRTM and NLCD of Zion National Park,
+from the R package spDataLarge, CC0). Training takes about twenty minutes on four cores; a run that was stopped goes on.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ def build(folder: Path) -> Path:
     shutil.copytree(ROOT / "qgis_plugin", target, ignore=_IGNORED)
     for name in ("metadata.txt", "LICENSE"):
         shutil.copy(ROOT / name, target)
+    shutil.copytree(ROOT / "models", target / "models", ignore=_IGNORED)
     source = target / "engine_source"
     shutil.copytree(ROOT / "engine", source / "engine", ignore=_IGNORED)
     for name in ENGINE_FILES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
@@ -60,6 +61,16 @@ def choose_device(device: str) -> str:
     return device
 
 
+def _unused_gpu() -> str | None:
+    """What to do for an NVIDIA GPU that this build of ONNX Runtime cannot use; None where there is none."""
+    if shutil.which("nvidia-smi") is None:
+        return None
+    return (
+        "this computer has an NVIDIA GPU, but the engine was set up without it; the map is made on the CPU, which "
+        f"takes many times as long. Set the engine up for the GPU ({how_to_install('gpu')}, in place of [cpu])"
+    )
+
+
 class Sessions:
     """Runs a model in any scenario.
 
@@ -88,8 +99,8 @@ class Sessions:
             onnxruntime.preload_dlls()  # CUDA's libraries from pip's packages, which no loader finds by itself
         self.kept = KEPT
         """Sessions kept at a time."""
-        self.fallback: str | None = None
-        """Why ``auto`` took the CPU, where it first took another device."""
+        self.fallback = _unused_gpu() if device == "auto" and self.device == "cpu" else None
+        """Why ``auto`` took the CPU, where there is another device or seemed to be."""
         self._lock = threading.Lock()
         self._sessions: OrderedDict[Scenario, Future[onnxruntime.InferenceSession]] = OrderedDict()
         self._running: set[onnxruntime.RunOptions] = set()

@@ -258,6 +258,19 @@ def test_auto_runs_on_the_processor_where_cuda_does_not_work(toy_path: Path, mon
     assert sessions.device == "cpu"
 
 
+def test_a_gpu_that_this_runtime_cannot_use_is_told(
+    toy_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this ONNX Runtime has CUDA")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert Sessions(Model(toy_path)).fallback is None
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    assert "has an NVIDIA GPU, but" in str(Sessions(Model(toy_path)).fallback)
+    assert Sessions(Model(toy_path), "cpu").fallback is None
+
+
 def test_cuda_asked_for_that_does_not_work_is_an_error(toy_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cuda_that_does_not_work(monkeypatch)
     with pytest.raises(DeviceError, match="fell back to"):

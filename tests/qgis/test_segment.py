@@ -631,9 +631,8 @@ def test_without_an_engine_the_toolbox_says_what_to_do(qgis, monkeypatch, tmp_pa
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     able, message = algorithm.canExecute()
     assert not able
-    assert 'robust_landcover/engine_source[cpu,vector]"\n\nor, where' in message, (
-        "the engine's source comes with the plugin"
-    )
+    assert "Set it up in QGIS under Plugins" in message
+    assert 'robust_landcover/engine_source[cpu,vector]"' in message, "the engine's source comes with the plugin"
 
 
 def test_another_programs_engine_is_not_taken_and_another_version_is_named(qgis, monkeypatch, tmp_path):
@@ -730,6 +729,26 @@ def test_interpreters_that_do_not_serve_are_explained(qgis, tmp_path, text, mess
     with pytest.raises(EngineError) as caught:
         run_job(interpreter, {"task": "describe", "model": "x"})
     assert re.search(message, str(caught.value))
+
+
+def test_the_time_that_is_left_is_told(qgis, monkeypatch, tmp_path, feedback):
+    from robust_landcover import process
+
+    monkeypatch.setattr(process, "LEFT", 0.1)
+    hello = (
+        '{"event": "hello", "protocol": %d, "engine": "", "python": "", "gdal": "", "onnxruntime": "", "providers": []}'
+    )
+    events = [
+        hello % process.PROTOCOL,
+        *(f'{{"event": "progress", "share": {share}}}' for share in (0.5, 0.6, 0.61, 0.75)),
+    ]
+    events.append('{"event": "result"}')
+    interpreter = script(tmp_path / "python", "#!/bin/sh\n" + "".join(f"echo '{one}'\nsleep 0.3\n" for one in events))
+    said = []
+    feedback.setProgressText = said.append
+    process.run_job(interpreter, {"task": "describe", "model": "x"}, feedback)
+    assert [text.partition(",")[0] for text in said] == ["60% done", "75% done"]
+    assert all(re.search(r"about \d+ s left", text) for text in said)
 
 
 def test_the_engine_gets_none_of_qgis_variables(qgis, monkeypatch):
