@@ -7,13 +7,14 @@ from qgis.core import (
     QgsCoordinateTransform,
     QgsDistanceArea,
     QgsPointXY,
+    QgsRasterBlockFeedback,
     QgsRasterFileWriter,
     QgsRasterInterface,
     QgsRasterLayer,
     QgsRasterPipe,
     QgsRectangle,
 )
-from qgis.PyQt.QtCore import QCoreApplication
+from qgis.PyQt.QtCore import QCoreApplication, Qt
 
 LARGEST = 2 * 1024**3
 """Bytes that a layer may take when it is written to a temporary file."""
@@ -98,7 +99,17 @@ class UsedLayer:
         # renamed in 3.42
         set_options = writer.setCreationOptions if hasattr(writer, "setCreationOptions") else writer.setCreateOptions
         set_options(["COMPRESS=DEFLATE", "TILED=YES", "BIGTIFF=IF_SAFER"])
-        writer.writeRaster(pipe, columns, rows, area, self.crs, context.transformContext())
+        copying = QgsRasterBlockFeedback()
+        feedback.canceled.connect(copying.cancel, Qt.ConnectionType.DirectConnection)  # this thread has no event loop
+        if feedback.isCanceled():
+            copying.cancel()
+        writer.writeRaster(pipe, columns, rows, area, self.crs, context.transformContext(), copying)
+        if copying.isCanceled():
+            raise LayerError(_tr("Cancelled while layer {} was copied; nothing was written.").format(self.name))
+        if copying.errors():
+            raise LayerError(
+                _tr("layer {} could not be read whole: {}").format(self.name, "; ".join(copying.errors()[:3]))
+            )
         if not os.path.exists(path) or not QgsRasterLayer(path, self.name).isValid():
             raise LayerError(_tr("layer {} cannot be copied to {}").format(self.name, path))
         return path

@@ -7,6 +7,8 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -437,6 +439,53 @@ def test_a_web_map_is_copied_in_pixels_true_on_the_ground(project, material, tmp
     columns, rows = map(int, re.search(r"(\d+) x (\d+) pixels", str(caught.value)).groups())
     assert columns == pytest.approx(2_000_000 * 0.5013 / 10, rel=2e-3)
     assert rows == pytest.approx(2_000_000 * 0.5004 / 10, rel=2e-3)
+
+
+@pytest.fixture
+def tiles():
+    """A server of web map tiles that answers when it is told to, with an error."""
+    asked, go = threading.Event(), threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.set()
+            go.wait(60)
+            self.send_error(500)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port, asked, go
+    go.set()
+    server.shutdown()
+    server.server_close()
+
+
+def web_map(port):
+    from qgis.core import QgsRasterLayer
+
+    return QgsRasterLayer(f"type=xyz&url=http://127.0.0.1:{port}/{{z}}/{{x}}/{{y}}.png&zmax=12&zmin=0", "web", "wms")
+
+
+SMALL = {"EXTENT": "300000,306000,5000000,5006000 [EPSG:3857]"}
+
+
+def test_a_web_map_that_is_being_copied_can_be_cancelled(project, tiles, material, tmp_path, feedback):
+    port, asked, _ = tiles
+    threading.Thread(target=lambda: (asked.wait(30), feedback.cancel()), daemon=True).start()
+    parameters = {"MODEL": str(material / "synthetic.onnx"), "LAYERS": [web_map(port)], **SMALL}
+    wrong({**parameters, "OUTPUT": str(tmp_path / "map.tif")}, feedback, "Cancelled while layer web was copied")
+    assert not (tmp_path / "map.tif").exists()
+
+
+def test_a_web_map_that_answers_with_errors_is_no_image(project, tiles, material, tmp_path, feedback):
+    port, _, go = tiles
+    go.set()
+    parameters = {"MODEL": str(material / "synthetic.onnx"), "LAYERS": [web_map(port)], **SMALL}
+    wrong({**parameters, "OUTPUT": str(tmp_path / "map.tif")}, feedback, "no layer serves any modality")
+    assert any("not used: web (has no valid pixel)" in line for line in feedback.lines)
 
 
 def wrong(parameters, feedback, message):
