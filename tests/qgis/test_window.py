@@ -87,7 +87,7 @@ def test_maps_are_made_one_after_the_other_cancelled_gone_on_with_and_in_a_batch
     assert "hardly better than guessing" in weak["expected"]
     assert none["text"] == "none"
     assert bands["text"] == "optical=Sentinel-2 of May@3,2,1,4"
-    assert found["form"]["scenario"] == "optical"
+    assert found["form"]["results"]["SCENARIO"] == "optical"
     assert "@3,2,1,4" in found["form"]["log"]
     maps = found["maps"]
     assert maps["first"]["good"], maps["first"]["log"]

@@ -55,16 +55,10 @@ def run(name, **parameters):
     """Clicks on Run and waits for the end."""
     dialog = open_dialog(**parameters)
     picture(dialog, f"{name}-dialog")
-    ended = []
-    dialog.algorithmFinished.connect(lambda good, results: ended.append((good, results)))
-    dialog.runButton().click()
-    until(lambda: ended)
-    wait(500)
+    found = finish(dialog)
     picture(dialog, f"{name}-log")
-    text = log_of(dialog)
     dialog.close()
-    good, results = ended[0]
-    return {"good": good, "results": {key: str(value) for key, value in results.items()}, "log": text}
+    return found
 
 
 def tree():
@@ -90,9 +84,7 @@ def maps():
 def form():
     """The rows that the form finds; one is dropped, one gets other bands; a map is made of that."""
     dialog = open_dialog(OUTPUT="TEMPORARY_OUTPUT")
-    (form,) = [one for one in dialog.findChildren(QWidget) if type(one).__name__ == "Form"]
-    until(lambda: form.facts)
-    wait(300)
+    form = form_of(dialog)
     picture(dialog, "form")
 
     def state():
@@ -111,13 +103,9 @@ def form():
     combos[0].setCurrentIndex(2)
     combos[2].setCurrentIndex(0)
     found.append(state())
-    ended = []
-    dialog.algorithmFinished.connect(lambda good, results: ended.append(results))
-    dialog.runButton().click()
-    until(lambda: ended)
-    text = log_of(dialog)
+    made = finish(dialog)
     dialog.close()
-    return {"states": found, "scenario": ended[0].get("SCENARIO"), "log": text}
+    return {"states": found, **made}
 
 
 def cancel():
@@ -211,9 +199,56 @@ def set_up():
     widget.copy.click()
     until(widget.copy.isEnabled)
     picture(plugin.window, "diagnostics")
+    page = plugin.options.createWidget(None)
+    page.show()
+    wait(500)
+    picture(page, "options-page")
+    page.close()
     after, copied = widget.state.text(), QApplication.clipboard().text()
     plugin.window.close()
     return {"offered": offered, "before": before, "said": said, "after": after, "copied": copied}
+
+
+def finish(dialog):
+    """Clicks on Run and waits for the end."""
+    ended = []
+    dialog.algorithmFinished.connect(lambda good, results: ended.append((good, results)))
+    dialog.runButton().click()
+    until(lambda: ended)
+    wait(1000)
+    good, results = ended[0]
+    return {"good": good, "results": {key: str(value) for key, value in results.items()}, "log": log_of(dialog)}
+
+
+def form_of(dialog):
+    (form,) = [one for one in dialog.findChildren(QWidget) if type(one).__name__ == "Form"]
+    until(lambda: form.facts)
+    wait(300)
+    return form
+
+
+def example():
+    """The example by its menu entry: all sensors, then one of them missing."""
+    plugin = utils.plugins["robust_landcover"]
+    before = set(QApplication.topLevelWidgets())
+    plugin.example()
+    (dialog,) = [one for one in set(QApplication.topLevelWidgets()) - before if type(one).__name__ == "AlgorithmDialog"]
+    dialog.resize(900, 760)
+    form = form_of(dialog)
+    picture(dialog, "example-form")
+    first = finish(dialog)
+    iface.zoomFull()
+    wait(3000)
+    picture(iface.mainWindow(), "example-map")
+    dialog.showParameters() if hasattr(dialog, "showParameters") else dialog.mainWidget()
+    row = {one.name: one for one in form.rows}["optical"]
+    row.layer.setCurrentIndex(row.layer.findData(""))
+    picture(dialog, "example-missing")
+    second = finish(dialog)
+    wait(3000)
+    picture(iface.mainWindow(), "example-missing-map")
+    dialog.close()
+    return {"first": first, "second": second, "expected": form.expected.text(), "tree": tree()}
 
 
 def remove():
