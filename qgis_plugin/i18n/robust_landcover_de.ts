@@ -13,7 +13,7 @@
     </message>
     <message>
       <source>Set up the engine</source>
-      <translation type="unfinished" />
+      <translation>Engine einrichten</translation>
     </message>
     <message>
       <source>Model</source>
@@ -59,226 +59,326 @@
     <name>EngineWindow</name>
     <message>
       <source>Nothing is installed before you press the button.</source>
-      <translation type="unfinished" />
+      <translation>Nichts wird installiert, bevor Sie den Knopf drücken.</translation>
     </message>
     <message>
       <source>The engine gets an environment of its own from it; it stays as it is itself.</source>
-      <translation type="unfinished" />
+      <translation>Die Engine bekommt daraus eine eigene Umgebung; es selbst bleibt, wie es ist.</translation>
     </message>
     <message>
       <source>Other…</source>
-      <translation type="unfinished" />
+      <translation>Anderes …</translation>
     </message>
     <message>
       <source>Python</source>
-      <translation type="unfinished" />
+      <translation>Python</translation>
     </message>
     <message>
       <source>CPU</source>
-      <translation type="unfinished" />
+      <translation>CPU</translation>
     </message>
     <message>
       <source>NVIDIA GPU (3 GB more to download)</source>
-      <translation type="unfinished" />
+      <translation>NVIDIA-GPU (3 GB mehr zu laden)</translation>
     </message>
     <message>
       <source>Runs on</source>
-      <translation type="unfinished" />
+      <translation>Läuft auf</translation>
     </message>
     <message>
       <source>Training too (PyTorch; about 1 GB more)</source>
-      <translation type="unfinished" />
+      <translation>Auch Training (PyTorch; etwa 1 GB mehr)</translation>
     </message>
     <message>
       <source>Maps</source>
-      <translation type="unfinished" />
+      <translation>Kartiert</translation>
     </message>
     <message>
       <source>The package index</source>
-      <translation type="unfinished" />
+      <translation>Paketindex</translation>
     </message>
     <message>
       <source>A folder of wheels</source>
-      <translation type="unfinished" />
+      <translation>Ordner mit Wheels</translation>
     </message>
     <message>
       <source>Made by scripts/wheels.py on a computer that has a network.</source>
-      <translation type="unfinished" />
+      <translation>Erzeugt von scripts/wheels.py auf einem Rechner mit Netz.</translation>
     </message>
     <message>
       <source>Comes from</source>
-      <translation type="unfinished" />
+      <translation>Kommt aus</translation>
     </message>
     <message>
       <source>Advanced</source>
-      <translation type="unfinished" />
+      <translation>Weiteres</translation>
     </message>
     <message>
       <source>PyTorch's index</source>
-      <translation type="unfinished" />
+      <translation>Index von PyTorch</translation>
     </message>
     <message>
       <source>Cancel</source>
-      <translation type="unfinished" />
+      <translation>Abbrechen</translation>
     </message>
     <message>
       <source>Remove</source>
-      <translation type="unfinished" />
+      <translation>Entfernen</translation>
     </message>
     <message>
       <source>Copy diagnostics</source>
-      <translation type="unfinished" />
+      <translation>Diagnose kopieren</translation>
     </message>
     <message>
       <source>What to paste into a report of a fault: versions, device, last log.</source>
-      <translation type="unfinished" />
+      <translation>Zum Einfügen in eine Fehlermeldung: Versionen, Gerät, letztes Protokoll.</translation>
     </message>
     <message>
       <source>The engine is ready: version {}, at {}</source>
-      <translation type="unfinished" />
+      <translation>Die Engine ist bereit: Version {}, in {}</translation>
     </message>
     <message>
       <source>Set up the engine</source>
-      <translation type="unfinished" />
+      <translation>Engine einrichten</translation>
     </message>
     <message>
       <source>Set up again</source>
-      <translation type="unfinished" />
+      <translation>Neu einrichten</translation>
     </message>
     <message>
       <source>Update the engine</source>
-      <translation type="unfinished" />
+      <translation>Engine aktualisieren</translation>
     </message>
     <message>
       <source>Looking for Pythons…</source>
-      <translation type="unfinished" />
+      <translation>Suche nach Python …</translation>
     </message>
     <message>
       <source>none found; install Python 3.11 or newer, or choose one</source>
-      <translation type="unfinished" />
+      <translation>keines gefunden; installieren Sie Python ab 3.11, oder wählen Sie eines</translation>
     </message>
     <message>
       <source>A Python from 3.10</source>
-      <translation type="unfinished" />
+      <translation>Ein Python ab 3.10</translation>
     </message>
     <message>
       <source>Choose the folder of wheels.</source>
-      <translation type="unfinished" />
+      <translation>Wählen Sie den Ordner mit Wheels.</translation>
     </message>
     <message>
       <source>The engine is set up.</source>
-      <translation type="unfinished" />
+      <translation>Die Engine ist eingerichtet.</translation>
     </message>
     <message>
       <source>Remove the engine</source>
-      <translation type="unfinished" />
+      <translation>Engine entfernen</translation>
     </message>
     <message>
       <source>Remove the engine from {}?</source>
-      <translation type="unfinished" />
+      <translation>Engine aus {} entfernen?</translation>
     </message>
     <message>
       <source>The engine is removed.</source>
-      <translation type="unfinished" />
+      <translation>Die Engine ist entfernt.</translation>
     </message>
     <message>
       <source>{} ({:.0f} s)</source>
-      <translation type="unfinished" />
+      <translation>{} ({:.0f} s)</translation>
     </message>
     <message>
       <source>Cancelling…</source>
-      <translation type="unfinished" />
+      <translation>Wird abgebrochen …</translation>
     </message>
     <message>
       <source>Copied; paste it into your report.</source>
-      <translation type="unfinished" />
+      <translation>Kopiert; fügen Sie es in Ihre Meldung ein.</translation>
     </message>
     <message>
       <source>Robust land cover: the engine</source>
-      <translation type="unfinished" />
+      <translation>Robust land cover: die Engine</translation>
     </message>
     <message>
       <source>Robust land cover</source>
-      <translation type="unfinished" />
+      <translation>Robust land cover</translation>
+    </message>
+  </context>
+  <context>
+    <name>Example</name>
+    <message>
+      <source>SRTM elevation</source>
+      <translation>SRTM-Höhen</translation>
+    </message>
+    <message>
+      <source>Landsat 8</source>
+      <translation>Landsat 8</translation>
+    </message>
+  </context>
+  <context>
+    <name>Form</name>
+    <message>
+      <source>Sensors</source>
+      <translation>Sensoren</translation>
+    </message>
+    <message>
+      <source>found out, or modality=layer@bands;...</source>
+      <translation>wird ermittelt, oder Modalität=Layer@Kanäle;...</translation>
+    </message>
+    <message>
+      <source>Looking at model and layers…</source>
+      <translation>Modell und Layer werden angesehen …</translation>
+    </message>
+    <message>
+      <source>No layer serves any sensor of the model; choose one.</source>
+      <translation>Kein Layer dient einem Sensor des Modells; wählen Sie einen.</translation>
+    </message>
+    <message>
+      <source>From {}; how well was not measured.</source>
+      <translation>Aus {}; wie gut, wurde nicht gemessen.</translation>
+    </message>
+    <message>
+      <source>From {}: expected mIoU {:.2f}</source>
+      <translation>Aus {}: erwartete mIoU {:.2f}</translation>
+    </message>
+    <message>
+      <source>— hardly better than guessing ({:.2f})</source>
+      <translation>— kaum besser als geraten ({:.2f})</translation>
+    </message>
+    <message>
+      <source>none</source>
+      <translation>keine</translation>
+    </message>
+    <message>
+      <source>IoU by class: {}</source>
+      <translation>IoU nach Klassen: {}</translation>
+    </message>
+    <message>
+      <source>— choose —</source>
+      <translation>— wählen —</translation>
+    </message>
+    <message>
+      <source>— missing —</source>
+      <translation>— fehlt —</translation>
+    </message>
+    <message>
+      <source>The layer's band that is {}</source>
+      <translation>Der Kanal des Layers, der {} ist</translation>
+    </message>
+    <message>
+      <source>? to be confirmed</source>
+      <translation>? zu bestätigen</translation>
+    </message>
+    <message>
+      <source>Choose the layer that it is, or “missing”.</source>
+      <translation>Wählen Sie den Layer, der es ist, oder „fehlt“.</translation>
+    </message>
+    <message>
+      <source>○ missing</source>
+      <translation>○ fehlt</translation>
+    </message>
+    <message>
+      <source>Looked for: {}</source>
+      <translation>Gesucht: {}</translation>
+    </message>
+    <message>
+      <source>✎ by hand</source>
+      <translation>✎ von Hand</translation>
+    </message>
+    <message>
+      <source>Chosen by hand</source>
+      <translation>Von Hand gewählt</translation>
+    </message>
+    <message>
+      <source>✔ sure</source>
+      <translation>✔ sicher</translation>
+    </message>
+    <message>
+      <source>✔ confirmed</source>
+      <translation>✔ bestätigt</translation>
+    </message>
+    <message>
+      <source>The engine does not answer:
+{}</source>
+      <translation>Die Engine antwortet nicht:
+{}</translation>
     </message>
   </context>
   <context>
     <name>Installation</name>
     <message>
       <source>Another QGIS is setting up the engine; wait until it is through.</source>
-      <translation type="unfinished" />
+      <translation>Ein anderes QGIS richtet die Engine gerade ein; warten Sie, bis es fertig ist.</translation>
     </message>
     <message>
       <source>Looking at Python</source>
-      <translation type="unfinished" />
+      <translation>Python wird angesehen</translation>
     </message>
     <message>
       <source>{} is no Python that can be used: {}</source>
-      <translation type="unfinished" />
+      <translation>{} ist kein brauchbares Python: {}</translation>
     </message>
     <message>
       <source>{path} is Python {version}; the engine needs {oldest} or newer.</source>
-      <translation type="unfinished" />
+      <translation>{path} ist Python {version}; die Engine braucht {oldest} oder neuer.</translation>
     </message>
     <message>
       <source>Making the environment</source>
-      <translation type="unfinished" />
+      <translation>Umgebung wird angelegt</translation>
     </message>
     <message>
       <source>Testing the engine</source>
-      <translation type="unfinished" />
+      <translation>Engine wird geprüft</translation>
     </message>
     <message>
       <source>The engine cannot be put into {}: {}. Is a map being made with it?</source>
-      <translation type="unfinished" />
+      <translation>Die Engine kann nicht nach {} gebracht werden: {}. Wird gerade eine Karte damit gemacht?</translation>
     </message>
     <message>
       <source>{} cannot be removed: {}. Is a map being made with it?</source>
-      <translation type="unfinished" />
+      <translation>{} kann nicht entfernt werden: {}. Wird gerade eine Karte damit gemacht?</translation>
     </message>
     <message>
       <source>Removing the engine</source>
-      <translation type="unfinished" />
+      <translation>Engine wird entfernt</translation>
     </message>
     <message>
       <source>{} cannot install packages: its parts venv and ensurepip are missing. On Debian and Ubuntu, ask for the package python3-venv; else choose another Python.</source>
-      <translation type="unfinished" />
+      <translation>{} kann keine Pakete installieren: seine Teile venv und ensurepip fehlen. Auf Debian und Ubuntu bringt sie das Paket python3-venv; sonst wählen Sie ein anderes Python.</translation>
     </message>
     <message>
       <source>Installing from the folder of wheels</source>
-      <translation type="unfinished" />
+      <translation>Installation aus dem Ordner mit Wheels</translation>
     </message>
     <message>
       <source>Downloading and installing the engine</source>
-      <translation type="unfinished" />
+      <translation>Engine wird geladen und installiert</translation>
     </message>
     <message>
       <source>Downloading and installing PyTorch</source>
-      <translation type="unfinished" />
+      <translation>PyTorch wird geladen und installiert</translation>
     </message>
     <message>
       <source>The disk is full.</source>
-      <translation type="unfinished" />
+      <translation>Die Platte ist voll.</translation>
     </message>
     <message>
       <source>The proxy of QGIS's settings (Settings, Options, Network) refused or does not answer.</source>
-      <translation type="unfinished" />
+      <translation>Der Proxy aus den Einstellungen von QGIS (Einstellungen, Optionen, Netzwerk) lehnt ab oder antwortet nicht.</translation>
     </message>
     <message>
       <source>A certificate was not trusted; where the network has one of its own, the system must know it.</source>
-      <translation type="unfinished" />
+      <translation>Einem Zertifikat wird nicht vertraut; hat das Netz ein eigenes, muss das System es kennen.</translation>
     </message>
     <message>
       <source>The package index cannot be reached; set QGIS's proxy, or install from a folder of wheels.</source>
-      <translation type="unfinished" />
+      <translation>Der Paketindex ist nicht erreichbar; stellen Sie den Proxy von QGIS ein, oder installieren Sie aus einem Ordner mit Wheels.</translation>
     </message>
     <message>
       <source>There is no package for this Python: {}</source>
-      <translation type="unfinished" />
+      <translation>Für dieses Python gibt es kein Paket: {}</translation>
     </message>
     <message>
       <source>Files there may not be written.</source>
-      <translation type="unfinished" />
+      <translation>Dort darf nicht geschrieben werden.</translation>
     </message>
   </context>
   <context>
@@ -293,15 +393,15 @@
     </message>
     <message>
       <source>{where} names the interpreter {path}, which does not exist.</source>
-      <translation type="unfinished" />
+      <translation>{where} nennt den Interpreter {path}, den es nicht gibt.</translation>
     </message>
     <message>
       <source>The engine of {path} has version {found}, this plugin version {wanted}.</source>
-      <translation type="unfinished" />
+      <translation>Die Engine von {path} hat die Version {found}, dieses Plugin die Version {wanted}.</translation>
     </message>
     <message>
       <source>The engine is not set up.</source>
-      <translation type="unfinished" />
+      <translation>Die Engine ist nicht eingerichtet.</translation>
     </message>
     <message>
       <source>Set it up in QGIS under Plugins, Robust land cover, Set up the engine, or in a terminal with
@@ -309,7 +409,11 @@
 {install}
 
 Where it is installed elsewhere, name its Python interpreter under Settings, Options, Processing, Providers, Robust land cover (or in the environment variable {key}).</source>
-      <translation type="unfinished" />
+      <translation>Richten Sie sie in QGIS unter Erweiterungen, Robust land cover, Engine einrichten ein, oder in einem Terminal mit
+
+{install}
+
+Ist sie anderswo installiert, nennen Sie ihren Python-Interpreter unter Einstellungen, Optionen, Verarbeitung, Anbieter, Robust land cover (oder in der Umgebungsvariablen {key}).</translation>
     </message>
   </context>
   <context>
@@ -329,6 +433,14 @@ Where it is installed elsewhere, name its Python interpreter under Settings, Opt
     <message>
       <source>layer {} cannot be read</source>
       <translation>Layer {} kann nicht gelesen werden</translation>
+    </message>
+    <message>
+      <source>Cancelled while layer {} was copied; nothing was written.</source>
+      <translation>Abgebrochen, während Layer {} kopiert wurde; nichts wurde geschrieben.</translation>
+    </message>
+    <message>
+      <source>layer {} could not be read whole: {}</source>
+      <translation>Layer {} konnte nicht ganz gelesen werden: {}</translation>
     </message>
     <message>
       <source>layer {} cannot be copied to {}</source>
@@ -425,15 +537,19 @@ Where it is installed elsewhere, name its Python interpreter under Settings, Opt
     <name>Plugin</name>
     <message>
       <source>Map land cover…</source>
-      <translation type="unfinished" />
+      <translation>Landbedeckung kartieren …</translation>
+    </message>
+    <message>
+      <source>Open the example</source>
+      <translation>Beispiel öffnen</translation>
     </message>
     <message>
       <source>Set up the engine…</source>
-      <translation type="unfinished" />
+      <translation>Engine einrichten …</translation>
     </message>
     <message>
       <source>Help</source>
-      <translation type="unfinished" />
+      <translation>Hilfe</translation>
     </message>
   </context>
   <context>
@@ -445,6 +561,10 @@ Where it is installed elsewhere, name its Python interpreter under Settings, Opt
     <message>
       <source>{} did not answer within {} seconds; is it a Python interpreter with the engine?</source>
       <translation>{} hat nicht innerhalb von {} Sekunden geantwortet; ist es ein Python-Interpreter mit der Engine?</translation>
+    </message>
+    <message>
+      <source>{:.0%} done, about {} left</source>
+      <translation>{:.0%} fertig, noch etwa {}</translation>
     </message>
     <message>
       <source>The engine of {interpreter} (version {version}) and this plugin do not speak the same protocol ({theirs} and {ours}). Update both to the same release: "{interpreter}" -m pip install --upgrade "{source}"</source>
@@ -469,6 +589,18 @@ Where it is installed elsewhere, name its Python interpreter under Settings, Opt
 {}</source>
       <translation>Die Engine von {} endete ohne Antwort (Rückgabewert {}):
 {}</translation>
+    </message>
+    <message>
+      <source>{} s</source>
+      <translation>{} s</translation>
+    </message>
+    <message>
+      <source>{} min</source>
+      <translation>{} min</translation>
+    </message>
+    <message>
+      <source>{:.1f} h</source>
+      <translation>{:.1f} h</translation>
     </message>
   </context>
   <context>
@@ -519,6 +651,22 @@ Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, 
     <message>
       <source>Polygons, all or the selected ones; what lies outside of them is neither read nor mapped.</source>
       <translation>Polygone, alle oder die ausgewählten; was außerhalb liegt, wird weder gelesen noch kartiert.</translation>
+    </message>
+    <message>
+      <source>Sensor {}</source>
+      <translation>Sensor {}</translation>
+    </message>
+    <message>
+      <source>The layer of the model's sensor number {}, in place of layers and assignment; its bands follow</source>
+      <translation>Der Layer für den Sensor Nummer {} des Modells, anstelle von Layern und Zuordnung; seine Kanäle folgen</translation>
+    </message>
+    <message>
+      <source>Bands of the sensors' layers</source>
+      <translation>Kanäle der Layer der Sensoren</translation>
+    </message>
+    <message>
+      <source>For sensor 1, 2 and so on, in the model's order, as in 4,3,2;1; where empty, by their names.</source>
+      <translation>Für Sensor 1, 2 und so weiter, in der Ordnung des Modells, wie in 4,3,2;1; wo leer, nach ihren Namen.</translation>
     </message>
     <message>
       <source>Masks (modality=mask;...)</source>
@@ -625,8 +773,16 @@ Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, 
       <translation>Benutztes Gerät</translation>
     </message>
     <message>
+      <source>{}: choose the layer that it is, or “missing”</source>
+      <translation>{}: wählen Sie den Layer, der es ist, oder „fehlt“</translation>
+    </message>
+    <message>
       <source>Assignment “{}”: expected modality=layer or modality=layer@1,2</source>
       <translation>Zuordnung „{}“: erwartet wird modality=layer oder modality=layer@1,2</translation>
+    </message>
+    <message>
+      <source>Name layers by sensor or together, not both</source>
+      <translation>Nennen Sie Layer nach Sensoren oder zusammen, nicht beides</translation>
     </message>
     <message>
       <source>{}: maps are GeoTIFF files; give it a name that ends in .tif</source>
@@ -673,7 +829,7 @@ Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, 
     <name>Work</name>
     <message>
       <source>Cancelled; nothing was changed.</source>
-      <translation type="unfinished" />
+      <translation>Abgebrochen; nichts wurde geändert.</translation>
     </message>
   </context>
 </TS>
