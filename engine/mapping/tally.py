@@ -68,10 +68,11 @@ class Tally:
             return np.zeros(pixels.shape)
         areas = self.areas.parts(area)
         if areas.size == 1:
-            return pixels * areas.item()
+            return pixels * np.float64(areas.item())
         rows, cols = (even_part(*one) for one in zip(cells.shape, areas.shape, strict=True))
         weights = areas[np.ix_(rows, cols)]
-        return np.bincount(cells.ravel(), weights.ravel(), minlength=pixels.size).reshape(pixels.shape)
+        sums = np.bincount(cells.ravel(), weights.ravel(), minlength=pixels.size)
+        return sums.astype(np.float64, copy=False).reshape(pixels.shape)
 
     def _draw(self, availability: NDArray[np.int32], area: Window) -> None:
         """Adds a block to the availability's picture: where in its rows another mask begins."""
