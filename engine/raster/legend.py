@@ -131,8 +131,8 @@ def layer_metadata(title: str, abstract: str, history: str) -> str:
 
 
 def _text(text: str) -> str:
-    """A text in XML; what XML cannot hold, as a file's name may, is spelled out."""
-    return "\n".join(escape(shown(line)) for line in text.split("\n"))
+    """A text as QGIS shows it, which takes it for HTML, in XML; what XML cannot hold is spelled out."""
+    return "\n".join(escape(escape(shown(line), quote=False)) for line in text.split("\n"))
 
 
 def _paletted(entries: Sequence[tuple[int, str, str]]) -> str:
