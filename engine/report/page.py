@@ -63,7 +63,7 @@ def picture(colors: NDArray[np.uint8]) -> str:
     from matplotlib.image import imsave
 
     file = BytesIO()
-    imsave(file, np.ascontiguousarray(colors), format="png")
+    imsave(file, np.ascontiguousarray(colors), format="png", metadata={"Software": None})
     return _address(file)
 
 

@@ -113,7 +113,9 @@ def test_qt_shows_the_report_with_its_pictures(qgis, project, parameters, tmp_pa
     assert cell.firstCursorPosition().block().text() == "water"
     images = [QUrl(address) for address in Page(path.read_text(encoding="utf-8")).addresses]
     assert images
-    assert all(document.resource(QTextDocument.ResourceType.ImageResource, address) for address in images), "images in the page are read"
+    assert all(document.resource(QTextDocument.ResourceType.ImageResource, address) for address in images), (
+        "images in the page are read"
+    )
 
 
 def test_a_cancelled_or_failed_run_leaves_no_report(project, load, parameters, material, tmp_path, feedback):
