@@ -63,7 +63,7 @@ def picture(colors: NDArray[np.uint8]) -> str:
     from matplotlib.image import imsave
 
     file = BytesIO()
-    imsave(file, np.ascontiguousarray(colors), format="png", metadata={"Software": None})
+    imsave(file, np.ascontiguousarray(colors), format="png", metadata={"Software": ""})
     return _address(file)
 
 
