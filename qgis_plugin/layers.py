@@ -16,6 +16,8 @@ from qgis.core import (
 )
 from qgis.PyQt.QtCore import QCoreApplication, Qt
 
+from .assignment import parts
+
 LARGEST = 2 * 1024**3
 """Bytes that a layer may take when it is written to a temporary file."""
 
@@ -201,6 +203,22 @@ def _tail(source, others):
         if not any(other.replace("\\", "/").endswith(f"/{tail}") for other in others):
             return tail
     return source
+
+
+def masks_by_path(masks, project):
+    """Masks with their layers named by their sources, as the engine knows them."""
+    layers = {
+        layer.name(): layer.source() for layer in project.mapLayers().values() if isinstance(layer, QgsRasterLayer)
+    }
+    found = []
+    for part in parts(masks):
+        modality, equals, written = (piece.strip() for piece in part.partition("="))
+        for name in sorted(layers, key=len, reverse=True):
+            if written == name or written.startswith((f"{name}:", f"{name}@")):
+                written = layers[name] + written[len(name) :]
+                break
+        found.append(f"{modality}{equals}{written}")
+    return found
 
 
 def _tr(text):

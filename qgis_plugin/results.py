@@ -1,4 +1,4 @@
-"""What a run has made, as it comes into the project: styled, in a group of its own, the class map on top."""
+"""What a run has made, as it comes into the project: styled, described, in a group of its own, the class map on top."""
 
 import os
 
@@ -83,9 +83,11 @@ class _Finisher(QgsProcessingLayerPostProcessorInterface):
         self.run, self.place = run, place
 
     def postProcessLayer(self, layer, context, feedback):
-        style = os.path.splitext(layer.source())[0] + ".qml"
-        if os.path.exists(style):
-            layer.loadNamedStyle(style)
+        beside = os.path.splitext(layer.source())[0]
+        if os.path.exists(beside + ".qml"):
+            layer.loadNamedStyle(beside + ".qml")
+        if os.path.exists(beside + ".qmd"):
+            layer.loadNamedMetadata(beside + ".qmd")
         self.run.take(layer, context.project(), self.place)
 
 

@@ -1,21 +1,25 @@
 """The algorithm "Robust land-cover segmentation"."""
 
+import json
+import os
+
 from qgis.core import (
     QgsProcessing,
     QgsProcessingException,
     QgsProcessingOutputLayerDefinition,
+    QgsProcessingOutputNumber,
     QgsProcessingOutputString,
     QgsProcessingParameterBoolean,
     QgsProcessingParameterEnum,
     QgsProcessingParameterExtent,
     QgsProcessingParameterFeatureSource,
+    QgsProcessingParameterFileDestination,
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterDestination,
     QgsProcessingParameterRasterLayer,
     QgsProcessingParameterString,
     QgsProcessingUtils,
     QgsProject,
-    QgsRasterLayer,
     QgsReferencedRectangle,
 )
 from qgis.PyQt.QtCore import QCoreApplication, QTime
@@ -24,7 +28,7 @@ from .algorithm import EngineAlgorithm
 from .area import area_file
 from .assignment import is_open, layer_names, parts
 from .interpreter import EngineNotFoundError, find_interpreter
-from .layers import LayerError
+from .layers import LayerError, masks_by_path
 from .process import EngineCancelledError, EngineError, run_job
 from .results import Run
 
@@ -54,7 +58,11 @@ class Segment(EngineAlgorithm):
     AVAILABILITY = "AVAILABILITY"
     ORIGIN = "ORIGIN"
     RASTERS = (OUTPUT, CONFIDENCE, PROBABILITIES, AVAILABILITY, ORIGIN)
+    REPORT = "REPORT"
     SCENARIO = "SCENARIO"
+    SHARES = "SHARES"
+    AREAS = "AREAS"
+    MAPPED = "MAPPED"
     DEVICE_USED = "DEVICE_USED"
 
     def name(self):
@@ -207,7 +215,19 @@ class Segment(EngineAlgorithm):
             ),
         ):
             self._add(QgsProcessingParameterRasterDestination(name, title, optional=True, createByDefault=False), what)
+        self._add(
+            QgsProcessingParameterFileDestination(
+                self.REPORT, _tr("Report on the map"), _tr("HTML files (*.html)"), optional=True
+            ),
+            _tr(
+                "A page on the map: areas by class and sensors, the accuracy to expect, and how it was made. It opens "
+                "in the results viewer."
+            ),
+        )
         self.addOutput(QgsProcessingOutputString(self.SCENARIO, _tr("Sensors mapped from")))
+        self.addOutput(QgsProcessingOutputString(self.SHARES, _tr("Share of the pixels by sensors (JSON)")))
+        self.addOutput(QgsProcessingOutputString(self.AREAS, _tr("Hectares by class (JSON)")))
+        self.addOutput(QgsProcessingOutputNumber(self.MAPPED, _tr("Share of the pixels that are mapped")))
         self.addOutput(QgsProcessingOutputString(self.DEVICE_USED, _tr("Device used")))
 
     def checkParameterValues(self, parameters, context):
@@ -238,7 +258,11 @@ class Segment(EngineAlgorithm):
         value = parameters.get(name)
         if isinstance(value, QgsProcessingOutputLayerDefinition):
             value = value.sink.valueAsString(context.expressionContext())[0]
-        return self.parameterAsOutputLayer(parameters, name, context) if value else ""
+        if not value:
+            return ""
+        if name == self.REPORT:
+            return self.parameterAsFileOutput(parameters, name, context)
+        return self.parameterAsOutputLayer(parameters, name, context)
 
     def prepareAlgorithm(self, parameters, context, feedback):
         """Looks at the layers, which belong to the main thread."""
@@ -259,7 +283,7 @@ class Segment(EngineAlgorithm):
             crs = self.parameterAsExtentCrs(parameters, self.EXTENT, context)
             self.extent = QgsReferencedRectangle(rectangle, crs)
         masks = self.parameterAsString(parameters, self.MASKS, context)
-        self.masks = _named_by_path(masks, context.project() or QgsProject.instance())
+        self.masks = masks_by_path(masks, context.project() or QgsProject.instance())
         like = self.parameterAsRasterLayer(parameters, self.LIKE, context)
         self.like = None if like is None else like.source()
         return True
@@ -277,6 +301,7 @@ class Segment(EngineAlgorithm):
         model = self.parameterAsFile(parameters, self.MODEL, context)
         outputs = {name: self._written(parameters, name, context) for name in self.RASTERS}
         outputs = {name: path for name, path in outputs.items() if path}
+        report = self._written(parameters, self.REPORT, context)
         try:
             job = {
                 "task": "segment",
@@ -289,6 +314,7 @@ class Segment(EngineAlgorithm):
                 "options": {
                     **{name.lower(): path for name, path in outputs.items()},
                     **self._options(parameters, context),
+                    **({self.REPORT.lower(): report} if report else {}),
                 },
             }
             result = run_job(find_interpreter(), job, feedback)
@@ -302,7 +328,16 @@ class Segment(EngineAlgorithm):
         for place, (key, path) in enumerate(outputs.items()):
             default = self.parameterDefinition(key).description()
             group.load(context, path, place, default, name if key == self.OUTPUT else None)
-        return {**outputs, self.SCENARIO: result["scenario"], self.DEVICE_USED: result["device"]}
+        if os.path.exists(report):  # it was warned of what kept it from being written
+            outputs[self.REPORT] = report
+        return {
+            **outputs,
+            self.SCENARIO: result["scenario"],
+            self.SHARES: json.dumps(result["shares"], ensure_ascii=False),
+            self.AREAS: json.dumps(result["areas"], ensure_ascii=False),
+            self.MAPPED: result["mapped"],
+            self.DEVICE_USED: result["device"],
+        }
 
     def _described_sensors(self, model, context, feedback):
         layers = [one[0] for one in self.sensors if one is not None]
@@ -362,22 +397,6 @@ class Segment(EngineAlgorithm):
                         guess=result["guess"],
                     )
                 )
-
-
-def _named_by_path(masks, project):
-    """Masks with their layers named by their sources, as the engine knows them."""
-    layers = {
-        layer.name(): layer.source() for layer in project.mapLayers().values() if isinstance(layer, QgsRasterLayer)
-    }
-    found = []
-    for part in parts(masks):
-        modality, equals, written = (piece.strip() for piece in part.partition("="))
-        for name in sorted(layers, key=len, reverse=True):
-            if written == name or written.startswith((f"{name}:", f"{name}@")):
-                written = layers[name] + written[len(name) :]
-                break
-        found.append(f"{modality}{equals}{written}")
-    return found
 
 
 def _listed(text):

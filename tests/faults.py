@@ -194,7 +194,7 @@ def killed_while_publishing(mapping: Mapping, folder: Path, times: int, seed: in
 def damaged_bytes(folder: Path, times: int, verify: Callable[[Path], object], seed: int = 0) -> list[str]:
     """Flips a bit in a map or in what stands beside it, anywhere: found each time."""
     rng, wrong = np.random.default_rng(seed), []
-    beside = ("map.tif", "map.tif.aux.xml", "map.qml", "map.tif.hashes.json", "map.tif.provenance.json")
+    beside = ("map.tif", "map.tif.aux.xml", "map.qml", "map.qmd", "map.tif.hashes.json", "map.tif.provenance.json")
     for turn in range(times):
         path = folder / beside[turn % len(beside)]
         content = path.read_bytes()

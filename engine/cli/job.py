@@ -107,7 +107,7 @@ class Stop:
     """Watches for what cancels a job; ends the process where the job itself does not.
 
     Args:
-        outputs: Rasters whose temporary files are removed then.
+        outputs: Rasters and reports whose temporary files are removed then.
         unfinished: The folder of the map in the making, where that is removed too.
     """
 
@@ -342,7 +342,7 @@ def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
         model=model.path, sources={name: tuple(many) for name, many in sources.items()}, **dict(options)
     )
     channel.send("command", text=command_line(request))
-    stop.outputs += request.outputs.values()
+    stop.outputs += request.targets
     stop.unfinished = None if job.keep else part_folder(request.output)
     early: list[str] = []
 
@@ -374,18 +374,21 @@ def _is_used(layer: Layer, sources: Mapping[str, Sequence[SourceSpec]]) -> bool:
 
 def _map_facts(summary: Summary, model: Model, present: Sequence[str]) -> dict[str, Any]:
     """What is said of a finished map."""
+    metadata = model.metadata
     return {
         "scenario": "+".join(present),
         "shares": summary.shares,
+        "areas": summary.areas,
+        "mapped": summary.mapped,
         "device": summary.device,
         "seconds": summary.seconds,
         "resumed": summary.resumed,
         "width": summary.grid.width,
         "height": summary.grid.height,
-        "model": model.metadata.name,
-        "accuracy": {one.scenario: one.miou for one in model.metadata.accuracy},
-        "weak": [one.scenario for one in model.metadata.accuracy if model.metadata.is_weak(one.miou)],
-        "guess": model.metadata.guess,
+        "model": metadata.name,
+        "accuracy": metadata.expected,
+        "weak": [scenario for scenario, miou in metadata.expected.items() if metadata.is_weak(miou)],
+        "guess": metadata.guess,
     }
 
 

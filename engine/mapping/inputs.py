@@ -10,7 +10,7 @@ from pathlib import Path
 from engine.errors import GridError, ModalityError, OutputError, RasterReadError
 from engine.grid import Grid, Window
 from engine.mapping.gridding import check_size, choose_grid, window_of_bounds
-from engine.mapping.publishing import around
+from engine.mapping.publishing import standing
 from engine.mapping.request import MapRequest
 from engine.mapping.shifts import shift_warnings
 from engine.model.file import Model
@@ -167,7 +167,7 @@ def _spare(request: MapRequest, specs: Mapping[str, Sequence[SourceSpec]]) -> No
     read = {str(request.model)} | ({request.like.file} if request.like is not None else set())
     read |= {name for many in specs.values() for spec in many for name in files_of(spec)}
     taken = {Path(name.partition("|")[0]).resolve() for name in read if "\0" not in name}
-    for path in (one for raster in request.outputs.values() for one in (raster, *around(raster))):
+    for path in (*request.outputs.values(), *standing(request)):
         if path.resolve() in taken:
             raise OutputError(f"{path}: the map is made from this file; name another output")
 

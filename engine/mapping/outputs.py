@@ -61,7 +61,7 @@ class MapOutputs:
         Raises:
             OutputError: If the disk is full, for instance.
         """
-        tally = Tally(self.model, self.areas)
+        tally = Tally(self.model, self.grid, self.areas)
         with ThreadPoolExecutor(1) as writer:  # a disk that is slow now and then does not keep the tiles waiting
             written: Future[None] | None = None
             for part, count in zip(spool.parts[spool.done :], tiles, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 import rasterio
 
 from engine.availability import Scenario, from_bits
-from engine.errors import Cancelled, OutputError
+from engine.errors import Cancelled, EngineError, OutputError
 from engine.files import check_target, leavings
 from engine.grid import Grid
 from engine.locks import Lock
@@ -21,11 +21,12 @@ from engine.mapping.inputs import Inputs, check_unchanged, open_inputs
 from engine.mapping.mosaic import map_blocks
 from engine.mapping.outputs import MapOutputs
 from engine.mapping.plan import MapPlan, part_folder, plan
-from engine.mapping.publishing import Provenance, around, beside, publish_map
+from engine.mapping.publishing import Provenance, beside, class_rows, publish_map, standing
 from engine.mapping.request import MapRequest, command_line
 from engine.mapping.spool import Spool, job_hash
 from engine.mapping.values import compare
 from engine.model.file import Model
+from engine.raster.legend import ClassRow
 from engine.runtime.batching import Batches
 from engine.runtime.machine import usable_processors
 from engine.runtime.session import Sessions
@@ -50,6 +51,7 @@ class Summary:
     Args:
         grid: The map's.
         shares: Share of the pixels that were mapped in each scenario, by its name; ``no sensor`` are nodata.
+        classes: What the map has of each class.
         device: The device that was used.
         seconds: Wall time.
         resumed: Share of the map that a run before had finished.
@@ -59,11 +61,30 @@ class Summary:
 
     grid: Grid
     shares: dict[str, float]
+    classes: tuple[ClassRow, ...]
     device: str
     seconds: float
     resumed: float
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def mapped(self) -> float:
+        """Share of the pixels that have a class."""
+        return sum(row.pixels for row in self.classes) / (self.grid.height * self.grid.width)
+
+    @property
+    def areas(self) -> dict[str, float] | None:
+        """Hectares of each class, by its name, with its value where others are called so; None without georeference."""
+        names = [row.land_class.name for row in self.classes]
+        return (
+            None
+            if self.grid.crs is None
+            else {
+                f"{name} ({row.land_class.value})" if names.count(name) > 1 else name: row.hectares or 0.0
+                for name, row in zip(names, self.classes, strict=True)
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -199,25 +220,45 @@ def _published(work: _Work, started: float, resumed: float) -> Summary:
         origins={name: reader.origins for name, reader in inputs.readers.items()},
         command=command_line(request),
     )
-    publish_map(work.outputs, request.outputs, spool, provenance)
-    return Summary(grid, shares, work.sessions.device, seconds, resumed, notes, warnings)
+    publish_map(work.outputs, request, spool, provenance)
+    warnings += tuple(_report_failed(work, provenance, warnings, notes, started))
+    rows = tuple(class_rows(work.outputs, spool))
+    return Summary(grid, shares, rows, work.sessions.device, seconds, resumed, notes, warnings)
+
+
+def _report_failed(
+    work: _Work, provenance: Provenance, warnings: Sequence[str], notes: Sequence[str], started: float
+) -> Iterator[str]:
+    """Writes the report, where one is wanted; the map is made by then, so that a failure is no more than said."""
+    if work.request.report is None:
+        return
+    try:
+        from engine.mapping.reporting import write_report  # brings what draws
+
+        seconds = time.monotonic() - started
+        write_report(work.request, work.outputs, work.spool, provenance, warnings, notes, seconds)
+    except EngineError as error:
+        yield f"the map is made, but not its report: {error}"
+    except Exception as error:
+        yield f"the map is made, but not its report: {work.request.report}: {type(error).__name__}: {error}"
 
 
 def _files(request: MapRequest) -> list[Path]:
-    """Every file of the map: its rasters and what stands beside each."""
-    return [path for name, raster in request.outputs.items() for path in (raster, *beside(raster, name).values())]
+    """Every file of the map: its rasters, what stands beside each, and its report."""
+    sidecars = [path for name, raster in request.outputs.items() for path in beside(raster, name).values()]
+    return [*request.targets, *sidecars]
 
 
 def _claim(request: MapRequest, stack: ExitStack) -> None:
     """Takes the outputs for this job alone, once they are sure to be names that files can get."""
-    for raster in request.outputs.values():
-        check_target(raster)
+    for target in request.targets:
+        check_target(target)
     paths = _files(request)
     twice = sorted({str(path) for path in paths if paths.count(path) > 1})
     if twice:
         raise OutputError(f"{twice[0]}: two outputs would be this file; give them names of their own")
-    for raster in sorted(request.outputs.values()):
-        stack.enter_context(Lock(raster, request.steal))
+    for target in sorted(request.targets):
+        stack.enter_context(Lock(target, request.steal))
     for path in paths:
         for left in leavings(path):
             with suppress(OSError):
@@ -242,7 +283,7 @@ def _spool(request: MapRequest, inputs: Inputs, outputs: MapOutputs, laid: MapPl
             raise OutputError(f"{folder}: cannot be removed: {error}") from error
         found = None
     if not request.overwrite and not (found is not None and found[0] == wanted and Spool.published(folder)):
-        for path in (one for raster in request.outputs.values() for one in (raster, *around(raster))):
+        for path in (*request.outputs.values(), *standing(request)):
             if path.exists():
                 raise OutputError(f"{path}: is there already; name another output, or write over it with --overwrite")
     grid, window = inputs.grid, inputs.window

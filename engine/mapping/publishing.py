@@ -1,9 +1,9 @@
 """From the spool to the files that a map leaves: written aside, read again and compared, then renamed.
 
 Beside a class map ``map.tif`` stand ``map.tif.aux.xml`` (category names, attribute table with pixels, hectares and mean
-confidence), ``map.qml`` (QGIS's style; beside confidence and availability too), ``map.tif.hashes.json`` (for ``engine
-verify``; beside every raster) and ``map.tif.provenance.json`` (how and when it was made, and the hash of every file).
-The rasters hold no dates: equal jobs give equal bytes.
+confidence), ``map.qml`` (QGIS's style; beside confidence and availability too), ``map.qmd`` (what QGIS tells of it)
+and ``map.tif.hashes.json`` (for ``engine verify``), both beside every raster, and ``map.tif.provenance.json`` (how and
+when it was made, and the hash of every file). The rasters hold no dates: equal jobs give equal bytes.
 
 All that stood beside an older map goes first, then the rasters get their names, the class map last, then what stands
 beside them: a run that is killed in between leaves a map with its own legend or with none, never with another's.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -31,13 +31,23 @@ from engine.files import aside, file_digest, publish, unwritable
 from engine.grid import Window
 from engine.mapping.facts import damaged, facts_of, places, self_digest
 from engine.mapping.outputs import PERCENT_NODATA, MapOutputs
+from engine.mapping.request import MapRequest
 from engine.mapping.spool import Spool
 from engine.raster.cog import RawLayer, write_cog
-from engine.raster.legend import ClassRow, availability_style, pam, percent_style, style
+from engine.raster.legend import ClassRow, availability_style, layer_metadata, pam, percent_style, style
 from engine.raster.pam import xml_digest
 
 STYLED = ("classes", "confidence", "availability")
 """Layers that get a style; probabilities and origin have a band for each class or modality."""
+
+TITLES = {
+    "classes": "Land cover",
+    "confidence": "Confidence of land cover, in percent",
+    "availability": "Sensors that each pixel of land cover had, as bits",
+    "probabilities": "Probabilities of land-cover classes, in percent",
+    "origin": "Raster of a mosaic that land cover was made from, by sensor",
+}
+"""What layers are called."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,7 @@ class Provenance:
 
 def beside(raster: Path, layer: str) -> dict[str, Path]:
     """What stands beside a raster of a map, by what it is."""
-    found = {"hashes": raster.with_name(f"{raster.name}.hashes.json")}
+    found = {"hashes": raster.with_name(f"{raster.name}.hashes.json"), "metadata": raster.with_suffix(".qmd")}
     if layer in STYLED:
         found["style"] = raster.with_suffix(".qml")
     if layer == "classes":
@@ -86,21 +96,29 @@ def around(raster: Path) -> list[Path]:
     Left beside a new raster, a legend, statistics, a mask or overviews of an older one would speak for it.
     """
     ends = (".hashes.json", ".aux.xml", ".provenance.json", ".msk", ".ovr")
-    return [*(raster.with_name(f"{raster.name}{end}") for end in ends), raster.with_suffix(".qml")]
+    named = (raster.with_name(f"{raster.name}{end}") for end in ends)
+    return [*named, *map(raster.with_suffix, (".qml", ".qmd"))]
 
 
-def publish_map(outputs: MapOutputs, paths: Mapping[str, Path], spool: Spool, provenance: Provenance) -> None:
+def standing(request: MapRequest) -> list[Path]:
+    """Every file that, left by an older map, would speak for a new one: what is beside its rasters, and its report."""
+    found = [one for raster in request.outputs.values() for one in around(raster)]
+    return [*found, *([] if request.report is None else [request.report])]
+
+
+def publish_map(outputs: MapOutputs, request: MapRequest, spool: Spool, provenance: Provenance) -> None:
     """Writes the rasters of a map and what stands beside them, each aside, and gives all of them their names.
 
     Args:
         outputs: The layers.
-        paths: The file of each.
+        request: Names the file of each.
         spool: Holds their values.
         provenance: How they were made.
 
     Raises:
         OutputError: If something cannot be written, or is not read as it was written; the spool stays.
     """
+    paths = request.outputs
     with ExitStack() as stack:
         rasters = {name: stack.enter_context(aside(path)) for name, path in paths.items()}
         for name, found in rasters.items():
@@ -111,12 +129,11 @@ def publish_map(outputs: MapOutputs, paths: Mapping[str, Path], spool: Spool, pr
         for path, text in texts.items():
             sidecars[path].write_bytes(text)
         spool.begin_publishing()
-        for path in paths.values():
-            for old in around(path):
-                try:
-                    old.unlink(missing_ok=True)
-                except OSError as error:
-                    raise unwritable(old, error) from error
+        for old in standing(request):
+            try:
+                old.unlink(missing_ok=True)
+            except OSError as error:
+                raise unwritable(old, error) from error
         for name in reversed(list(rasters)):
             publish(rasters[name], paths[name])
         for path, found in sidecars.items():
@@ -146,7 +163,7 @@ def _texts(
     """The content of each file that stands beside a raster; the one that names all others comes last."""
     path, classes = paths["classes"], outputs.model.classes
     there = beside(path, "classes")
-    legend = pam(classes, list(_rows(outputs, spool)))
+    legend = pam(classes, class_rows(outputs, spool))
     found = {there["legend"]: legend}
     digests: dict[str, str] = {}
     for name, raster in rasters.items():
@@ -160,16 +177,16 @@ def _texts(
             "facts": facts_of(raster),
             "parts": [[*line.part, line.hashes[name]] for line in spool.lines],
         }
+        texts = {"metadata": _metadata(outputs, name, provenance)}
         if name in STYLED:
-            text = _style(outputs, name, spool)
-            found[beside(paths[name], name)["style"]] = text
-            hashes["style"] = _digest(text)
+            texts["style"] = _style(outputs, name, spool)
+        for kind, text in texts.items():
+            found[beside(paths[name], name)[kind]] = text
+            hashes[kind] = _digest(text)
         found[beside(paths[name], name)["hashes"]] = json.dumps(hashes | {"digest": self_digest(hashes)})
     facts = {
         "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "engine": engine.__version__,
-        "gdal": rasterio.__gdal_version__,
-        "onnxruntime": onnxruntime.__version__,
+        **versions(),
         "model_name": outputs.model.metadata.name,
         "model_path": str(outputs.model.path),
         **asdict(provenance),
@@ -179,6 +196,30 @@ def _texts(
     facts["legend"] = xml_digest(legend)
     found[there["provenance"]] = json.dumps(facts | {"digest": self_digest(facts)}, indent=1)
     return {one: text.encode() for one, text in found.items()}
+
+
+def versions() -> dict[str, str]:
+    """Of what makes a map."""
+    return {
+        "engine": engine.__version__,
+        "gdal": rasterio.__gdal_version__,
+        "onnxruntime": onnxruntime.__version__,
+    }
+
+
+def _metadata(outputs: MapOutputs, name: str, provenance: Provenance) -> str:
+    """What QGIS tells of a layer: what it is, and how well the model maps with the sensors that it had."""
+    metadata = outputs.model.metadata
+    lines = [
+        f"Made by the model {metadata.name} (SHA-256 {provenance.model}) with engine {engine.__version__}.",
+        "Shares of the pixels by the sensors that they had, and the mIoU to expect there, as measured in the training:",
+    ]
+    for scenario, share in provenance.shares.items():
+        miou = metadata.expected.get(scenario)
+        told = "" if miou is None else f", mIoU {miou:.2f}"
+        weak = miou is not None and metadata.is_weak(miou)
+        lines.append(f"{scenario}: {share:.2%}{told}{', hardly better than guessing' if weak else ''}")
+    return layer_metadata(f"{TITLES[name]} ({metadata.name})", "\n".join(lines), provenance.command)
 
 
 def _style(outputs: MapOutputs, name: str, spool: Spool) -> str:
@@ -219,13 +260,16 @@ def _raw(outputs: MapOutputs, name: str, spool: Spool, provenance: Provenance) -
     return raw(0, ["availability: " + ", ".join(outputs.model.names)], "mode", (), tags)
 
 
-def _rows(outputs: MapOutputs, spool: Spool) -> Iterator[ClassRow]:
+def class_rows(outputs: MapOutputs, spool: Spool) -> list[ClassRow]:
+    """What the map has of each class."""
     pixels, confidence = spool.tally("pixels"), spool.tally("confidence")
     areas = None if outputs.areas is None else spool.tally("area")
-    for index, item in enumerate(outputs.model.classes):
-        yield ClassRow(
+    return [
+        ClassRow(
             item,
             int(pixels[index]),
             None if areas is None else areas[index] / 10_000,
             confidence[index] / pixels[index] if pixels[index] else None,
         )
+        for index, item in enumerate(outputs.model.classes)
+    ]

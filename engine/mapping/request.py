@@ -109,6 +109,7 @@ class MapOptions(BaseModel):
         availability: Also write the modalities of each pixel as a bit mask (nodata 0).
         probabilities: Also write the probability of every class in percent, a band each (nodata 255).
         origin: Also write which raster of each modality's mosaic a pixel was read from (from 1; 0 none), a band each.
+        report: Also write a page on the map for people (HTML): areas, sensors, expected accuracy, how it was made.
         bounds: Left, bottom, right, top of the part to map.
         bounds_crs: Their CRS (``EPSG:...`` or WKT), the map's where None.
         area: A vector file (``PATH|LAYER``); what lies outside of its polygons is nodata, and neither read nor run.
@@ -140,6 +141,7 @@ class MapOptions(BaseModel):
     origin: Annotated[
         Path | None, Option("--origin", "Also write which raster of a mosaic each pixel was read from.")
     ] = None
+    report: Annotated[Path | None, Option("--report", "Also write a page on the map (HTML).")] = None
     bounds: Annotated[
         tuple[float, float, float, float] | None, Option("--bounds", "Map this part.", "LEFT BOTTOM RIGHT TOP")
     ] = None
@@ -205,6 +207,11 @@ class MapRequest(MapOptions):
             "origin": self.origin,
         }
         return {name: path for name, path in wanted.items() if path is not None}
+
+    @property
+    def targets(self) -> list[Path]:
+        """Every file that it names to be written."""
+        return [*self.outputs.values(), *([] if self.report is None else [self.report])]
 
 
 def map_request(**values: object) -> MapRequest:

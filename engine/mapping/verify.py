@@ -58,8 +58,10 @@ def verify(path: Path, quick: bool = False) -> Verified:
     if hashes.get("layer") == "classes":
         found, added = _sidecars(path, hashes)
         problems, additions = problems + found, additions + added
-    elif "style" in hashes:
-        problems += _style(beside(path, str(hashes.get("layer")))["style"], hashes["style"])
+    else:
+        there = beside(path, str(hashes.get("layer")))
+        hashed = [kind for kind in ("style", "metadata") if kind in hashes]
+        problems += [problem for kind in hashed for problem in _file(there[kind], hashes[kind])]
     if problems:
         raise RasterReadError(f"{path}: {'; '.join(problems)}; map again")
     return Verified(text, tuple(additions))
@@ -110,7 +112,7 @@ def _raster(path: Path, hashes: dict[str, Any]) -> tuple[list[str], str]:
     return problems, "unchanged" if unchanged else "the file was rewritten, its values are unchanged"
 
 
-def _style(file: Path, digest: str) -> list[str]:
+def _file(file: Path, digest: str) -> list[str]:
     try:
         return [] if file_digest(file) == digest else [f"{file.name} was changed or damaged"]
     except OSError as error:
@@ -129,7 +131,10 @@ def _sidecars(path: Path, hashes: dict[str, Any]) -> tuple[list[str], list[str]]
     named = beside(path.with_name(_name(files, path)), "classes")
     problems: list[str] = []
     additions: list[str] = []
-    for kind in ("legend", "style", "hashes"):
+    kinds = ["legend", "style", "hashes"]
+    if named["metadata"].name in files:  # which engines of before did not write
+        kinds.append("metadata")
+    for kind in kinds:
         file = there[kind]
         try:
             if file_digest(file) == files.get(named[kind].name):

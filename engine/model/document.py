@@ -168,6 +168,11 @@ class ModelMetadata(_Document):
         )
 
     @property
+    def expected(self) -> dict[str, float]:
+        """The mIoU to expect in each scenario that was measured."""
+        return {one.scenario: one.miou for one in self.accuracy}
+
+    @property
     def guess(self) -> float:
         """The mIoU of a guess: of classes that are equally frequent and drawn by lot."""
         return 1 / (2 * len(self.classes) - 1)

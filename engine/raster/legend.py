@@ -1,4 +1,4 @@
-"""What stands beside a map: category names and attribute table for GDAL, styles for QGIS."""
+"""What stands beside a map: category names and attribute table for GDAL, styles and descriptions for QGIS."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from html import escape
 
 from engine.availability import from_bits
 from engine.modality import LandClass
+from engine.names import shown
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class ClassRow:
     hectares: float | None
     confidence: float | None
 
+
+_DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>"
 
 _FIELDS = (  # name, type (0 whole number, 1 number, 2 text) and usage as GDAL numbers them
     ("Value", 0, 5),
@@ -86,20 +89,23 @@ def style(classes: Sequence[LandClass]) -> str:
     return _paletted([(item.value, item.color, item.name) for item in classes])
 
 
-def availability_style(names: Sequence[str], found: Iterable[int]) -> str:
-    """A QGIS style of an availability raster, with a legend entry for each scenario.
+def availability_legend(names: Sequence[str], found: Iterable[int]) -> list[tuple[int, str, str]]:
+    """Value, colour and label of each scenario of an availability raster, the fullest first.
 
     Args:
         names: Of the modalities.
         found: The bit masks that occur.
     """
-    masks = sorted(found, key=lambda bits: (-bits.bit_count(), bits))  # the fullest first
-    return _paletted(
-        [
-            (bits, SET[index % len(SET)], from_bits(bits, len(names)).label(names).replace("+", " + "))
-            for index, bits in enumerate(masks)
-        ]
-    )
+    masks = sorted(found, key=lambda bits: (-bits.bit_count(), bits))
+    return [
+        (bits, SET[index % len(SET)], from_bits(bits, len(names)).label(names).replace("+", " + "))
+        for index, bits in enumerate(masks)
+    ]
+
+
+def availability_style(names: Sequence[str], found: Iterable[int]) -> str:
+    """A QGIS style of an availability raster; see :func:`availability_legend`."""
+    return _paletted(availability_legend(names, found))
 
 
 def percent_style() -> str:
@@ -116,6 +122,19 @@ def percent_style() -> str:
     )
 
 
+def layer_metadata(title: str, abstract: str, history: str) -> str:
+    """The content of ``<raster>.qmd``: what QGIS shows of a layer under Properties, Information."""
+    return (
+        f'{_DOCTYPE}<qgis version="3.22"><type>dataset</type><title>{_text(title)}</title>'
+        f"<abstract>{_text(abstract)}</abstract><history>{_text(history)}</history></qgis>"
+    )
+
+
+def _text(text: str) -> str:
+    """A text as QGIS shows it, which takes it for HTML, in XML; what XML cannot hold is spelled out."""
+    return "\n".join(escape(escape(shown(line), quote=False)) for line in text.split("\n"))
+
+
 def _paletted(entries: Sequence[tuple[int, str, str]]) -> str:
     items = "".join(
         f'<paletteEntry value="{value}" color="{escape(color)}" alpha="255" label="{escape(label)}"/>'
@@ -126,7 +145,6 @@ def _paletted(entries: Sequence[tuple[int, str, str]]) -> str:
 
 def _document(renderer: str, content: str) -> str:
     return (
-        "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>"
-        f'<qgis version="3.22" styleCategories="Symbology"><pipe><rasterrenderer {renderer} band="1" opacity="1" '
-        f'alphaBand="-1" nodataColor="">{content}</rasterrenderer></pipe></qgis>'
+        f'{_DOCTYPE}<qgis version="3.22" styleCategories="Symbology"><pipe><rasterrenderer {renderer} band="1" '
+        f'opacity="1" alphaBand="-1" nodataColor="">{content}</rasterrenderer></pipe></qgis>'
     )

@@ -1,1 +1,1 @@
-"""Pages for people: what a model is."""
+"""Pages for people: what a model is, and what a map became."""

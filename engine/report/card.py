@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from engine.files import write_text
 from engine.model.file import Model
-
-_PAGES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined)
+from engine.report.page import render
 
 
 def card(model: Model) -> str:
@@ -24,8 +21,13 @@ def card(model: Model) -> str:
         metadata.accuracy,
         key=lambda one: (one.split, -one.scenario.count("+"), [order.get(name, 0) for name in one.scenario.split("+")]),
     )
-    return _PAGES.get_template("card.html").render(
-        metadata=metadata, metres=model.metres, size=model.path.stat().st_size, accuracy=accuracy
+    return render(
+        "card.html",
+        title=metadata.name,
+        metadata=metadata,
+        metres=model.metres,
+        size=model.path.stat().st_size,
+        accuracy=accuracy,
     )
 
 

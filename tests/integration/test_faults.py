@@ -242,7 +242,8 @@ def test_nothing_of_an_older_map_speaks_for_a_newer_raster(
     for end in (".msk", ".ovr"):
         (whole / f"map.tif{end}").write_bytes(b"of another")
     make_map(model_path, sources, whole / "new.tif", device="cpu", overwrite=True, **{layer: path})
-    assert sorted(one.name for one in whole.glob("map*")) == ["map.qml", "map.tif", "map.tif.hashes.json"]
+    found = sorted(one.name for one in whole.glob("map*"))
+    assert found == ["map.qmd", "map.qml", "map.tif", "map.tif.hashes.json"]
     assert verify(path).text == "unchanged"
     with rasterio.open(path) as dataset:
         assert "category" not in str(dataset.tags(1)).lower()
@@ -415,5 +416,5 @@ def test_without_a_network_no_server_is_asked(members: Path, tmp_path: Path) -> 
 
 def test_the_provenance_names_every_file_with_its_hash(whole: Path) -> None:
     facts = json.loads((whole / "map.tif.provenance.json").read_text(encoding="utf-8"))
-    assert set(facts["files"]) == {"map.tif", "map.tif.aux.xml", "map.qml", "map.tif.hashes.json"}
+    assert set(facts["files"]) == {"map.tif", "map.tif.aux.xml", "map.qml", "map.qmd", "map.tif.hashes.json"}
     assert facts["command"].startswith("engine predict ")

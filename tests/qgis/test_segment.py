@@ -12,14 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-
-ALGORITHM = "robustlandcover:segment"
-
-
-def run(parameters, feedback, context=None):
-    import processing
-
-    return processing.run(ALGORITHM, {"DEVICE": "cpu", **parameters}, feedback=feedback, context=context)
+from running import ALGORITHM, loaded, run
 
 
 def command_line(engine, model, sources, output, *extra):
@@ -89,22 +82,6 @@ def test_web_maps_and_vanished_layers_are_left_out(project, load, material, tmp_
     assert result["SCENARIO"] == "dem"
     assert any("streets is a web map" in line for line in feedback.lines)
     assert any("gone cannot be read" in line for line in feedback.warnings)
-
-
-def loaded(project, parameters, feedback, names=("OUTPUT",)):
-    """Runs as the dialog does: what is made is loaded into the project, under the names that the dialog gives."""
-    from processing.gui.Postprocessing import handleAlgorithmResults
-    from qgis.core import QgsApplication, QgsProcessingContext
-
-    algorithm = QgsApplication.processingRegistry().algorithmById(ALGORITHM)
-    context = QgsProcessingContext()
-    context.setProject(project)
-    for name in names:
-        title = algorithm.parameterDefinition(name).description()
-        details = QgsProcessingContext.LayerDetails(title, project, name)
-        context.addLayerToLoadOnCompletion(parameters[name], details)
-    run(parameters, feedback, context)
-    assert handleAlgorithmResults(algorithm, context, feedback, parameters=parameters)
 
 
 def test_the_result_is_styled_with_the_models_classes(project, load, material, tmp_path, feedback):

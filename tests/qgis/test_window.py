@@ -93,6 +93,7 @@ def test_maps_are_made_one_after_the_other_cancelled_gone_on_with_and_in_a_batch
     assert maps["first"]["good"], maps["first"]["log"]
     assert maps["second"]["good"], maps["second"]["log"]
     assert maps["first"]["results"]["SCENARIO"] == "optical+dem"
+    assert maps["viewer"] == [maps[name]["results"]["REPORT"] for name in ("first", "second")]
     assert maps["legend"] == ["water", "forest", "cropland", "grassland", "built-up", "bare"]
     name = "Land cover (synthetic: optical+dem)"
     kinds = [[name, "paletted"], ["Confidence", "singlebandpseudocolor"], ["Availability", "paletted"]]

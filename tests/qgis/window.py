@@ -8,6 +8,7 @@ import os
 import traceback
 
 import processing
+from processing.core.ProcessingResults import resultsList
 from qgis import utils
 from qgis.core import QgsApplication, QgsMultiBandColorRenderer, QgsProcessingContext, QgsProject, QgsRasterLayer
 from qgis.PyQt.QtCore import QEventLoop, QTimer
@@ -78,7 +79,8 @@ def maps():
     iface.mapCanvas().refresh()
     wait(3000)
     picture(iface.mainWindow(), "window")
-    return {"first": first, "second": second, "legend": legend, "tree": tree()}
+    viewer = [result.filename for result in resultsList.getResults()]
+    return {"first": first, "second": second, "legend": legend, "tree": tree(), "viewer": viewer}
 
 
 def form():
