@@ -325,6 +325,7 @@ def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
 
 def _map_facts(summary: Summary, model: Model, present: Sequence[str]) -> dict[str, Any]:
     """What is said of a finished map."""
+    expected = model.metadata.expected
     return {
         "scenario": "+".join(present),
         "shares": summary.shares,
@@ -334,8 +335,10 @@ def _map_facts(summary: Summary, model: Model, present: Sequence[str]) -> dict[s
         "width": summary.grid.width,
         "height": summary.grid.height,
         "model": model.metadata.name,
-        "accuracy": {one.scenario: one.miou for one in model.metadata.accuracy},
-        "weak": [one.scenario for one in model.metadata.accuracy if model.metadata.is_weak(one.miou)],
+        "accuracy": {name: one.miou for name, one in expected.items()},
+        "weak": [name for name, one in expected.items() if model.metadata.is_weak(one.miou)],
+        "classes": [item.name for item in model.classes],
+        "class_accuracy": {name: one.classes for name, one in expected.items()},
         "guess": model.metadata.guess,
     }
 

@@ -25,7 +25,11 @@ def card(model: Model) -> str:
         key=lambda one: (one.split, -one.scenario.count("+"), [order.get(name, 0) for name in one.scenario.split("+")]),
     )
     return _PAGES.get_template("card.html").render(
-        metadata=metadata, metres=model.metres, size=model.path.stat().st_size, accuracy=accuracy
+        metadata=metadata,
+        metres=model.metres,
+        size=model.path.stat().st_size,
+        accuracy=accuracy,
+        by_class=[one for one in accuracy if one.classes is not None and one is metadata.expected[one.scenario]],
     )
 
 
