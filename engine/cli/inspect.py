@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -11,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.errors import GridError, RunError
+from engine.model.document import ModelMetadata, ScenarioAccuracy
 from engine.model.file import Model
 from engine.names import shown
 from engine.raster.sources import SourceSpec, open_source
@@ -71,8 +73,8 @@ def show_model(path: Path) -> None:
     for item in metadata.classes:
         classes.add_row(str(item.value), item.name, Text.assemble(("    ", f"on {item.color}"), f" {item.color}"))
     console.print(classes)
-    accuracy = Table(title="accuracy on the validation split")
-    for column in ("scenario", "mIoU", "overall accuracy", "labelled pixels"):
+    accuracy = Table(title="accuracy")
+    for column in ("scenario", "mIoU", "overall accuracy", "labelled pixels", "split"):
         accuracy.add_column(column)
     for row in metadata.accuracy:
         accuracy.add_row(
@@ -80,8 +82,25 @@ def show_model(path: Path) -> None:
             f"{row.miou:.3f}",
             f"{row.overall_accuracy:.3f}",
             "" if row.pixels is None else f"{row.pixels:,}",
+            row.split,
         )
     console.print(accuracy)
+    known = [one for one in metadata.expected.values() if one.classes is not None]
+    if known:
+        console.print(_by_class(metadata, known))
+
+
+def _by_class(metadata: ModelMetadata, known: Sequence[ScenarioAccuracy]) -> Table:
+    """IoU of each class in each scenario."""
+    guess = f"* hardly better than guessing ({metadata.guess:.2f}); - neither labelled nor mapped"
+    found = Table(title="IoU of each class", caption=guess)
+    found.add_column("class")
+    for one in known:
+        found.add_column(shown(" + ".join(one.scenario.split("+"))))
+    for item, *figures in zip(metadata.classes, *(one.classes or () for one in known), strict=True):
+        cells = ["-" if iou is None else f"{iou:.2f}{'*' if metadata.is_weak(iou) else ' '}" for iou in figures]
+        found.add_row(item.name, *cells)
+    return found
 
 
 def show_raster(text: str) -> None:

@@ -386,8 +386,9 @@ def _map_facts(summary: Summary, model: Model, present: Sequence[str]) -> dict[s
         "width": summary.grid.width,
         "height": summary.grid.height,
         "model": metadata.name,
-        "accuracy": metadata.expected,
-        "weak": [scenario for scenario, miou in metadata.expected.items() if metadata.is_weak(miou)],
+        "accuracy": {name: one.miou for name, one in metadata.expected.items()},
+        "weak": [name for name, one in metadata.expected.items() if metadata.is_weak(one.miou)],
+        "class_accuracy": {name: one.classes for name, one in metadata.expected.items()},
         "guess": metadata.guess,
     }
 

@@ -52,7 +52,7 @@ def command(model: Path, rasters: tuple[str, ...]) -> None:
     if questions:
         raise ModalityError(f"{_question(found)}; choose one of the commands above")
     sources = found.sources  # raises where nothing fits
-    accuracy = {item.scenario: item for item in opened.metadata.accuracy}.get(found.scenario)
+    accuracy = opened.metadata.expected.get(found.scenario)
     click.echo(
         f"scenario {found.scenario}"
         + (f": mIoU {accuracy.miou:.3f} on the {accuracy.split} split" if accuracy is not None else "")

@@ -215,9 +215,9 @@ def _metadata(outputs: MapOutputs, name: str, provenance: Provenance) -> str:
         "Shares of the pixels by the sensors that they had, and the mIoU to expect there, as measured in the training:",
     ]
     for scenario, share in provenance.shares.items():
-        miou = metadata.expected.get(scenario)
-        told = "" if miou is None else f", mIoU {miou:.2f}"
-        weak = miou is not None and metadata.is_weak(miou)
+        known = metadata.expected.get(scenario)
+        told = "" if known is None else f", mIoU {known.miou:.2f}"
+        weak = known is not None and metadata.is_weak(known.miou)
         lines.append(f"{scenario}: {share:.2%}{told}{', hardly better than guessing' if weak else ''}")
     return layer_metadata(f"{TITLES[name]} ({metadata.name})", "\n".join(lines), provenance.command)
 

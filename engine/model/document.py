@@ -86,6 +86,8 @@ class ScenarioAccuracy(_Document):
 
     Args:
         pixels: On how many labelled pixels; None in models of engines that did not say.
+        classes: IoU of each class, in the model's order, None for a class that neither truth nor map had there; None in
+            models of engines that did not say.
     """
 
     scenario: str
@@ -93,6 +95,7 @@ class ScenarioAccuracy(_Document):
     miou: float
     overall_accuracy: float
     pixels: int | None = None
+    classes: tuple[float | None, ...] | None = None
 
 
 class TrainingFacts(_Document):
@@ -168,18 +171,18 @@ class ModelMetadata(_Document):
         )
 
     @property
-    def expected(self) -> dict[str, float]:
-        """The mIoU to expect in each scenario that was measured."""
-        return {one.scenario: one.miou for one in self.accuracy}
-
-    @property
     def guess(self) -> float:
         """The mIoU of a guess: of classes that are equally frequent and drawn by lot."""
         return 1 / (2 * len(self.classes) - 1)
 
     def is_weak(self, miou: float) -> bool:
-        """Whether a mIoU is hardly better than that of a guess."""
+        """Whether a mIoU, or the IoU of a class, is hardly better than that of a guess."""
         return miou < WEAK * self.guess
+
+    @property
+    def expected(self) -> dict[str, ScenarioAccuracy]:
+        """The accuracy to expect in each scenario that was measured: on the test split, where that was."""
+        return {one.scenario: one for one in sorted(self.accuracy, key=lambda one: one.split == "test")}
 
     @property
     def class_values(self) -> tuple[LandClass, ...]:

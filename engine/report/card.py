@@ -28,6 +28,7 @@ def card(model: Model) -> str:
         metres=model.metres,
         size=model.path.stat().st_size,
         accuracy=accuracy,
+        by_class=[one for one in accuracy if one.classes is not None and one is metadata.expected[one.scenario]],
     )
 
 

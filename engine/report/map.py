@@ -146,7 +146,8 @@ def _scenarios(facts: MapFacts) -> Section:
     colors = {bits: color for bits, color, _ in availability_legend(facts.model.names, filter(None, facts.pixels))}
     rows = []
     for bits, share in facts.scenarios.items():
-        miou = metadata.expected.get(facts.name(bits).replace(" + ", "+"))
+        known = metadata.expected.get(facts.name(bits).replace(" + ", "+"))
+        miou = None if known is None else known.miou
         weak = miou is not None and metadata.is_weak(miou)
         color = colors.get(bits, EMPTY)
         rows.append(

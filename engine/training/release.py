@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -41,6 +42,7 @@ def _accuracy(tiling: Tiling) -> tuple[ScenarioAccuracy, ...]:
             miou=score.miou,
             overall_accuracy=score.overall_accuracy,
             pixels=score.pixels,
+            classes=tuple(None if math.isnan(iou) else iou for iou in score.iou),
         )
         for scenario, score in zip(evaluation.scenarios, evaluation.scores, strict=True)
     )

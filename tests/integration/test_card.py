@@ -44,6 +44,8 @@ def test_a_card_shows_accuracies_classes_and_bands(model_path: Path, tmp_path: P
         {"scenario": name, "split": "validation", "miou": miou, "overall_accuracy": 0.75, "pixels": pixels}
         for name, miou, pixels in rows
     ]
+    document["accuracy"][0]["classes"] = [0.375, 0.05, None, 0.0, 1.0, 0.5]
+    document["accuracy"][2]["classes"] = [0.25, 0.75, None, None, None, 1.0]
     entry.value = json.dumps(document)
     onnx.save(proto, str(tmp_path / "odd.onnx"))
     done = engine("inspect", tmp_path / "odd.onnx", "--html", tmp_path / "card.html")
@@ -61,6 +63,16 @@ def test_a_card_shows_accuracies_classes_and_bands(model_path: Path, tmp_path: P
     ]
     guess = f"{1 / (2 * len(document['classes']) - 1):.2f}"
     assert [row[2].strip() for row in known] == ["", "", f"hardly better than guessing ({guess})"]
+    start = page.rows.index(["class", "sar", "dem"])
+    assert page.rows[start + 1 : start + 8] == [
+        ['<script>alert("水")</script> & Äcker', "0.25", "0.38"],
+        ["forest", "0.75", "0.05*"],
+        ["cropland", "", ""],
+        ["grassland", "", "0.00*"],
+        ["built-up", "", "1.00"],
+        ["bare", "1.00", "0.50"],
+        ["value", "", "class"],
+    ]
     bands = [band["name"] for sensor in document["modalities"] for band in sensor["bands"]]
     assert [row[1] for row in page.rows if len(row) == 7][1:] == bands
 

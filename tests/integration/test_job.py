@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import rasterio
 
+from engine.model.file import Model
+
 COMMAND = [sys.executable, "-I", "-m", "engine.cli", "job"]
 
 
@@ -77,6 +79,10 @@ def test_a_job_is_done_and_told_about(model_path: Path, scenes: Path, tmp_path: 
     assert result["scenario"] == "optical+sar+dem"
     assert sum(result["shares"].values()) == pytest.approx(1)
     assert (result["device"], result["width"], result["height"]) == ("cpu", 176, 200)
+    known = Model(model_path).metadata.expected["dem"].classes
+    assert known is not None
+    assert result["class_accuracy"]["dem"] == list(known)
+    assert result["classes"] == ["water", "forest", "cropland", "grassland", "built-up", "bare"]
     (command,) = [event["text"] for event in middle if event["event"] == "command"]
     whole = output.read_bytes()
     words = command.split()
@@ -132,6 +138,7 @@ def test_what_is_no_json_comes_as_an_event() -> None:
 
 def test_describe_and_match(model_path: Path, scenes: Path) -> None:
     events, _ = finish(start({"protocol": 2, "task": "describe", "model": str(model_path)}))
+    assert [len(one["classes"]) for one in events[-1]["metadata"]["accuracy"]] == [6] * 7
     assert [item["name"] for item in events[-1]["metadata"]["modalities"]] == ["optical", "sar", "dem"]
     layers = [{"name": "a", "path": str(scenes / "second/sar.tif")}]
     events, _ = finish(start({"protocol": 2, "task": "match", "model": str(model_path), "layers": layers}))

@@ -52,6 +52,33 @@ def test_accuracies_name_the_pixels_that_they_are_of(model_path: Path, scenes: P
     assert {item.pixels for item in Model(model_path).metadata.accuracy} == {count}
 
 
+def test_accuracies_are_those_of_each_class(model_path: Path, scenes: Path, tmp_path: Path) -> None:
+    """As a map of the first scene from its elevation has them in the validation blocks."""
+    first = scenes / "first"
+    done = engine("predict", model_path, f"dem={first / 'dem.tif'}", "-o", tmp_path / "map.tif", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    with rasterio.open(first / "labels.tif") as labels, rasterio.open(tmp_path / "map.tif") as made:
+        truth, found = labels.read(1), made.read(1)
+    rows, cols = np.mgrid[: truth.shape[0], : truth.shape[1]] // 32
+    counted = (truth > 0) & ((rows + 2 * cols) % 5 == 1)
+    truth, found = truth[counted], found[counted]
+    metadata = Model(model_path).metadata
+    known = metadata.expected["dem"].classes
+    assert known is not None
+    for item, iou in zip(metadata.classes, known, strict=True):
+        one, other = truth == item.value, found == item.value
+        assert (iou is None) == (not (one | other).any())
+        if iou is not None:
+            assert iou == pytest.approx((one & other).sum() / (one | other).sum(), abs=0.02)
+    assert metadata.expected["dem"].miou == pytest.approx(np.mean([iou for iou in known if iou is not None]))
+    shown = engine("inspect", model_path).stdout
+    (row,) = [line for line in shown.splitlines() if "│ forest" in line and line.count("│") == 9]
+    cells = [cell.strip() for cell in row.split("│")[2:-1]]
+    forest = [one.classes[1] for one in metadata.expected.values() if one.classes is not None]
+    marked = [("-" if iou is None else f"{iou:.2f}" + "*" * (iou < 1.5 / 11)) for iou in forest]  # a guess has 1/11
+    assert cells == marked
+
+
 def test_the_file_names_no_path_of_the_training_machine(model_path: Path, scenes: Path) -> None:
     content = model_path.read_bytes()
     for trace in (b"stack_trace", b"site-packages", b"/engine/", str(scenes).encode(), str(Path.home()).encode()):

@@ -62,7 +62,12 @@ class Project(QObject):
 
 class FileWidget(QLineEdit):
     StorageMode = types.SimpleNamespace(GetDirectory=1)
-    filePath, setFilePath = QLineEdit.text, QLineEdit.setText  # noqa: N815
+
+    def filePath(self) -> str:  # noqa: N802
+        return self.text()
+
+    def setFilePath(self, path: str) -> None:  # noqa: N802
+        self.setText(path)
 
     def setStorageMode(self, mode: int) -> None:  # noqa: N802
         pass

@@ -113,6 +113,25 @@ def test_figures_that_json_cannot_hold_are_refused_before_they_are_written() -> 
         ModelMetadata.model_validate(content)
 
 
+def test_the_test_split_speaks_before_validation() -> None:
+    content = document()
+    content["accuracy"] = [
+        {"scenario": scenario, "split": split, "miou": miou, "overall_accuracy": 0.5, "classes": [miou, None]}
+        for scenario, split, miou in (("dem", "test", 0.4), ("dem", "validation", 0.6), ("optical", "validation", 0.7))
+    ]
+    expected = ModelMetadata.model_validate(content).expected
+    assert {name: one.classes for name, one in expected.items()} == {"dem": (0.4, None), "optical": (0.7, None)}
+
+
+def test_figures_of_other_classes_than_the_models_are_refused(write: Callable[..., Path]) -> None:
+    def change(content: dict[str, Any]) -> None:
+        one = {"scenario": "dem", "split": "test", "miou": 0.4, "overall_accuracy": 0.5, "classes": [0.4]}
+        content["accuracy"] = [one]
+
+    with pytest.raises(ModelError, match=r"model\.onnx.*accuracy\.0\.classes: 1 figures of 2 classes"):
+        Model(write(change))
+
+
 def test_a_key_that_schema_1_does_not_have_is_refused(write: Callable[..., Path]) -> None:
     path = write()
     proto = onnx.load(path)
