@@ -46,7 +46,7 @@ class RasterLayer:
         return True
 
     def bandCount(self) -> int:  # noqa: N802
-        return 4 if "optical" in self.path else 1
+        return 4 if "landsat" in self.path else 1
 
     def bandName(self, number: int) -> str:  # noqa: N802
         return f"Band {number}"
