@@ -329,6 +329,7 @@ def _map_facts(summary: Summary, model: Model, present: Sequence[str]) -> dict[s
     return {
         "scenario": "+".join(present),
         "shares": summary.shares,
+        "left": dict(summary.left),
         "device": summary.device,
         "seconds": summary.seconds,
         "resumed": summary.resumed,

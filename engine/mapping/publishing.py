@@ -54,6 +54,8 @@ class Provenance:
         warnings: What the user was told.
         values: For each modality how its values compare with the training's.
         origins: For each modality the rasters of its mosaic in their order.
+        groups: For each class of the map that is a group, the model's classes in it.
+        left: Share of the pixels that sensors saw and that were left without a class, by why.
         command: The request as a command.
     """
 
@@ -66,6 +68,8 @@ class Provenance:
     warnings: Sequence[str]
     values: object
     origins: Mapping[str, Sequence[str]]
+    groups: Mapping[str, Sequence[str]]
+    left: Mapping[str, float]
     command: str
 
 
@@ -144,9 +148,8 @@ def _texts(
     outputs: MapOutputs, paths: Mapping[str, Path], rasters: Mapping[str, Path], spool: Spool, provenance: Provenance
 ) -> dict[Path, bytes]:
     """The content of each file that stands beside a raster; the one that names all others comes last."""
-    path, classes = paths["classes"], outputs.model.classes
-    there = beside(path, "classes")
-    legend = pam(classes, list(_rows(outputs, spool)))
+    there = beside(paths["classes"], "classes")
+    legend = pam(outputs.legend.classes, list(_rows(outputs, spool)))
     found = {there["legend"]: legend}
     digests: dict[str, str] = {}
     for name, raster in rasters.items():
@@ -183,7 +186,7 @@ def _texts(
 
 def _style(outputs: MapOutputs, name: str, spool: Spool) -> str:
     if name == "classes":
-        return style(outputs.model.classes)
+        return style(outputs.legend.classes)
     if name == "confidence":
         return percent_style()
     return availability_style(outputs.model.names, filter(None, spool.tally("availability")))
@@ -203,11 +206,11 @@ def _raw(outputs: MapOutputs, name: str, spool: Spool, provenance: Provenance) -
     }
     raw = partial(RawLayer, spool.raw(name), spool.panels, outputs.layers[name].dtype)
     if name == "classes":
-        return raw(outputs.nodata, ["class"], "mode", outputs.model.classes, tags)
+        return raw(outputs.nodata, ["class"], "mode", outputs.legend.classes, tags)
     if name == "confidence":
         return raw(PERCENT_NODATA, ["confidence in percent"], "average", (), tags)
     if name == "probabilities":
-        bands = [f"{item.name} in percent" for item in outputs.model.classes]
+        bands = [f"{item.name} in percent" for item in outputs.legend.classes]
         return raw(PERCENT_NODATA, bands, "average", (), tags)
     if name == "origin":
         rasters = {
@@ -222,7 +225,7 @@ def _raw(outputs: MapOutputs, name: str, spool: Spool, provenance: Provenance) -
 def _rows(outputs: MapOutputs, spool: Spool) -> Iterator[ClassRow]:
     pixels, confidence = spool.tally("pixels"), spool.tally("confidence")
     areas = None if outputs.areas is None else spool.tally("area")
-    for index, item in enumerate(outputs.model.classes):
+    for index, item in enumerate(outputs.legend.classes):
         yield ClassRow(
             item,
             int(pixels[index]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,25 +11,31 @@ from numpy.typing import NDArray
 from engine.grid import PixelAreas, Window, even_part
 from engine.mapping.mosaic import MapBlock
 from engine.mapping.values import tallied
-from engine.model.file import Model
+from engine.modality import Modality
 
 
 class Tally:
-    """Counts a row of tiles: pixels, confidence and area of each class, and pixels of each availability."""
+    """Counts a row of tiles: pixels, confidence and area of each class, and pixels of each availability.
 
-    def __init__(self, model: Model, areas: PixelAreas | None) -> None:
-        self.count, self.areas = len(model.classes), areas
+    Args:
+        modalities: The model's.
+        classes: How many the map has.
+        areas: Of the map's pixels; None where it has no CRS.
+    """
+
+    def __init__(self, modalities: Sequence[Modality], classes: int, areas: PixelAreas | None) -> None:
+        self.count, self.areas = classes, areas
         self.joint = np.zeros((self.count + 1) * 101, dtype=np.int64)
         self.area = np.zeros(self.count)
         self.masks: Counter[int] = Counter()
-        self.bands = {modality.name: len(modality.bands) for modality in model.modalities}
+        self.bands = {modality.name: len(modality.bands) for modality in modalities}
         self.seen: dict[str, list[NDArray[np.generic]]] = {name: [] for name in self.bands}
 
-    def add(self, block: MapBlock, valid: NDArray[np.bool_], area: Window) -> None:
-        """Adds a block that lies at ``area`` of the map."""
+    def add(self, block: MapBlock, mapped: NDArray[np.bool_], area: Window) -> None:
+        """Adds a block that lies at ``area`` of the map, and has its class where it is ``mapped``."""
         for name, values in block.seen.items():
             self.seen[name].append(values)
-        classes = np.where(valid, block.classes, self.count).astype(np.int32)
+        classes = np.where(mapped, block.classes, self.count).astype(np.int32)
         joint = np.bincount((classes * 101 + block.confidence).ravel(), minlength=len(self.joint))
         self.joint += joint
         if self.areas is not None:
