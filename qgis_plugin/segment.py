@@ -29,6 +29,7 @@ from .area import area_file
 from .assignment import is_open, layer_names, parts
 from .interpreter import EngineNotFoundError, find_interpreter
 from .layers import LayerError, masks_by_path
+from .options import GROUPS, more_options, more_parameters
 from .process import EngineCancelledError, EngineError, run_job
 from .results import Run
 
@@ -190,6 +191,8 @@ class Segment(EngineAlgorithm):
             _tr("Tiles at a time: fewer take less memory and leave processors to other programs. All where empty."),
             advanced=True,
         )
+        for parameter, text in more_parameters():
+            self._add(parameter, text, advanced=True)
 
     def _add_outputs(self):
         self._add(
@@ -247,6 +250,10 @@ class Segment(EngineAlgorithm):
                 return False, _tr("Assignment “{}”: expected modality=layer or modality=layer@1,2").format(part)
         if any(parameters.get(name) for name in self.SENSORS) and parameters.get(self.LAYERS):
             return False, _tr("Name layers by sensor or together, not both")
+        for part in parts(self.parameterAsString(parameters, GROUPS, context)):
+            group, equals, held = (piece.strip() for piece in part.partition("="))
+            if not (group and equals and held):
+                return False, _tr("Group “{}”: expected group=class,class").format(part)
         for name in self.RASTERS:
             path = self._written(parameters, name, context)
             if path and not path.lower().endswith((".tif", ".tiff")):
@@ -354,6 +361,7 @@ class Segment(EngineAlgorithm):
             "masks": self.masks,
             "like": self.like,
             "overwrite": True,  # QGIS has asked
+            **more_options(self, parameters, context),
         }
         if parameters.get(self.PIXEL_SIZE) is not None:
             options["pixel_size"] = self.parameterAsDouble(parameters, self.PIXEL_SIZE, context)
@@ -384,6 +392,8 @@ class Segment(EngineAlgorithm):
             miou = result["accuracy"].get(scenario)
             known = "" if miou is None else _tr(" (expected mIoU {:.2f})").format(miou)
             feedback.pushInfo(f"  {share:7.2%}  {scenario}{known}")
+        for why, share in result["left"].items():
+            feedback.pushInfo(f"  {share:7.2%}  " + _tr("left without a class: {}").format(why))
         for scenario, share in result["shares"].items():
             if scenario in result["weak"]:
                 feedback.pushWarning(

@@ -26,8 +26,7 @@ def command() -> None:
     """
     click.echo(f"engine {engine.__version__}, Python {platform.python_version()} at {sys.executable}")
     click.echo(f"{platform.platform()}, {os.cpu_count()} processors, {usable_processors()} of them usable")
-    memory = memory_limit()
-    click.echo("memory unknown" if memory is None else f"{memory / 1024**3:.1f} GB of memory usable")
+    click.echo(f"{memory_limit() / 1024**3:.1f} GB of memory usable")
     problems = [problem for check in (_runtime, _rasters, _network) if (problem := _checked(check)) is not None]
     for problem in problems:
         click.echo(f"WRONG: {problem}")

@@ -380,6 +380,7 @@ def _map_facts(summary: Summary, model: Model, present: Sequence[str]) -> dict[s
         "shares": summary.shares,
         "areas": summary.areas,
         "mapped": summary.mapped,
+        "left": dict(summary.left),
         "device": summary.device,
         "seconds": summary.seconds,
         "resumed": summary.resumed,

@@ -12,7 +12,15 @@ import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from engine.mapping.predict import Listener, predict
-from engine.mapping.request import MapOptions, Option, map_request, options, parse_named_masks, parse_sources
+from engine.mapping.request import (
+    REPEATED,
+    MapOptions,
+    Option,
+    map_request,
+    options,
+    parse_named_masks,
+    parse_sources,
+)
 from engine.runtime.sizing import said
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -29,7 +37,7 @@ def _option(name: str, option: Option) -> Callable[[_Command], _Command]:
         return click.option(*names, flag_value=setting, default=field.default, help=option.help)
     if field.annotation is bool:
         return click.option(*names, is_flag=True, flag_value=not field.default, default=field.default, help=option.help)
-    if name == "masks":
+    if name in REPEATED:
         return click.option(*names, multiple=True, **shown)
     if typing.get_origin(field.annotation) is Literal:
         choice = click.Choice(typing.get_args(field.annotation))
@@ -92,3 +100,5 @@ def command(model: Path, sources: tuple[str, ...], masks: tuple[str, ...], **cho
     click.echo(f"{request.output}: {grid.width} x {grid.height} pixels, {summary.device}, {summary.seconds:.1f} s")
     for label, share in summary.shares.items():
         click.echo(f"  {share:6.2%}  {label}")
+    for why, share in summary.left.items():
+        click.echo(f"  {share:6.2%}  left without a class: {why}")

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.grid import Grid, PixelAreas, Window
+from engine.mapping.groups import Legend
 from engine.mapping.mosaic import MapBlock
 from engine.mapping.spool import Spool, SpoolLayer
 from engine.mapping.tally import Tally, tally_name
+from engine.mapping.thresholds import Thresholds
 from engine.mapping.values import Seen
 from engine.modality import Modality, map_dtype
 from engine.model.file import Model
@@ -26,19 +28,21 @@ class MapOutputs:
     Args:
         model: Its model.
         grid: The map's.
+        legend: Its classes.
+        thresholds: What a pixel must have to get one.
         wanted: Names of the layers, as :attr:`~engine.mapping.request.MapRequest.outputs` has them.
     """
 
-    def __init__(self, model: Model, grid: Grid, wanted: Sequence[str]) -> None:
-        self.model, self.grid = model, grid
-        dtype, self.nodata = map_dtype(model.classes)
-        self._values = np.array([item.value for item in model.classes], dtype=dtype)
+    def __init__(self, model: Model, grid: Grid, legend: Legend, thresholds: Thresholds, wanted: Sequence[str]) -> None:
+        self.model, self.grid, self.legend, self.thresholds = model, grid, legend, thresholds
+        dtype, self.nodata = map_dtype(legend.classes)
+        self._values = np.array([item.value for item in legend.classes], dtype=dtype)
         masks = "uint8" if len(model.names) <= 8 else "uint16" if len(model.names) <= 16 else "uint32"
         kinds = {
             "classes": SpoolLayer(dtype),
             "confidence": SpoolLayer("uint8"),
             "availability": SpoolLayer(masks),
-            "probabilities": SpoolLayer("uint8", len(model.classes)),
+            "probabilities": SpoolLayer("uint8", len(legend.classes)),
             "origin": SpoolLayer("uint16", len(model.names)),
         }
         self.layers = {name: kinds[name] for name in wanted}
@@ -61,7 +65,7 @@ class MapOutputs:
         Raises:
             OutputError: If the disk is full, for instance.
         """
-        tally = Tally(self.model, self.grid, self.areas)
+        tally = Tally(self.model.modalities, len(self.legend.classes), self.grid, self.areas)
         with ThreadPoolExecutor(1) as writer:  # a disk that is slow now and then does not keep the tiles waiting
             written: Future[None] | None = None
             for part, count in zip(spool.parts[spool.done :], tiles, strict=True):
@@ -72,20 +76,21 @@ class MapOutputs:
                 for block in islice(blocks, count):
                     if not block.window.empty:
                         area = block.window.shifted(-window.row, -window.col)
-                        valid = block.availability > 0
+                        mapped = self.thresholds.met(block)
                         place = (slice(None), *area.within(part))
-                        for name, values in self._layers_of(block, valid).items():
+                        for name, values in self._layers_of(block, mapped).items():
                             strips[name][place] = values
-                        tally.add(block, valid, area)
+                        tally.add(block, mapped, area)
                 if written is not None:
                     written.result()
                 written = writer.submit(spool.commit, strips, tally.taken())
             if written is not None:
                 written.result()
 
-    def _layers_of(self, block: MapBlock, valid: NDArray[np.bool_]) -> dict[str, NDArray[np.generic]]:
+    def _layers_of(self, block: MapBlock, mapped: NDArray[np.bool_]) -> dict[str, NDArray[np.generic]]:
+        valid = block.availability > 0
         found: dict[str, NDArray[np.generic]] = {
-            "classes": np.where(valid, self._values[block.classes], self._values.dtype.type(self.nodata))
+            "classes": np.where(mapped, self._values[block.classes], self._values.dtype.type(self.nodata))
         }
         if "confidence" in self.layers:
             found["confidence"] = np.where(valid, block.confidence, np.uint8(PERCENT_NODATA))

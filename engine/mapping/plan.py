@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import engine
@@ -12,6 +12,7 @@ from engine.mapping.inputs import Inputs
 from engine.mapping.outputs import MapOutputs
 from engine.mapping.request import MapRequest
 from engine.mapping.tiles import Strip, TilePlan
+from engine.raster.cog import writing_memory
 
 SMALLEST_CACHE, LARGEST_CACHE = 16 * 1024**2, 512 * 1024**2
 """Bounds of GDAL's cache in bytes."""
@@ -30,7 +31,7 @@ class MapPlan:
         strips: Tiles in the order in which they are run.
         cache: Bytes for GDAL's cache.
         memory: Bytes that a map takes whatever runs.
-        job: What decides the values of the map: model, sources, grid, tiles, device, layers.
+        job: What decides the values of the map: model, sources, grid, tiles, classes, device, layers.
     """
 
     tiles: TilePlan
@@ -54,18 +55,19 @@ def plan(request: MapRequest, inputs: Inputs, outputs: MapOutputs, device: str) 
         outputs: The layers.
         device: The device that is used.
     """
-    model, whole = inputs.model, inputs.whole
-    metadata = model.metadata
+    whole, metadata = inputs.whole, inputs.model.metadata
     tiles = TilePlan(whole.height, whole.width, metadata.tile, metadata.halo, metadata.inner_only)
     widest = max(reader.block_width for reader in inputs.readers.values())
     strips = tiles.strips(inputs.window, None if widest > PANEL else max(1, PANEL // tiles.stride))
     columns = max(strip.part.width for strip in strips) + tiles.tile
     rows = 2 * (tiles.tile + max(reader.block_height for reader in inputs.readers.values()))  # that tiles are read from
     cache = rows * columns * sum(reader.pixel_bytes for reader in inputs.readers.values())
-    cache = min(max(cache, SMALLEST_CACHE), LARGEST_CACHE)
-    # Strips in the making and on their way to the disk, and a layer of them as bytes
-    held = 2 * outputs.pixel_bytes + max(layer.pixel_bytes for layer in outputs.layers.values())
-    memory = cache + columns * (4 * len(model.classes) * tiles.overlap + tiles.tile * held)
+    most = LARGEST_CACHE if request.memory is None else min(LARGEST_CACHE, int(request.memory * 1e9 / 4))
+    cache = min(max(cache, SMALLEST_CACHE), most)
+    largest = max(layer.pixel_bytes for layer in outputs.layers.values())
+    held = 2 * outputs.pixel_bytes + largest  # strips in the making and on their way to the disk, one layer as bytes
+    memory = cache + writing_memory(largest)
+    memory += columns * (4 * len(outputs.legend.classes) * tiles.overlap + tiles.tile * held)
     return MapPlan(tiles, tuple(strips), cache, memory, _job(request, inputs, outputs, device))
 
 
@@ -82,6 +84,11 @@ def _job(request: MapRequest, inputs: Inputs, outputs: MapOutputs, device: str) 
             for name, many in request.masks.items()
         },
         "order": request.mosaic,
+        "classes": [
+            [one.value, one.name, one.color, list(members)]
+            for one, members in zip(outputs.legend.classes, outputs.legend.members, strict=True)
+        ],
+        "thresholds": asdict(outputs.thresholds),
         "tile": [metadata.tile, metadata.halo, request.seam],
         "device": device,
         "layers": {name: [layer.dtype, layer.bands] for name, layer in outputs.layers.items()},

@@ -17,6 +17,7 @@ from engine.files import check_target, leavings
 from engine.grid import Grid
 from engine.locks import Lock
 from engine.mapping.comparison import Compared, compare_samples, occurring, sample, tell, values_facts
+from engine.mapping.groups import legend
 from engine.mapping.inputs import Inputs, check_unchanged, open_inputs
 from engine.mapping.mosaic import map_blocks
 from engine.mapping.outputs import MapOutputs
@@ -24,11 +25,12 @@ from engine.mapping.plan import MapPlan, part_folder, plan
 from engine.mapping.publishing import Provenance, beside, class_rows, publish_map, standing
 from engine.mapping.request import MapRequest, command_line
 from engine.mapping.spool import Spool, job_hash
+from engine.mapping.thresholds import left_out, thresholds
 from engine.mapping.values import compare
 from engine.model.file import Model
 from engine.raster.legend import ClassRow
-from engine.runtime.batching import Batches
-from engine.runtime.machine import usable_processors
+from engine.runtime.batching import Batches, Predictor
+from engine.runtime.machine import lower_priority, usable_processors
 from engine.runtime.session import Sessions
 from engine.runtime.sizing import Estimate, estimate
 
@@ -52,6 +54,8 @@ class Summary:
         grid: The map's.
         shares: Share of the pixels that were mapped in each scenario, by its name; ``no sensor`` are nodata.
         classes: What the map has of each class.
+        left: Share of the map's pixels that sensors saw and that were left without a class, by why: too little
+            confidence, or a scenario that the model maps too badly.
         device: The device that was used.
         seconds: Wall time.
         resumed: Share of the map that a run before had finished.
@@ -62,6 +66,7 @@ class Summary:
     grid: Grid
     shares: dict[str, float]
     classes: tuple[ClassRow, ...]
+    left: Mapping[str, float]
     device: str
     seconds: float
     resumed: float
@@ -129,6 +134,8 @@ def predict(request: MapRequest, listener: Listener | None = None, *, keep: bool
         Cancelled: If the listener said so.
     """
     started = time.monotonic()
+    if request.low_priority:
+        lower_priority()
     with ExitStack() as stack:
         work = _begun(request, listener or Listener(), stack)
         resumed = work.spool.share
@@ -180,12 +187,14 @@ def _begun(request: MapRequest, listener: Listener, stack: ExitStack) -> _Work:
     stack.enter_context(rasterio.Env(**NETWORK))
     inputs = open_inputs(request, model, stack)
     request = inputs.request
-    outputs = MapOutputs(model, inputs.grid, list(request.outputs))
+    fullest = _fullest(request, model)
+    limits = thresholds(model, request.minimum_confidence, request.minimum_accuracy, fullest)
+    outputs = MapOutputs(model, inputs.grid, legend(model.classes, request.groups), limits, list(request.outputs))
     squares = sample(inputs.readers, inputs.window)
     samples = compare_samples(model.modalities, squares, request.sources)
     strange = tell(samples, request.strict, listener.warned)
     sessions = Sessions(model, request.device)
-    sessions.session(_fullest(request, model))  # settles the device
+    sessions.session(fullest)  # settles the device
     if sessions.fallback:
         listener.warned(sessions.fallback)
         strange.append(sessions.fallback)
@@ -203,8 +212,11 @@ def _published(work: _Work, started: float, resumed: float) -> Summary:
     known = {one.finding.modality.name for one in work.samples if one.finding.warned}
     later = [one for one in compared if one.finding.modality.name not in known]
     strange = [*work.strange, *tell(later, request.strict, work.listener.warned)]
-    shares = _shares(spool.tally("availability"), names, grid.height * grid.width)
-    warnings = (*strange, *inputs.warnings, *_unseen(request, shares))
+    pixels, counts = grid.height * grid.width, spool.tally("availability")
+    shares, mapped = _shares(counts, names, pixels), sum(spool.tally("pixels").values())
+    left = left_out(work.outputs.thresholds, inputs.model, counts, mapped)
+    empty = [f"no pixel has a class: {', '.join(left)}; ask for less"] if any(left.values()) and not mapped else []
+    warnings = (*strange, *inputs.warnings, *_unseen(request, shares), *empty)
     notes = (*inputs.notes, *(f"{name}: {note}" for name, one in inputs.readers.items() for note in one.notes))
     check_unchanged(request, inputs.identities)
     seconds = time.monotonic() - started
@@ -218,12 +230,14 @@ def _published(work: _Work, started: float, resumed: float) -> Summary:
         warnings=(*notes, *warnings),
         values=values_facts(work.samples, compared),
         origins={name: reader.origins for name, reader in inputs.readers.items()},
+        groups=work.outputs.legend.groups(inputs.model.classes),
+        left={why: number / pixels for why, number in left.items()},
         command=command_line(request),
     )
     publish_map(work.outputs, request, spool, provenance)
     warnings += tuple(_report_failed(work, provenance, warnings, notes, started))
     rows = tuple(class_rows(work.outputs, spool))
-    return Summary(grid, shares, rows, work.sessions.device, seconds, resumed, notes, warnings)
+    return Summary(grid, shares, rows, provenance.left, work.sessions.device, seconds, resumed, notes, warnings)
 
 
 def _report_failed(
@@ -295,7 +309,7 @@ def _spool(request: MapRequest, inputs: Inputs, outputs: MapOutputs, laid: MapPl
         grid.width,
         parts=[strip.part.shifted(-window.row, -window.col) for strip in laid.strips],
         panel=laid.panel,
-        border=(len(inputs.model.classes), laid.tiles.tile, laid.tiles.overlap),
+        border=(len(outputs.legend.classes), laid.tiles.tile, laid.tiles.overlap),
     )
 
 
@@ -313,17 +327,19 @@ def _run(work: _Work) -> None:
         batch=1 if cpu else BATCH,
         fixed=laid.memory,
         occurring=work.scenarios,
+        most=None if request.memory is None else int(request.memory * 1e9),
     )
     sessions.kept = sizes.sessions
     listener.expected(sizes)
-    interest = inputs.interest
+    interest, classes = inputs.interest, work.outputs.legend
+    run: Predictor = sessions.probabilities if cpu else Batches(sessions.probabilities, BATCH)
     blocks = map_blocks(
         modalities=model.modalities,
         readers=inputs.readers,
         plan=laid.tiles,
         window=inputs.window,
-        classes=len(model.classes),
-        predict=sessions.probabilities if cpu else Batches(sessions.probabilities, BATCH),
+        classes=len(classes.classes),
+        predict=lambda scenario, values: classes.summed(run(scenario, values)),
         strips=laid.strips,
         borders=spool,
         done=done,

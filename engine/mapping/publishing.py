@@ -64,6 +64,8 @@ class Provenance:
         warnings: What the user was told.
         values: For each modality how its values compare with the training's.
         origins: For each modality the rasters of its mosaic in their order.
+        groups: For each class of the map that is a group, the model's classes in it.
+        left: Share of the pixels that sensors saw and that were left without a class, by why.
         command: The request as a command.
     """
 
@@ -76,6 +78,8 @@ class Provenance:
     warnings: Sequence[str]
     values: object
     origins: Mapping[str, Sequence[str]]
+    groups: Mapping[str, Sequence[str]]
+    left: Mapping[str, float]
     command: str
 
 
@@ -161,9 +165,8 @@ def _texts(
     outputs: MapOutputs, paths: Mapping[str, Path], rasters: Mapping[str, Path], spool: Spool, provenance: Provenance
 ) -> dict[Path, bytes]:
     """The content of each file that stands beside a raster; the one that names all others comes last."""
-    path, classes = paths["classes"], outputs.model.classes
-    there = beside(path, "classes")
-    legend = pam(classes, class_rows(outputs, spool))
+    there = beside(paths["classes"], "classes")
+    legend = pam(outputs.legend.classes, class_rows(outputs, spool))
     found = {there["legend"]: legend}
     digests: dict[str, str] = {}
     for name, raster in rasters.items():
@@ -224,7 +227,7 @@ def _metadata(outputs: MapOutputs, name: str, provenance: Provenance) -> str:
 
 def _style(outputs: MapOutputs, name: str, spool: Spool) -> str:
     if name == "classes":
-        return style(outputs.model.classes)
+        return style(outputs.legend.classes)
     if name == "confidence":
         return percent_style()
     return availability_style(outputs.model.names, filter(None, spool.tally("availability")))
@@ -244,11 +247,11 @@ def _raw(outputs: MapOutputs, name: str, spool: Spool, provenance: Provenance) -
     }
     raw = partial(RawLayer, spool.raw(name), spool.panels, outputs.layers[name].dtype)
     if name == "classes":
-        return raw(outputs.nodata, ["class"], "mode", outputs.model.classes, tags)
+        return raw(outputs.nodata, ["class"], "mode", outputs.legend.classes, tags)
     if name == "confidence":
         return raw(PERCENT_NODATA, ["confidence in percent"], "average", (), tags)
     if name == "probabilities":
-        bands = [f"{item.name} in percent" for item in outputs.model.classes]
+        bands = [f"{item.name} in percent" for item in outputs.legend.classes]
         return raw(PERCENT_NODATA, bands, "average", (), tags)
     if name == "origin":
         rasters = {
@@ -271,5 +274,5 @@ def class_rows(outputs: MapOutputs, spool: Spool) -> list[ClassRow]:
             None if areas is None else areas[index] / 10_000,
             confidence[index] / pixels[index] if pixels[index] else None,
         )
-        for index, item in enumerate(outputs.model.classes)
+        for index, item in enumerate(outputs.legend.classes)
     ]

@@ -39,7 +39,7 @@ def write_report(
     """
     if request.report is None:
         return
-    classes, grid = len(outputs.model.classes), outputs.grid
+    classes, grid = len(outputs.legend.classes), outputs.grid
     areas = by_mask(spool.tally("cell area"), classes)
     pixels = by_mask(spool.tally("cells"), classes)
     confidences = spool.tally("confidences")

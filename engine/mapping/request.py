@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
 from engine.errors import InputError, ModalityError
+from engine.mapping.groups import Group
 from engine.mapping.mosaic import Seam
 from engine.raster.masks import MaskSpec, parse_masks
 from engine.raster.mosaics import Order
@@ -91,6 +92,12 @@ def _masks(value: object) -> object:
     return value
 
 
+def _groups(value: object) -> object:
+    if isinstance(value, list | tuple):
+        return tuple(Group.parse(one) if isinstance(one, str) else one for one in value)
+    return value
+
+
 def _named_masks(masks: Mapping[str, tuple[MaskSpec, ...]]) -> list[str]:
     return [f"{name}{f':{mask.raster}' if mask.raster else ''}={mask}" for name, many in masks.items() for mask in many]
 
@@ -98,6 +105,10 @@ def _named_masks(masks: Mapping[str, tuple[MaskSpec, ...]]) -> list[str]:
 Source = Annotated[SourceSpec, BeforeValidator(_source), PlainSerializer(str)]
 Sources = Annotated[Mapping[str, tuple[Source, ...]], BeforeValidator(_sources), Field(min_length=1)]
 Masks = Annotated[Mapping[str, tuple[MaskSpec, ...]], BeforeValidator(_masks), PlainSerializer(_named_masks)]
+Groups = Annotated[tuple[Group, ...], BeforeValidator(_groups), PlainSerializer(lambda many: list(map(str, many)))]
+
+REPEATED = ("masks", "groups")
+"""Fields whose option may come several times, with a part of the value each."""
 
 
 class MapOptions(BaseModel):
@@ -118,8 +129,14 @@ class MapOptions(BaseModel):
         masks: For each modality, what makes pixels of it invalid.
         mosaic: Which raster of a mosaic comes first.
         seam: How neighbouring tiles are joined.
+        groups: Classes that are mapped as one.
+        minimum_confidence: Percent below which a pixel has no class: nodata in the class map alone.
+        minimum_accuracy: The mIoU, as the model's document expects it in a pixel's scenario, below which the pixel has
+            no class; a scenario that was not measured does not have it.
         device: One of :data:`~engine.runtime.session.DEVICES`.
         threads: Tiles at a time; as many as there are processors where None. Fewer where memory is short.
+        memory: Gigabytes (1e9 bytes) that this process may take, as far as is known before the map is begun.
+        low_priority: Whether other programs come first, until this process ends.
         strict: Refuse values that are not those of the training. Where only the whole map shows that, what is finished
             is kept: a run that is not strict publishes it at once.
         network: Whether rasters may name files on the network, as a VRT can.
@@ -167,12 +184,40 @@ class MapOptions(BaseModel):
     ] = {}
     mosaic: Annotated[Order, Option("--mosaic", "Which of several rasters of the same bands comes first.")] = "given"
     seam: Annotated[Seam, Option("--seam", "Blend neighbouring tiles over their overlap, or crop each.")] = "crossfade"
+    groups: Annotated[
+        Groups,
+        Option(
+            "--group",
+            "Map several classes, by name or value, as one: vegetation=forest,shrubland, or with a colour "
+            "vegetation:#1c6330=forest,shrubland. It has the lowest value of its classes, and that one's colour unless "
+            'it is given one. A name with one of " = , ; stands in double quotes.',
+            "NAME=CLASS,...",
+        ),
+    ] = ()
+    minimum_confidence: Annotated[
+        int | None,
+        Field(ge=1, le=100),
+        Option("--minimum-confidence", "Leave pixels without a class whose confidence is below this.", "PERCENT"),
+    ] = None
+    minimum_accuracy: Annotated[
+        float | None,
+        Field(gt=0, le=1),
+        Option(
+            "--minimum-accuracy",
+            "Leave pixels without a class from whose sensors the model, by its own figures, has a lower mIoU (0-1).",
+            "MIOU",
+        ),
+    ] = None
     device: Annotated[str, Option("--device", f"One of {', '.join(DEVICES)}.", "DEVICE")] = "auto"
     threads: Annotated[
         int | None,
         Field(ge=1),
         Option("--threads", "Tiles at a time [default: the processors this process may use].", "N"),
     ] = None
+    memory: Annotated[
+        float | None, Field(gt=0), Option("--memory", "Take no more memory than this, by fewer tiles at a time.", "GB")
+    ] = None
+    low_priority: Annotated[bool, Option("--low-priority", "Let other programs come first.")] = False
     strict: Annotated[bool, Option("--strict", "Refuse values that are not those of the training.")] = False
     network: Annotated[bool, Option("--no-network", "Refuse rasters that name files on the network.")] = True
     overwrite: Annotated[bool, Option("--overwrite", "Write over a map that is there.")] = False
@@ -268,8 +313,8 @@ def command_line(request: MapRequest) -> str:
             words.append(flag)
         elif fixed:
             words += [flag] if value == setting else []
-        elif name == "masks":
-            for text in _named_masks(value):
+        elif name in REPEATED:
+            for text in _named_masks(value) if name == "masks" else map(str, value):
                 words += [flag, text]
         elif isinstance(value, tuple):
             words += [flag, *(repr(number) for number in value)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from engine.grid import Grid, PixelAreas, Window, even_part
 from engine.mapping.mosaic import MapBlock
 from engine.mapping.values import tallied
-from engine.model.file import Model
+from engine.modality import Modality
 
 PICTURE = 256
 """Rows and columns at most of the availability's picture."""
@@ -21,26 +21,27 @@ class Tally:
     """Counts a row of tiles: pixels, confidence and area of each class, pixels of each availability, and both together.
 
     Args:
-        model: The model.
+        modalities: The model's.
+        classes: How many the map has.
         grid: The map's.
         areas: Of its pixels; None where it has no CRS.
     """
 
-    def __init__(self, model: Model, grid: Grid, areas: PixelAreas | None) -> None:
-        self.count, self.areas = len(model.classes), areas
+    def __init__(self, modalities: Sequence[Modality], classes: int, grid: Grid, areas: PixelAreas | None) -> None:
+        self.count, self.areas = classes, areas
         self.step, self.columns = _picture_step(grid.height, grid.width)
         self.joint = np.zeros((self.count + 1) * 101, dtype=np.int64)
         self.pixels: dict[int, NDArray[np.int64]] = {}
         self.metres: dict[int, NDArray[np.float64]] = {}
         self.runs: dict[int, int] = {}
-        self.bands = {modality.name: len(modality.bands) for modality in model.modalities}
+        self.bands = {modality.name: len(modality.bands) for modality in modalities}
         self.seen: dict[str, list[NDArray[np.generic]]] = {name: [] for name in self.bands}
 
-    def add(self, block: MapBlock, valid: NDArray[np.bool_], area: Window) -> None:
-        """Adds a block that lies at ``area`` of the map."""
+    def add(self, block: MapBlock, mapped: NDArray[np.bool_], area: Window) -> None:
+        """Adds a block that lies at ``area`` of the map, and has its class where it is ``mapped``."""
         for name, values in block.seen.items():
             self.seen[name].append(values)
-        classes = np.where(valid, block.classes, self.count).astype(np.int32)
+        classes = np.where(mapped, block.classes, self.count).astype(np.int32)
         self.joint += np.bincount((classes * 101 + block.confidence).ravel(), minlength=len(self.joint))
         masks, cells = self._cells(block.availability, classes)
         shape = len(masks), self.count + 1

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from itertools import pairwise
 from pathlib import Path
+
+import psutil
 
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -28,24 +31,19 @@ def _quota(cgroup: Path) -> float | None:
     return int(words[0]) / int(words[1])
 
 
-def memory_limit(cgroup: Path = CGROUP) -> int | None:
-    """Bytes that this process may use: the machine's, or its cgroup's limit where that is less; None if unknown."""
-    limits = []
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+def memory_limit(cgroup: Path = CGROUP) -> int:
+    """Bytes that this process may use: the machine's, or its cgroup's limit where that is less."""
+    limits: list[int] = [psutil.virtual_memory().total]
     for path in (cgroup / "memory.max", cgroup / "memory" / "memory.limit_in_bytes"):
         words = _words(path)
         if words and words[0].isdigit():
             limits.append(int(words[0]))
-    return min(limits) if limits else None
+    return min(limits)
 
 
-def free_memory(cgroup: Path = CGROUP, meminfo: Path = Path("/proc/meminfo")) -> int | None:
-    """Bytes that this process may still take, page cache given up; None where the system does not say."""
-    free = []
-    available = _table(meminfo).get("MemAvailable:")
-    if available is not None:
-        free.append(1024 * available)
+def free_memory(cgroup: Path = CGROUP) -> int:
+    """Bytes that this process may still take, page cache given up."""
+    free: list[int] = [psutil.virtual_memory().available]
     for folder, limit, used, cache in (
         (cgroup, "memory.max", "memory.current", "inactive_file"),
         (cgroup / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -53,17 +51,29 @@ def free_memory(cgroup: Path = CGROUP, meminfo: Path = Path("/proc/meminfo")) ->
         most, now = _words(folder / limit), _words(folder / used)
         if most and now and most[0].isdigit():
             free.append(int(most[0]) - int(now[0]) + _table(folder / "memory.stat").get(cache, 0))
-    return max(0, min(free)) if free else None
+    return max(0, min(free))
 
 
-def resident_memory(statm: Path = Path("/proc/self/statm")) -> int | None:
-    """Bytes of this process in memory; None where the system does not say."""
-    words = _words(statm)
-    return int(words[1]) * os.sysconf("SC_PAGE_SIZE") if words else None
+def resident_memory() -> int:
+    """Bytes of this process in memory."""
+    size: int = psutil.Process().memory_info().rss
+    return size
+
+
+NICE = 10
+"""Niceness, on Unix, of a process that lets others come first; 19 is the most."""
+
+
+def lower_priority() -> None:
+    """Lets other programs come first, until this process ends: not every user may raise a priority again."""
+    if sys.platform == "win32":
+        psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
+    else:
+        os.nice(max(0, NICE - os.nice(0)))
 
 
 def _table(path: Path) -> dict[str, int]:
-    """Lines of a name, a number and perhaps a unit."""
+    """Lines of a name and a number."""
     words = _words(path) or []
     return {name: int(number) for name, number in pairwise(words) if number.isdigit()}
 

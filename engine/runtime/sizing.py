@@ -27,16 +27,15 @@ class Estimate:
         tiles: That are left to run.
         threads: Tiles at a time.
         seconds: Until the map is finished, without what the reading of the sources takes.
-        memory: Bytes at the most, this process's own included, should no more scenarios occur than were counted on;
-            None where the system does not say.
+        memory: Bytes at the most, this process's own included, should no more scenarios occur than were counted on.
         sessions: For how many scenarios at a time there is memory.
     """
 
     tiles: int
     threads: int
     seconds: float
-    memory: int | None
-    sessions: int = 1
+    memory: int
+    sessions: int
 
 
 GROWTH = 1.5
@@ -52,6 +51,7 @@ def estimate(
     batch: int,
     fixed: int,
     occurring: int,
+    most: int | None = None,
 ) -> Estimate:
     """Runs a batch of means in a scenario, and counts up.
 
@@ -64,6 +64,7 @@ def estimate(
         batch: Tiles in a run; where it is not 1, runs follow each other and their memory is a device's own.
         fixed: Bytes that are needed whatever runs.
         occurring: Scenarios that are to be expected.
+        most: Bytes that this process may take; all that are free where None.
 
     Raises:
         DeviceError: If a batch cannot be run.
@@ -82,8 +83,6 @@ def estimate(
     def seconds(count: int) -> float:
         return turn * math.ceil(tiles / (count if batch == 1 else batch))
 
-    if grown is None:
-        return Estimate(tiles, threads, seconds(threads), None, KEPT)
     observed = sum(values.nbytes for values in inputs.values()) // batch
     waiting = max(result // batch, observed) + 8 * tile * tile
     work = 2 * result // batch + observed
@@ -93,26 +92,30 @@ def estimate(
     def needed(count: int, scenarios: int) -> int:
         return fixed + count * (work + arena * scenarios) + (2 * count + 2) * waiting
 
-    free = free_memory()
-    usable = math.inf if free is None else USABLE * free
+    free, own = free_memory(), resident_memory()
+    usable = USABLE * free if most is None else min(USABLE * free, most - own)
     fitting = next((n for n in range(threads, 0, -1) if needed(n, min(occurring, every)) <= usable), 1)
     if needed(fitting, 1) > usable:  # sessions of more scenarios could be made anew for each tile
+        what = f"one tile of {tile} x {tile} pixels at a time needs {needed(1, 1) / 1e9:.2f} GB of memory, but "
+        if most is not None and most - own < USABLE * free:
+            raise ResourceError(
+                f"{what}--memory allows {most / 1e9:.2f} GB, of which the engine has {own / 1e9:.2f} GB already; allow "
+                f"{math.ceil((own + needed(1, 1)) / 1e8) / 10:.1f} GB, or export the model with a smaller tile"
+            )
         raise ResourceError(
-            f"one tile of {tile} x {tile} pixels at a time needs {needed(1, 1) / 1e9:.2f} GB of memory, but only "
-            f"{(free or 0) / 1e9:.2f} GB are free; close other programs, raise the limit, or export the model with a "
-            "smaller tile"
+            f"{what}only {free / 1e9:.2f} GB are free; close other programs, raise the limit, or export the model with "
+            "a smaller tile"
         )
     kept = next((n for n in range(every, 1, -1) if needed(fitting, n) <= usable), 1)
-    memory = (resident_memory() or 0) + needed(fitting, min(occurring, kept))
-    return Estimate(tiles, fitting, seconds(fitting), memory, kept)
+    return Estimate(tiles, fitting, seconds(fitting), own + needed(fitting, min(occurring, kept)), kept)
 
 
 def _tried(
     sessions: Sessions, scenario: Scenario, inputs: Mapping[str, NDArray[np.generic]], twice: bool
-) -> tuple[int, float, int | None]:
+) -> tuple[int, float, int]:
     """Bytes that a batch's result takes, the seconds of a run, and by how many bytes the process grew with it.
 
-    Twice, since the first run of a session is slower; the system may not say how large the process is.
+    Twice, since the first run of a session is slower.
     """
     sessions.session(scenario)
     before = resident_memory()
@@ -122,11 +125,10 @@ def _tried(
     if twice:
         started = time.perf_counter()
         sessions.probabilities(scenario, inputs)
-    seconds = time.perf_counter() - started
-    return result.nbytes, seconds, None if before is None or after is None else after - before
+    return result.nbytes, time.perf_counter() - started, after - before
 
 
 def said(found: Estimate) -> str:
     """An estimate in words."""
-    memory = "" if found.memory is None else f" and {found.memory / 1e9:.1f} GB of memory"
-    return f"{found.tiles} tiles, {found.threads} at a time: about {max(1, round(found.seconds))} s{memory}"
+    seconds, memory = max(1, round(found.seconds)), found.memory / 1e9
+    return f"{found.tiles} tiles, {found.threads} at a time: about {seconds} s and {memory:.1f} GB of memory"

@@ -91,6 +91,28 @@ def test_a_job_is_done_and_told_about(model_path: Path, scenes: Path, tmp_path: 
     assert output.read_bytes() == whole, "the command that was told makes the same map"
 
 
+def test_options_of_a_map_come_with_the_job(model_path: Path, scenes: Path, tmp_path: Path) -> None:
+    job = segment(model_path, scenes / "second", tmp_path / "map.tif")
+    chosen = {
+        "groups": ["vegetation:#00ff00=forest,4"],
+        "minimum_confidence": 100,
+        "minimum_accuracy": 0.001,
+        "memory": 64,
+        "low_priority": True,
+    }
+    options = {"output": str(tmp_path / "map.tif"), "device": "cpu", **chosen}
+    events, status = finish(start(job | {"options": options}))
+    assert status == 0, events
+    (command,) = [event["text"] for event in events if event["event"] == "command"]
+    assert command.endswith(
+        "--group 'vegetation:#00ff00=forest,4' --minimum-confidence 100 --minimum-accuracy 0.001 --device cpu "
+        "--memory 64.0 --low-priority"
+    )
+    seen = sum(share for name, share in events[-1]["shares"].items() if name != "no sensor")
+    assert events[-1]["left"] == {"confidence below 100 %": pytest.approx(seen)}
+    assert any("no pixel has a class" in event["text"] for event in events if event["event"] == "warning")
+
+
 def test_variables_of_a_desktop_gis_do_not_reach_gdal(model_path: Path, scenes: Path, tmp_path: Path) -> None:
     job = segment(model_path, scenes / "second", tmp_path / "map.tif")
     events, status = finish(start(job, PROJ_LIB="/nowhere", PROJ_DATA="/nowhere", GDAL_DATA="/nowhere"))

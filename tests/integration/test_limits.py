@@ -130,6 +130,7 @@ def test_little_memory_means_fewer_threads_and_the_same_bytes(
     model_path: Path, wide: dict[str, Path], usual: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(planning, "SMALLEST_CACHE", 0)
+    monkeypatch.setattr(planning, "writing_memory", lambda _bytes: 0)
     found: list[Estimate] = []
     digests: list[dict[str, str]] = []
     free = 1_000_000.0

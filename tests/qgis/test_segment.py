@@ -251,6 +251,39 @@ def test_options_are_those_of_the_command_line(project, load, material, engine, 
     assert gdal.Open(coarse["OUTPUT"]).GetGeoTransform()[1] == 50
 
 
+def test_a_map_of_groups_leaves_what_is_unsure(project, load, material, engine, tmp_path, feedback):
+    import numpy as np
+    from osgeo import gdal
+
+    second, model = material / "second", str(material / "synthetic.onnx")
+    layers = [load(second / f"{name}.tif") for name in ("optical", "dem")]
+    outputs = {name: str(tmp_path / f"{name.lower()}.tif") for name in ("OUTPUT", "CONFIDENCE")}
+    plain = {"MODEL": model, "LAYERS": layers, "GROUPS": 'Grün:#00ff00=forest,4; "a; b = c"=built-up,bare'}
+    run({**plain, **outputs}, feedback)
+    confidence = gdal.Open(outputs["CONFIDENCE"]).ReadAsArray()
+    whole = gdal.Open(outputs["OUTPUT"]).ReadAsArray()
+    least = int(np.median(confidence[whole != 255])) + 1
+    chosen = {"MINIMUM_CONFIDENCE": least, "MINIMUM_ACCURACY": 0.01, "MEMORY": 64, "LOW_PRIORITY": True}
+    loaded(project, {**plain, **chosen, **outputs}, feedback)
+    unsure = confidence < least
+    assert 0 < unsure.sum() < unsure.size
+    classes = gdal.Open(outputs["OUTPUT"]).ReadAsArray()
+    np.testing.assert_array_equal(classes, np.where(unsure, 255, whole))
+    said = "\n".join(feedback.lines)
+    assert f"{unsure.mean():7.2%}  left without a class: confidence below {least} %" in said
+    assert "--minimum-accuracy 0.01 --device cpu --memory 64.0 --low-priority" in said
+    (layer,) = project.mapLayersByName("Land cover (synthetic: optical+dem)")
+    legend = [(entry.value, entry.label, entry.color.name()) for entry in layer.renderer().classes()]
+    assert legend[:3] == [(1, "water", "#2b6cb0"), (2, "Grün", "#00ff00"), (3, "cropland", "#e0b84c")]
+    assert legend[3:] == [(5, "a; b = c", "#c0392b")]
+    output = {"OUTPUT": str(tmp_path / "none.tif")}
+    wrong({**plain, **output, "GROUPS": "forest,bare"}, feedback, "Group “forest,bare”: expected group=class,class")
+    wrong({**plain, **output, "GROUPS": "a=woods"}, feedback, "group a: the model has no class woods; it has water (1)")
+    wrong({**plain, **output, "MINIMUM_ACCURACY": 0.9}, feedback, "and --minimum-accuracy asks for 0.9")
+    wrong({**plain, **output, "MEMORY": 0.1}, feedback, "--memory allows 0.10 GB")
+    assert not (tmp_path / "none.tif").exists()
+
+
 def test_what_matches_can_be_seen_before_anything_is_mapped(project, load, material, tmp_path, feedback):
     import processing
 

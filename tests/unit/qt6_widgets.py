@@ -125,6 +125,7 @@ def main() -> None:
     engine.wheels.setFilePath(empty)
     engine.go.click()
     until(lambda: engine.work is None)
+    said = [engine.state.text(), engine.step.text()]
     engine.copy.click()
     until(engine.copy.isEnabled)
     form = importlib.import_module("robust_landcover.form").Form()
@@ -132,10 +133,9 @@ def main() -> None:
     form.listen(lambda: model, list)
     form.soon()
     until(lambda: form.facts)
-    found = {"form": [form.text(), form.expected.text()]}
+    found: dict[str, Any] = {"setup": said, "form": [form.text(), form.expected.text()]}
     form.rows[0].layer.setCurrentIndex(form.rows[0].layer.findData(""))
     found["dropped"] = [form.text(), form.expected.text()]
-    found["setup"] = [engine.state.text(), engine.step.text()]
     clipboard = application.clipboard()
     found["copied"] = "" if clipboard is None else clipboard.text()
     print(json.dumps(found))  # noqa: T201

@@ -375,7 +375,8 @@ def test_what_is_counted_by_class_and_scenario_is_true_on_the_ground(
 ) -> None:
     """Areas of pixels of a tenth of a degree fall by the latitude: by two thirds within 30 degrees of a tile."""
     grid, parts, classes, availability = blocks
-    tally = Tally(Model(MODEL), grid, PixelAreas(grid))
+    model = Model(MODEL)
+    tally = Tally(model.modalities, len(model.classes), grid, PixelAreas(grid))
     sums: dict[str, dict[int, float]] = {}
     for block in parts:
         tally.add(block, block.availability > 0, block.window)
@@ -408,7 +409,8 @@ def test_the_picture_is_every_nth_pixel_of_the_availability(
     blocks: Blocks,
 ) -> None:
     grid, parts, _, availability = blocks
-    tally = Tally(Model(MODEL), grid, None)
+    model = Model(MODEL)
+    tally = Tally(model.modalities, len(model.classes), grid, None)
     runs: dict[int, float] = {}
     for block in reversed(parts):
         tally.add(block, block.availability > 0, block.window)
