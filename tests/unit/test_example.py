@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 import rasterio
 
 from engine.mapping.matching import match
@@ -31,7 +32,7 @@ def test_its_files_are_small_and_its_card_repeats_what_the_model_holds() -> None
 
 
 def test_its_layers_are_recognised_and_mapped_about_as_well_as_it_says(tmp_path: Path) -> None:
-    """Overall accuracy over the whole cut, three of five of whose blocks were trained on: that of the card or more."""
+    """Over the whole cut, which has more rare classes than the scene: .70, as the card says."""
     names = ("landsat8.tif", "srtm.tif", "nlcd.tif")
     found = match(Model(MODEL), [Layer(name, SourceSpec(str(FOLDER / name))) for name in names])
     assert {name: one.assignment for name, one in found.chosen.items()} == {
@@ -49,4 +50,4 @@ def test_its_layers_are_recognised_and_mapped_about_as_well_as_it_says(tmp_path:
         classes, reference = made.read(1), truth.read(1)
     counted = (reference > 1) & (classes != 255)
     assert counted.mean() > 0.99
-    assert np.mean(classes[counted] == reference[counted]) > 0.7
+    assert np.mean(classes[counted] == reference[counted]) == pytest.approx(0.70, abs=0.01)
