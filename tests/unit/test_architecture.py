@@ -17,6 +17,7 @@ LAYERS = (
     {"model"},
     {"runtime"},
     {"mapping"},
+    {"products"},
     {"report"},
     {"export"},
     {"evaluation"},
@@ -36,6 +37,7 @@ WITHOUT_TORCH = (
     "model",
     "runtime",
     "mapping",
+    "products",
     "report",
 )
 FILES = sorted((ROOT / "engine").rglob("*.py"))
