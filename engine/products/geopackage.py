@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -69,7 +70,9 @@ class PolygonWriter:
 
     def _write(self, frame: pandas.DataFrame, layer: str, **options: object) -> None:
         try:
-            pyogrio.write_dataframe(frame, self._path, layer=layer, driver="GPKG", append=self._begun, **options)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "'crs' was not provided")  # of a map without one
+                pyogrio.write_dataframe(frame, self._path, layer=layer, driver="GPKG", append=self._begun, **options)
         except (RuntimeError, OSError, ValueError) as error:
             raise OutputError(f"{self._name}: cannot be written: {error}; is the disk full?") from error
         self._begun = True

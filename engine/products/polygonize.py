@@ -177,6 +177,8 @@ def _write(inputs: _Inputs, sieved: Path | None, writer: PolygonWriter, listener
         if len(ended.value):
             writer.add(polygons(outlines_of(ended), grid), _columns(ended, inputs))
             count.update(ended.value.tolist())
+    if not count:  # a layer all the same
+        writer.add(np.zeros(0, dtype=object), _columns(Regions.none(3), inputs))
     return count
 
 
