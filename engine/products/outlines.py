@@ -96,9 +96,7 @@ def polygons(found: Passages, grid: Grid) -> NDArray[np.object_]:
     region, x, y, out = found.region, found.x, found.y, found.out.copy()
     twice = np.flatnonzero((np.diff(region) == 0) & (np.diff(x) == 0) & (np.diff(y) == 0))
     out[twice], out[twice + 1] = found.out[twice + 1], found.out[twice]  # it touches itself there
-    before = np.empty(len(x), dtype=np.int64)
-    before[_along(found, found.into)] = _along(found, out)
-    order, starts = _cycles(before)
+    order, starts = _cycles(_before(found, out))
     firsts = region[order[starts]]
     shape_starts = np.flatnonzero(np.diff(firsts, prepend=-1))  # a region's first corner is of its exterior
     coordinates = np.stack(grid.coordinates(x[order].astype(float), y[order].astype(float)), axis=1)
@@ -107,11 +105,15 @@ def polygons(found: Passages, grid: Grid) -> NDArray[np.object_]:
     return shapes
 
 
-def _along(found: Passages, direction: NDArray[np.int8]) -> NDArray[np.int64]:
-    """The order of passages along the lines of the lattice, by region and direction."""
-    across = direction % 2 == 1
-    line, place = np.where(across, found.y, found.x), np.where(across, found.x, found.y)
-    return np.lexsort((place, line, direction, found.region))
+def _before(found: Passages, out: NDArray[np.int8]) -> NDArray[np.int64]:
+    """The passage before each one on its ring, of passages in the order of region, row and column."""
+    by_row = np.arange(len(out))
+    by_column = np.lexsort((found.y, found.x, found.region))
+    before = np.empty_like(by_row)
+    for direction in range(4):
+        along = by_row if direction % 2 else by_column
+        before[along[found.into[along] == direction]] = along[out[along] == direction]
+    return before
 
 
 def _cycles(following: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
