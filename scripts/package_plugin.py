@@ -24,6 +24,7 @@ def build(folder: Path) -> Path:
     target = folder / NAME
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(ROOT / "qgis_plugin", target, ignore=_IGNORED)
+    shutil.copytree(ROOT / "models", target / "models")
     for name in ("metadata.txt", "LICENSE"):
         shutil.copy(ROOT / name, target)
     source = target / "engine_source"

@@ -23,6 +23,9 @@ LAYER = "polygons"
 BATCH = 20_000
 """Polygons that are written at a time, at least."""
 
+_VERSION = {"VERSION": "1.2"}
+"""Of the format: the newest one that QGIS 3.22 reads without a warning."""
+
 
 class PolygonWriter:
     """Writes the polygons of one layer, and last its style.
@@ -69,6 +72,8 @@ class PolygonWriter:
             self._waiting.clear()
 
     def _write(self, frame: pandas.DataFrame, layer: str, **options: object) -> None:
+        if not self._begun:
+            options["dataset_options"] = _VERSION
         try:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "'crs' was not provided")  # of a map without one

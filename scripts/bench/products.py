@@ -43,25 +43,19 @@ def make_map(path: Path, side: int) -> None:
                 dataset.write(np.rot90(values, (row + col) // TILE), 1, window=Window(col, row, TILE, TILE))
 
 
-def measured(what: str, side: int, minimum: float | None) -> tuple[float, float, str]:
-    """Seconds, megabytes at the peak, and what was made; in a process of its own."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        make_map(folder / "map.tif", side)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        started = time.perf_counter()
-        path = str(folder / "map.tif")
-        if what == "polygonize":
-            made = polygonize(PolygonizeOptions(map=path, output=folder / "p.gpkg", minimum=minimum))
-            said = f"{made.polygons:,} polygons, {made.merged:,} merged"
-        elif what == "statistics":
-            said = f"{statistics(StatisticsOptions(map=path, output=folder / 't.csv')).hectares:,.0f} ha"
-        else:
-            outputs = {"output": folder / "c.tif", "table": folder / "c.csv"}
-            said = f"{change(ChangeOptions(first=path, second=path, **outputs)).pixels:,} pixels"
-        seconds = time.perf_counter() - started
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return seconds, peak / 1000, f"{said} ({before / 1000:.0f} MB before)"
+def measured(what: str, folder: Path, minimum: float | None) -> tuple[float, float, str]:
+    """Seconds, megabytes at the peak, and what was made; for a process of its own."""
+    started = time.perf_counter()
+    path = str(folder / "map.tif")
+    if what == "polygonize":
+        made = polygonize(PolygonizeOptions(map=path, output=folder / "p.gpkg", minimum=minimum, overwrite=True))
+        said = f"{made.polygons:,} polygons, {made.merged:,} merged, {(folder / 'p.gpkg').stat().st_size / 1e6:.0f} MB"
+    elif what == "statistics":
+        said = f"{statistics(StatisticsOptions(map=path, output=folder / 't.csv')).hectares:,.0f} ha"
+    else:
+        options = ChangeOptions(first=path, second=path, output=folder / "c.tif", table=folder / "c.csv")
+        said = f"{change(options).pixels:,} pixels"
+    return time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000, said
 
 
 def main() -> None:
@@ -70,15 +64,19 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=20_000)
     parser.add_argument("--minimum", type=float, default=1.0)
     arguments = parser.parse_args()
+    jobs = (("polygonize", None), ("polygonize", arguments.minimum), ("statistics", None), ("change", None))
+    peaks: dict[tuple[str, float | None], list[float]] = {job: [] for job in jobs}
     print("job          side  minimum  seconds  peak (MB)")
-    for what, minimum in (("polygonize", None), ("polygonize", arguments.minimum), ("statistics", None), ("change", None)):
-        peaks = []
-        for side in (5000, arguments.side):
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-                seconds, peak, said = pool.submit(measured, what, side, minimum).result()
-            peaks.append(peak)
-            print(f"{what:10}  {side:5}  {minimum or 0:7g}  {seconds:7.1f}  {peak:9.0f}  {said}", flush=True)
-        print(f"{what}: memory at {arguments.side} over that at 5000: {peaks[1] / peaks[0]:.2f}", flush=True)
+    for side in (5000, arguments.side):
+        with tempfile.TemporaryDirectory() as name:
+            make_map(Path(name) / "map.tif", side)
+            for what, minimum in jobs:
+                with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+                    seconds, peak, said = pool.submit(measured, what, Path(name), minimum).result()
+                peaks[what, minimum].append(peak)
+                print(f"{what:10}  {side:5}  {minimum or 0:7g}  {seconds:7.1f}  {peak:9.0f}  {said}", flush=True)
+    for (what, minimum), (small, large) in peaks.items():
+        print(f"{what} {minimum or ''}: memory at {arguments.side} over that at 5000: {large / small:.2f}")
 
 
 if __name__ == "__main__":
