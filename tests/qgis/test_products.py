@@ -124,6 +124,8 @@ def test_a_minimum_leaves_no_smaller_polygon_that_has_a_neighbour(project, mappe
     temporary = run("polygonize", {**parameters, "OUTPUT": "TEMPORARY_OUTPUT"}, feedback)
     assert temporary["OUTPUT"].endswith(".gpkg")
     wrong("polygonize", {**parameters, "OUTPUT": str(tmp_path / "p.shp")}, feedback, "p.shp")
+    table = f"ogr:dbname='{tmp_path / 'p.gpkg'}' table=\"parts\""
+    wrong("polygonize", {**parameters, "OUTPUT": table}, feedback, "give it a name that ends in .gpkg")
 
 
 def zones(layer):
@@ -256,9 +258,17 @@ def test_ready_models_are_algorithms_with_help_that_the_modeler_opens(qgis, plug
 
 
 def test_the_model_that_maps_and_makes_polygons(project, load, material, tmp_path, feedback):
+    from osgeo import gdal
+    from qgis.core import QgsProcessingFeatureSourceDefinition
+
+    layers = [load(material / f"second/{name}.tif") for name in ("sar", "dem")]
+    area = zones(layers[0])
+    project.addMapLayer(area)
+    area.selectByIds([1])
     parameters = {
         "MODEL": str(material / "synthetic.onnx"),
-        "LAYERS": [load(material / f"second/{name}.tif") for name in ("sar", "dem")],
+        "LAYERS": layers,
+        "AREA": QgsProcessingFeatureSourceDefinition(area.id(), True),
         "MINIMUM": 1,
         "segment:Class map": str(tmp_path / "map.tif"),
         "polygonize:Polygons": str(tmp_path / "polygons.gpkg"),
@@ -269,7 +279,7 @@ def test_the_model_that_maps_and_makes_polygons(project, load, material, tmp_pat
     assert min(row["hectares"] for row in rows) >= 1
     assert {row["scenario"] for row in rows} <= {"sar+dem", "dem"}
     assert all(row["confidence"] > 0 for row in rows)
-    assert (tmp_path / "map.tif").exists()
+    assert gdal.Open(str(tmp_path / "map.tif")).RasterXSize == 100, "the western half"
 
 
 def test_the_model_that_compares_two_dates(project, load, material, tmp_path, feedback):
