@@ -118,6 +118,7 @@ _EXTRAS = {
     "geopandas": "vector",
     "shapely": "vector",
     "skimage": "vector",
+    "scipy": "vector",
     "pystac": "cluster",
     "stac_model": "cluster",
 }

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from engine.errors import InputError, OutputError
+from engine.errors import EngineError, InputError, OutputError
 from engine.names import shown
 
 _CURES = {
@@ -118,7 +118,7 @@ def _aside(path: Path, make: Callable[[Path], None], remove: Callable[[Path], No
     try:
         make(found)
         yield found
-    except OutputError:
+    except EngineError:
         raise
     except (OSError, ValueError) as error:
         raise unwritable(path, error) from error
@@ -135,8 +135,17 @@ def _aside_name(path: Path) -> Path:
     return path.with_name(f".{path.stem[:_LONGEST]}.{secrets.token_hex(6)}.part{path.suffix[:_LONGEST]}")
 
 
+def remove_leavings(path: Path) -> None:
+    """Removes what killed runs left beside ``path``: for whoever holds its lock."""
+    for left in leavings(path):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        with suppress(OSError):
+            left.unlink()
+
+
 def leavings(path: Path) -> list[Path]:
-    """What killed runs left beside ``path``: for whoever holds its lock to remove."""
+    """What killed runs left beside ``path``."""
     before, after = f".{path.stem[:_LONGEST]}.", f".part{path.suffix[:_LONGEST]}"
     length = len(before) + 12
     with suppress(OSError):

@@ -98,12 +98,23 @@ class Modality:
 
 
 @dataclass(frozen=True)
-class LandClass:
-    """One class of a map: its value in rasters, its name and its colour (``#rrggbb``)."""
+class LegendEntry:
+    """What a legend says of a value: its name and colour (``#rrggbb``)."""
 
     value: int
     name: str
     color: str
+
+    @property
+    def rgb(self) -> tuple[int, int, int]:
+        """Red, green and blue, 0-255."""
+        digits = self.color.removeprefix("#")
+        return int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:], 16)
+
+
+@dataclass(frozen=True)
+class LandClass(LegendEntry):
+    """One class of a model: its value in rasters, its name and its colour (``#rrggbb``)."""
 
     def __post_init__(self) -> None:
         digits = self.color.removeprefix("#")
@@ -111,12 +122,6 @@ class LandClass:
             raise LabelError(f"class {self.name}: colour {self.color!r} is not of the form #rrggbb")
         if not 0 <= self.value <= 65534:
             raise LabelError(f"class {self.name}: value {self.value} is not within 0 and 65534")
-
-    @property
-    def rgb(self) -> tuple[int, int, int]:
-        """Red, green and blue, 0-255."""
-        digits = self.color.removeprefix("#")
-        return int(digits[:2], 16), int(digits[2:4], 16), int(digits[4:], 16)
 
 
 def map_dtype(classes: Sequence[LandClass]) -> tuple[str, int]:

@@ -90,6 +90,11 @@ class EngineAlgorithm(QgsProcessingAlgorithm):
             _tr("The rasters to map from; none chosen means all rasters of the project that fit."),
         )
 
+    def _choice(self, parameters, name, choices, context):
+        """One of an option's values, by its name or by its number, which is what qgis_process lists."""
+        chosen = self.parameterAsString(parameters, name, context) or choices[0]
+        return choices[int(chosen)] if chosen.isdigit() and int(chosen) < len(choices) else chosen
+
     def _take_layers(self, parameters, context, feedback, wanted=frozenset()):
         """Looks at the layers, which belong to the main thread, and gives those to choose from.
 

@@ -33,6 +33,7 @@ class RobustLandCover(QObject):
         """Adds the provider to the toolbox."""
         self.provider = Provider()
         QgsApplication.processingRegistry().addProvider(self.provider)
+        self.provider.refreshAlgorithms()  # ready models find the provider's own algorithms only now
 
     def initGui(self):
         """Called by QGIS with a window."""

@@ -7,10 +7,15 @@ from qgis.core import QgsProcessingProvider
 from qgis.PyQt.QtCore import QCoreApplication
 from qgis.PyQt.QtGui import QIcon
 
+from .change import Change
 from .interpreter import KEY
+from .mapfolder import MapFolder
 from .matchlayers import MatchLayers
 from .modelinfo import ModelInfo
+from .polygonize import Polygonize
+from .ready import ready_models
 from .segment import Segment
+from .statistics import Statistics
 
 ICON = os.path.join(os.path.dirname(__file__), "icon.svg")
 
@@ -38,6 +43,14 @@ class Provider(QgsProcessingProvider):
         """The engine writes GeoTIFF."""
         return ["tif"]
 
+    def supportedOutputVectorLayerExtensions(self):
+        """The engine writes GeoPackages."""
+        return ["gpkg"]
+
+    def supportedOutputTableExtensions(self):
+        """The engine writes CSV."""
+        return ["csv"]
+
     def load(self):
         """Adds the setting under Options, Processing, Providers; then the algorithms."""
         ProcessingConfig.settingIcons[self.name()] = self.icon()
@@ -52,6 +65,8 @@ class Provider(QgsProcessingProvider):
         ProcessingConfig.removeSetting(KEY)
 
     def loadAlgorithms(self):
-        """One class an algorithm."""
-        for algorithm in (Segment, MatchLayers, ModelInfo):
+        """One class an algorithm, and the ready models that are made of them."""
+        for algorithm in (Segment, MatchLayers, ModelInfo, MapFolder, Polygonize, Statistics, Change):
             self.addAlgorithm(algorithm())
+        for model in ready_models():
+            self.addAlgorithm(model)

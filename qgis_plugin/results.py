@@ -2,7 +2,7 @@
 
 import os
 
-from qgis.core import QgsLayerTreeLayer, QgsProcessingLayerPostProcessorInterface
+from qgis.core import QgsLayerTreeLayer, QgsProcessingLayerPostProcessorInterface, QgsVectorLayer
 from qgis.PyQt import sip
 from qgis.PyQt.QtCore import QUuid
 
@@ -75,6 +75,17 @@ class Run:
         parent.removeChildNode(node)
 
 
+def load_styled(context, path):
+    """Prepares a layer that comes into the project, where it will be, with the style that lies in or beside its file.
+
+    Args:
+        context: The run's ``QgsProcessingContext``.
+        path: The layer's file.
+    """
+    if context.willLoadLayerOnCompletion(path):
+        context.layerToLoadOnCompletionDetails(path).setPostProcessor(_finisher())
+
+
 class _Finisher(QgsProcessingLayerPostProcessorInterface):
     """Serves one layer of one run."""
 
@@ -86,12 +97,15 @@ class _Finisher(QgsProcessingLayerPostProcessorInterface):
         beside = os.path.splitext(layer.source())[0]
         if os.path.exists(beside + ".qml"):
             layer.loadNamedStyle(beside + ".qml")
+        elif isinstance(layer, QgsVectorLayer):
+            layer.loadDefaultStyle()  # of its GeoPackage
         if os.path.exists(beside + ".qmd"):
             layer.loadNamedMetadata(beside + ".qmd")
-        self.run.take(layer, context.project(), self.place)
+        if self.run is not None:
+            self.run.take(layer, context.project(), self.place)
 
 
-def _finisher(run, place):
+def _finisher(run=None, place=0):
     _kept[:] = [one for one in _kept if not sip.isdeleted(one)]
     _kept.append(_Finisher(run, place))
     return _kept[-1]

@@ -373,11 +373,6 @@ class Segment(EngineAlgorithm):
             options["bounds_crs"] = _known(crs) if crs.isValid() else None
         return {name: value for name, value in options.items() if value not in (None, [])}
 
-    def _choice(self, parameters, name, choices, context):
-        """One of an option's values, by its name or by its number, which is what qgis_process lists."""
-        chosen = self.parameterAsString(parameters, name, context) or choices[0]
-        return choices[int(chosen)] if chosen.isdigit() and int(chosen) < len(choices) else chosen
-
     def _tell(self, result, feedback):
         if result["resumed"]:
             feedback.pushInfo(

@@ -24,9 +24,9 @@ def build(folder: Path) -> Path:
     target = folder / NAME
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(ROOT / "qgis_plugin", target, ignore=_IGNORED)
+    shutil.copytree(ROOT / "models", target / "models")
     for name in ("metadata.txt", "LICENSE"):
         shutil.copy(ROOT / name, target)
-    shutil.copytree(ROOT / "models", target / "models", ignore=_IGNORED)
     source = target / "engine_source"
     shutil.copytree(ROOT / "engine", source / "engine", ignore=_IGNORED)
     for name in ENGINE_FILES:

@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import engine
 from engine.errors import Cancelled, EngineError, InputError, ModalityError, is_missing
-from engine.files import leavings
+from engine.files import remove_leavings
 from engine.locks import HELD
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ PROTOCOL = 2
 
 LONGEST = 16_000_000
 """Bytes of a job at the most."""
+
+WITHOUT_MODEL = ("polygonize", "statistics", "change")
+"""Tasks that work on class maps."""
 
 PATIENCE = 0.6
 """Seconds that a cancelled job has to end by itself."""
@@ -64,20 +67,22 @@ class Job(_Strict):
     """What to do.
 
     Args:
-        task: ``describe`` the model, write its ``card``, ``match`` the layers, or ``segment``.
+        task: ``describe`` the model, write its ``card``, ``match`` the layers, ``segment``, or what
+            :mod:`~engine.cli.products` does.
+        model: The ``.onnx`` file; tasks on class maps need none.
         layers: Rasters to choose from; matched with the model's modalities where there is no assignment.
         assignment: ``modality=layer[@bands];...``.
         sensors: The layer of the model's first sensor, of its second one and so on; None where it is missing.
         insist: Whether a layer that no sensor takes is worth a warning, or an error where options are ``strict``.
         options: Those of a :class:`~engine.mapping.request.MapOptions`: output, bounds, masks and all; of a card the
-            output alone.
+            output alone, of other tasks their own.
         keep: Whether a cancel keeps what is finished of the map, in ``<output>.part/``; a job like it goes on there.
         cancel: A file whose appearance cancels the job.
     """
 
     protocol: int
-    task: Literal["describe", "card", "match", "segment"]
-    model: str = Field(min_length=1)
+    task: Literal["describe", "card", "match", "segment", "mapfolder", "polygonize", "statistics", "change"]
+    model: str = ""
     layers: list[LayerJob] = []
     assignment: str = ""
     sensors: list[LayerJob | None] = []
@@ -138,9 +143,7 @@ class Stop:
         self.asked.wait()
         time.sleep(PATIENCE)
         for path in self.outputs:
-            for left in leavings(path):
-                with suppress(OSError):
-                    left.unlink()
+            remove_leavings(path)
         if self.unfinished is not None:
             shutil.rmtree(self.unfinished, ignore_errors=True)
         for lock in list(HELD):
@@ -174,6 +177,8 @@ def _parsed(line: bytes) -> Job:
         raise InputError(f"the job cannot be read: {_explained(error)}") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"the job cannot be read: it is no JSON: {str(error)[:200]}") from error
+    if not job.model and job.task not in WITHOUT_MODEL:
+        raise InputError(f"the job cannot be read: model: the task {job.task} needs one; name an .onnx file")
     for text in _texts(content):
         if "\0" in text:
             raise InputError(f"the job cannot be read: {text[:40]!r} holds a NUL character")
@@ -355,7 +360,7 @@ def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
         Listener(
             warned=warned,
             expected=lambda found: channel.send("info", text=said(found)),
-            progress=_throttled(lambda share: channel.send("progress", share=share)),
+            progress=throttled(lambda share: channel.send("progress", share=share)),
             cancelled=stop.asked.is_set,
         ),
         keep=job.keep,
@@ -394,7 +399,7 @@ def _map_facts(summary: Summary, model: Model, present: Sequence[str]) -> dict[s
     }
 
 
-def _throttled(tell: Callable[[float], None], step: float = 0.005) -> Callable[[float], None]:
+def throttled(tell: Callable[[float], None], step: float = 0.005) -> Callable[[float], None]:
     """Tells of progress only when a share of ``step`` more is done."""
     told = [-1.0]
 
@@ -406,9 +411,19 @@ def _throttled(tell: Callable[[float], None], step: float = 0.005) -> Callable[[
     return progress
 
 
-_TASKS: dict[str, Callable[[Job, Channel, Stop], dict[str, Any]]] = {
+def _product(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
+    from engine.cli import products
+
+    task: _Task = getattr(products, f"{job.task}_task")
+    return task(job, channel, stop)
+
+
+_Task = Callable[[Job, Channel, Stop], dict[str, Any]]
+
+_TASKS: dict[str, _Task] = {
     "describe": _describe,
     "card": _card,
     "match": _match,
     "segment": _segment,
+    **dict.fromkeys(("mapfolder", "polygonize", "statistics", "change"), _product),
 }

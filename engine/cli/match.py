@@ -9,18 +9,13 @@ from pathlib import Path, PurePath
 
 import click
 
-from engine.errors import ModalityError, RasterReadError
+from engine.errors import ModalityError
 from engine.mapping.candidates import Candidate
 from engine.mapping.matching import Matching, match, may_be_mosaic
 from engine.model.file import Model
+from engine.raster.folders import rasters_of
 from engine.raster.pools import Layer
 from engine.raster.sources import SourceSpec
-
-RASTERS = (".tif", ".tiff", ".jp2", ".vrt", ".img", ".png", ".hgt", ".nc")
-"""How the names of rasters in a folder end."""
-
-RAW = (".dat", ".bsq", ".bil", ".bip")
-"""How those end that are rasters where a header (``.hdr``) lies beside them."""
 
 
 @click.command("match")
@@ -38,7 +33,7 @@ def command(model: Path, rasters: tuple[str, ...]) -> None:
       engine match s2.onnx S2B_MSIL2A_20240601T105031_N0510_R051_T31UFS_20240601T140312.SAFE
     """
     opened = Model(model)
-    specs = [SourceSpec.parse(text) for raster in rasters for text in _files(raster)]
+    specs = [SourceSpec.parse(text) for raster in rasters for text in rasters_of(raster)]
     names = [PurePath(spec.path).name for spec in specs]
     alike = {name for name in names if names.count(name) > 1}
     layers = [Layer(str(spec) if name in alike else name, spec) for name, spec in zip(names, specs, strict=True)]
@@ -78,27 +73,6 @@ def _question(found: Matching) -> str:
 def _command(model: Path, chosen: Mapping[str, Candidate], options: Sequence[str] = ()) -> str:
     arguments = [f"{name}={spec}" for name, one in chosen.items() for spec in one.specs]
     return shlex.join(["engine", "predict", str(model), *arguments, *options, "-o", "map.tif"])
-
-
-def _files(raster: str) -> list[str]:
-    """The rasters of a folder, a product's for instance; else what is named."""
-    folder = Path(raster)
-    if not folder.is_dir():
-        return [raster]
-    found = sorted(
-        str(path)
-        for path in folder.rglob("*")
-        if _is_raster(path) and "QI_DATA" not in path.parts  # masks of a Sentinel-2 product's making
-    )
-    if not found:
-        raise RasterReadError(f"{raster}: holds no raster ({', '.join(RASTERS)}; {', '.join(RAW)} with a .hdr beside)")
-    return found
-
-
-def _is_raster(path: Path) -> bool:
-    end = path.suffix.lower()
-    headers = (path.with_suffix(".hdr"), path.with_suffix(".HDR"), path.with_name(f"{path.name}.hdr"))
-    return end in RASTERS or (end in RAW and any(header.exists() for header in headers))
 
 
 def described(found: Matching) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import rasterio
 
 from engine.availability import Scenario, from_bits
 from engine.errors import Cancelled, EngineError, OutputError
-from engine.files import check_target, leavings
+from engine.files import check_target, remove_leavings
 from engine.grid import Grid
 from engine.locks import Lock
 from engine.mapping.comparison import Compared, compare_samples, occurring, sample, tell, values_facts
@@ -274,9 +274,7 @@ def _claim(request: MapRequest, stack: ExitStack) -> None:
     for target in sorted(request.targets):
         stack.enter_context(Lock(target, request.steal))
     for path in paths:
-        for left in leavings(path):
-            with suppress(OSError):
-                left.unlink()
+        remove_leavings(path)
 
 
 def _fullest(request: MapRequest, model: Model) -> Scenario:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from engine.availability import from_bits
-from engine.modality import LandClass
+from engine.modality import LegendEntry
 from engine.names import shown
 
 
@@ -22,7 +22,7 @@ class ClassRow:
         confidence: Mean confidence in percent; None where no pixel has it.
     """
 
-    land_class: LandClass
+    land_class: LegendEntry
     pixels: int
     hectares: float | None
     confidence: float | None
@@ -43,15 +43,15 @@ _FIELDS = (  # name, type (0 whole number, 1 number, 2 text) and usage as GDAL n
 )
 
 
-def pam(classes: Sequence[LandClass], rows: Sequence[ClassRow] = ()) -> str:
-    """The content of ``<map>.tif.aux.xml``: category names and, with ``rows``, a raster attribute table."""
+def pam(classes: Sequence[LegendEntry], rows: Sequence[ClassRow] = ()) -> str:
+    """The content of ``<map>.tif.aux.xml``: names of categories and, with ``rows``, a raster attribute table."""
     names = {land_class.value: land_class.name for land_class in classes}
-    categories = "".join(f"<Category>{escape(names.get(value, ''))}</Category>" for value in range(max(names) + 1))
-    table = _table(rows) if rows else ""
-    return (
-        f'<PAMDataset><PAMRasterBand band="1"><CategoryNames>{categories}</CategoryNames>{table}'
-        "</PAMRasterBand></PAMDataset>"
+    listed = "".join(
+        f"<Category>{escape(names.get(value, ''))}</Category>" for value in range(max(names, default=-1) + 1)
     )
+    categories = f"<CategoryNames>{listed}</CategoryNames>" if listed else ""
+    table = _table(rows) if rows else ""
+    return f'<PAMDataset><PAMRasterBand band="1">{categories}{table}</PAMRasterBand></PAMDataset>'
 
 
 def _table(rows: Sequence[ClassRow]) -> str:
@@ -84,7 +84,7 @@ SET = (
 """Paul Tol's muted and bright sets, which the colour-blind tell apart (personal.sron.nl/~pault)."""
 
 
-def style(classes: Sequence[LandClass]) -> str:
+def style(classes: Sequence[LegendEntry]) -> str:
     """The content of ``<map>.qml``: a QGIS style with a legend entry for each class."""
     return _paletted([(item.value, item.color, item.name) for item in classes])
 

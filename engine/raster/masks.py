@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import BandError, RasterReadError
+from engine.errors import BandError
 from engine.grid import Grid, Window
 from engine.modality import Modality
 from engine.raster.alignment import AlignedReader, Mask
 from engine.raster.mosaics import Order
 from engine.raster.polygons import Burner
 from engine.raster.sources import SourceSpec
-from engine.raster.vectors import read_features
+from engine.raster.vectors import read_polygons
 
 PRESETS = {
     # Sentinel-2 Level-2A scene classification: no data, saturated, cloud shadow, cloud medium and high, thin cirrus
@@ -139,12 +139,7 @@ class PolygonMask:
     """
 
     def __init__(self, path: str, grid: Grid) -> None:
-        frame = read_features(path, grid)
-        others = sorted(set(frame.geom_type) - {"Polygon", "MultiPolygon", "GeometryCollection"})
-        if others:
-            raise RasterReadError(
-                f"{path}: holds {', '.join(others)}, which have no area; give polygons (in QGIS, Buffer makes them)"
-            )
+        frame = read_polygons(path, grid)
         self._path, self._burner = path, Burner(frame, [1] * len(frame), grid)
 
     @property

@@ -101,6 +101,21 @@ def read_features(path: str, grid: Grid) -> GeoDataFrame:
     return frame[frame.geometry.notna() & ~frame.geometry.is_empty]
 
 
+def read_polygons(path: str, grid: Grid) -> GeoDataFrame:
+    """As :func:`read_features`, of a layer of polygons.
+
+    Raises:
+        RasterReadError: If there are points or lines in it.
+    """
+    frame = read_features(path, grid)
+    others = sorted(set(frame.geom_type) - {"Polygon", "MultiPolygon", "GeometryCollection"})
+    if others:
+        raise RasterReadError(
+            f"{path}: holds {', '.join(others)}, which have no area; give polygons (in QGIS, Buffer makes them)"
+        )
+    return frame
+
+
 def _repaired(shape: Geometry) -> Geometry:
     """The area of an invalid geometry: of each polygon what lies within an odd number of its rings' turns.
 

@@ -1,45 +1,16 @@
 """`engine job`: what another program says and hears."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import rasterio
+from jobs import finish, start
 
 from engine.model.file import Model
-
-COMMAND = [sys.executable, "-I", "-m", "engine.cli", "job"]
-
-
-def start(job: object, **environment: str) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        COMMAND,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | environment,
-    )
-    assert process.stdin is not None
-    process.stdin.write((job if isinstance(job, str) else json.dumps(job)) + "\n")
-    process.stdin.flush()
-    return process
-
-
-def finish(process: subprocess.Popen[str]) -> tuple[list[dict[str, Any]], int]:
-    """All events and the exit status; stdin stays open until the end, as a host keeps it."""
-    assert process.stdout is not None
-    events = [json.loads(line) for line in process.stdout]
-    status = process.wait()
-    for stream in (process.stdin, process.stdout, process.stderr):
-        if stream is not None:
-            stream.close()
-    return events, status
 
 
 def segment(model: Path, scene: Path, target: Path, **changes: object) -> dict[str, object]:

@@ -57,7 +57,9 @@ def make_project(path, layers):
 
 
 def test_the_algorithm_is_listed(qgis_process):
-    assert "robustlandcover:segment" in qgis_process("list").stdout
+    listed = qgis_process("list").stdout
+    for name in ("segment", "mapfolder", "polygonize", "statistics", "change", "mapaspolygons", "changeoftwodates"):
+        assert f"robustlandcover:{name}" in listed
     assert "ASSIGNMENT" in qgis_process("help", "robustlandcover:segment").stdout
 
 

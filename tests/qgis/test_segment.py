@@ -222,7 +222,7 @@ def test_an_area_is_that_of_the_selected_polygons(project, load, material, tmp_p
     assert agreeing > 0.98, "the tiles of the half end where it does"
     area.removeSelection()
     area.dataProvider().deleteFeatures([1, 2])
-    wrong({**parameters, "AREA": area, "OUTPUT": str(tmp_path / "none.tif")}, feedback, "the area has no polygons")
+    wrong({**parameters, "AREA": area, "OUTPUT": str(tmp_path / "none.tif")}, feedback, "Area: there are no polygons")
 
 
 def test_options_are_those_of_the_command_line(project, load, material, engine, tmp_path, feedback):

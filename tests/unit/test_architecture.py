@@ -18,6 +18,7 @@ LAYERS = (
     {"report"},
     {"runtime"},
     {"mapping"},
+    {"products"},
     {"export"},
     {"evaluation"},
     {"training"},
@@ -36,6 +37,7 @@ WITHOUT_TORCH = (
     "model",
     "runtime",
     "mapping",
+    "products",
     "report",
 )
 FILES = sorted((ROOT / "engine").rglob("*.py"))
