@@ -22,7 +22,7 @@ _ENVIRONMENT = ROOT / ".venv-qgis"
 _FOLDER = ROOT / ".qgis"
 _PYTEST = ("-m", "pytest", "-c", "tests/qgis/pytest.ini", "--rootdir", "tests/qgis", "--confcutdir", "tests/qgis")
 _COPIED = ("engine", "qgis_plugin", "scripts", "tests", "recipes", "metadata.txt", "pyproject.toml", "constraints.txt")
-_COPIED += ("README.md", "LICENSE")
+_COPIED += ("README.md", "LICENSE", "models")
 
 
 def _root() -> bool:

@@ -394,6 +394,7 @@ def _map_facts(summary: Summary, model: Model, present: Sequence[str]) -> dict[s
         "model": metadata.name,
         "accuracy": {name: one.miou for name, one in metadata.expected.items()},
         "weak": [name for name, one in metadata.expected.items() if metadata.is_weak(one.miou)],
+        "classes": [item.name for item in metadata.classes],
         "class_accuracy": {name: one.classes for name, one in metadata.expected.items()},
         "guess": metadata.guess,
     }

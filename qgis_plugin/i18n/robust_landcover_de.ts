@@ -47,12 +47,97 @@
   <context>
     <name>Area</name>
     <message>
-      <source>the area has no polygons; choose a layer that has, or select some of its features</source>
-      <translation>das Gebiet hat keine Polygone; wählen Sie einen Layer, der welche hat, oder wählen Sie einige seiner Objekte aus</translation>
+      <source>{}: there are no polygons; choose a layer that has, or select some</source>
+      <translation type="unfinished" />
     </message>
     <message>
-      <source>the area cannot be written to {}: {}</source>
-      <translation>das Gebiet kann nicht nach {} geschrieben werden: {}</translation>
+      <source>the polygons cannot be written to {}: {}</source>
+      <translation type="unfinished" />
+    </message>
+  </context>
+  <context>
+    <name>Change</name>
+    <message>
+      <source>Change between two class maps</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Finds from what to what a map has changed, and where other sensors may be the cause.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Compares two class maps that lie on one grid: map the second date with the first map as “Grid of a layer”.
+
+A pixel's code is from-class and to-class side by side: 405 is from 4 to 5. Where availabilities are given, pixels that were mapped from other sensors than before have a 1 in front (10405), a paler colour, and columns of their own in the table: such a change may be the sensors', not the land's.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>First class map</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The map of the first date.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Second class map</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The map of the second date, on the grid of the first one.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Availability of the first map</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Availability of the second map</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Which sensors the map's pixels had; both or none.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Changes</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>From-to codes with a legend: grey where nothing has changed, else the colour of what it is now.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Table of changes</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>From what to what, in pixels and hectares, a CSV file.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Percent changed</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Hectares changed</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Percent mapped from other sensors</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{changed:.2%} of {pixels} pixels have changed</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{other_sensors:.2%} were mapped from other sensors than before</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{one_map} pixels have a class in one map alone</source>
+      <translation type="unfinished" />
     </message>
   </context>
   <context>
@@ -456,6 +541,142 @@ Ist sie anderswo installiert, nennen Sie ihren Python-Interpreter unter Einstell
     </message>
   </context>
   <context>
+    <name>MapFolder</name>
+    <message>
+      <source>Map every scene of a folder</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Maps land cover of many scenes, each from whichever of a model's sensors it has.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Maps each scene of a folder: each of its subfolders or, with a pattern, what the pattern takes together. Which of its rasters is which sensor is found out for each scene, as in “Robust land-cover segmentation”.
+
+A scene that fails is told, and the others are mapped. Scenes whose maps are there already are passed over, and one that was begun goes on: after a cancel or a crash run it again as it was.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Scenes</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The folder that holds the scenes, each in a subfolder unless there is a pattern.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Pattern of the scenes' files</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>How files are called within the folder: {scene} stands for what is the same in all files of a scene, * for anything. {scene}_*.tif takes 2024-05_optical.tif and 2024-05_sar.tif as scene 2024-05.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Assignment (modality=file[@bands];...)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Which file is which sensor, the same for every scene, if that should not be found out, as in optical=optical.tif@4,3,2;dem=dem.tif. With a pattern {scene} stands for the scene's name.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Device</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Where the network runs, by name; auto takes a GPU where the engine has one that works.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Also write confidences</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Writes SCENE_confidence.tif beside each map.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Also write availabilities</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Writes SCENE_availability.tif beside each map: which sensors each pixel had.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Map again what is there</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Otherwise a scene whose map is there already is passed over.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Maps</source>
+      <translation>Kartiert</translation>
+    </message>
+    <message>
+      <source>The folder of the maps, each called as its scene.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Maps that are there</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Number of scenes mapped</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Number of scenes that failed</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{mapped} scenes mapped, {there} were there already, {failed} failed</source>
+      <translation type="unfinished" />
+    </message>
+  </context>
+  <context>
+    <name>Maps</name>
+    <message>
+      <source>Land-cover maps</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>land cover,classification,map,polygon,vectorize,sieve,area,statistics,change,batch</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Confidence</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The confidence that was written with the map, in percent: gives means of it.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Availability</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The availability that was written with the map: gives the sensors that it was made from.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{}: choose a raster that is a file; save others as GeoTIFF first</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Cancelled; nothing was written.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{}: give it a name that ends in {}</source>
+      <translation type="unfinished" />
+    </message>
+  </context>
+  <context>
     <name>MatchLayers</name>
     <message>
       <source>Match layers with a model</source>
@@ -534,6 +755,49 @@ Ist sie anderswo installiert, nennen Sie ihren Python-Interpreter unter Einstell
     </message>
   </context>
   <context>
+    <name>Options</name>
+    <message>
+      <source>Groups of classes (group=class,class;...)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Classes that are mapped as one, by name or value, as in vegetation=forest,shrubland;built=22,23,24, or with a colour: vegetation:#1c6330=forest,shrubland. Their probabilities are added up. A group has the lowest value of its classes, and that one's colour unless it is given one; what is in no group stays as it is. Names stand in double quotes where they hold one of ; = , and quotes.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Minimum confidence (percent)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Pixels whose class is less probable have none in the class map. All have one where empty.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Minimum accuracy (mIoU)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Pixels have no class in the class map where their sensors give the model a lower mIoU (0 to 1) than this, by the model's own figures, which its card shows. All have one where empty.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Memory (GB)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>What the engine may take at the most, by mapping fewer tiles at a time; what is free where empty.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Let other programs come first</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The engine runs at a low priority, so that the computer stays quick.</source>
+      <translation type="unfinished" />
+    </message>
+  </context>
+  <context>
     <name>Plugin</name>
     <message>
       <source>Map land cover…</source>
@@ -550,6 +814,59 @@ Ist sie anderswo installiert, nennen Sie ihren Python-Interpreter unter Einstell
     <message>
       <source>Help</source>
       <translation>Hilfe</translation>
+    </message>
+  </context>
+  <context>
+    <name>Polygonize</name>
+    <message>
+      <source>Polygons of a class map</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Makes polygons of a class map along its pixels' exact edges, with a minimum mapping unit.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Makes one polygon of each region of a class, along the pixels' exact edges: without gaps or overlaps, however large the map is. Pixels that meet at a corner alone are two regions.
+
+Polygons have the fields value, class, hectares (on the ellipsoid), confidence (mean, in percent), scenario (the sensors that most of their pixels were mapped from) and pixels. Their style, with the map's colours and names, lies in the GeoPackage.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Class map</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>A raster of class values, of this or another program; its names and colours are taken.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Minimum area in hectares</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Regions below it become of the class that they share the longest border with, the smallest first, until none is left or has a neighbour. Where there is no data nothing changes.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Polygons</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The polygons, a GeoPackage.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Number of polygons</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Number of merged regions</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>{polygons} polygons of {classes} classes; {merged} regions were merged</source>
+      <translation type="unfinished" />
     </message>
   </context>
   <context>
@@ -608,6 +925,21 @@ Ist sie anderswo installiert, nennen Sie ihren Python-Interpreter unter Einstell
     <message>
       <source>Python interpreter that has the engine</source>
       <translation>Python-Interpreter, der die Engine hat</translation>
+    </message>
+  </context>
+  <context>
+    <name>ReadyModel</name>
+    <message>
+      <source>Map as polygons</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Change between two dates</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Ready models</source>
+      <translation type="unfinished" />
     </message>
   </context>
   <context>
@@ -765,8 +1097,32 @@ Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, 
       <translation>Aus welchem Layer eines Mosaiks jedes Pixel gelesen wurde, ein Band je Sensor.</translation>
     </message>
     <message>
+      <source>Report on the map</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>HTML files (*.html)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>A page on the map: areas by class and sensors, the accuracy to expect, and how it was made. It opens in the results viewer.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>Sensors mapped from</source>
       <translation>Sensoren, aus denen kartiert wurde</translation>
+    </message>
+    <message>
+      <source>Share of the pixels by sensors (JSON)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Hectares by class (JSON)</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Share of the pixels that are mapped</source>
+      <translation type="unfinished" />
     </message>
     <message>
       <source>Device used</source>
@@ -783,6 +1139,10 @@ Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, 
     <message>
       <source>Name layers by sensor or together, not both</source>
       <translation>Nennen Sie Layer nach Sensoren oder zusammen, nicht beides</translation>
+    </message>
+    <message>
+      <source>Group “{}”: expected group=class,class</source>
+      <translation type="unfinished" />
     </message>
     <message>
       <source>{}: maps are GeoTIFF files; give it a name that ends in .tif</source>
@@ -813,6 +1173,10 @@ Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, 
       <translation> (erwartete mIoU {:.2f})</translation>
     </message>
     <message>
+      <source>left without a class: {}</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
       <source>{share:.0%} of the map is made from {scenario}, where the model's mIoU was {miou:.2f}: hardly better than guessing ({guess:.2f}). Add a layer of another sensor, or do not use that part</source>
       <translation>{share:.0%} der Karte sind aus {scenario} gemacht, wo die mIoU des Modells {miou:.2f} war: kaum besser als geraten ({guess:.2f}). Fügen Sie einen Layer eines anderen Sensors hinzu, oder verwenden Sie diesen Teil nicht</translation>
     </message>
@@ -823,6 +1187,67 @@ Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, 
     <message>
       <source>Cancelled. {share:.0%} of the map is kept in {folder}; run again with the same inputs and output to go on from there, or delete the folder.</source>
       <translation>Abgebrochen. {share:.0%} der Karte ist in {folder} aufgehoben; starten Sie mit denselben Eingaben und derselben Ausgabe noch einmal, um dort weiterzumachen, oder löschen Sie den Ordner.</translation>
+    </message>
+  </context>
+  <context>
+    <name>Statistics</name>
+    <message>
+      <source>Statistics of a class map</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Counts a class map by class, by the sensors that it was made from, and within zones.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Writes a table: pixels, hectares (on the ellipsoid), share and mean confidence of each class in the whole map, of each class and scenario, and of each class in every zone. Pixels without data do not count.
+
+A pixel belongs to each zone that holds its centre. Zones may overlap, and may have any coordinate reference system.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Class map</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>A raster of class values, of this or another program.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Zones</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Polygons to count within, all or the selected ones.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Field with the zones' names</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>What zones are called in the table; their numbers where empty.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Table</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>The table, a CSV file. Its column part says what a row is of: map, scenario or zone.</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Pixels</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Hectares</source>
+      <translation type="unfinished" />
+    </message>
+    <message>
+      <source>Number of classes</source>
+      <translation type="unfinished" />
     </message>
   </context>
   <context>
