@@ -48,96 +48,98 @@
     <name>Area</name>
     <message>
       <source>{}: there are no polygons; choose a layer that has, or select some</source>
-      <translation type="unfinished" />
+      <translation>{}: Es gibt keine Polygone; wählen Sie einen Layer, der welche hat, oder wählen Sie welche aus</translation>
     </message>
     <message>
       <source>the polygons cannot be written to {}: {}</source>
-      <translation type="unfinished" />
+      <translation>die Polygone können nicht nach {} geschrieben werden: {}</translation>
     </message>
   </context>
   <context>
     <name>Change</name>
     <message>
       <source>Change between two class maps</source>
-      <translation type="unfinished" />
+      <translation>Änderung zwischen zwei Klassenkarten</translation>
     </message>
     <message>
       <source>Finds from what to what a map has changed, and where other sensors may be the cause.</source>
-      <translation type="unfinished" />
+      <translation>Findet heraus, wovon wozu sich eine Karte geändert hat, und wo andere Sensoren die Ursache sein können.</translation>
     </message>
     <message>
       <source>Compares two class maps that lie on one grid: map the second date with the first map as “Grid of a layer”.
 
 A pixel's code is from-class and to-class side by side: 405 is from 4 to 5. Where availabilities are given, pixels that were mapped from other sensors than before have a 1 in front (10405), a paler colour, and columns of their own in the table: such a change may be the sensors', not the land's.</source>
-      <translation type="unfinished" />
+      <translation>Vergleicht zwei Klassenkarten, die auf demselben Raster liegen: Kartieren Sie den zweiten Zeitpunkt mit der ersten Karte als „Raster eines Layers“.
+
+Der Code eines Pixels besteht aus vorheriger und neuer Klasse nebeneinander: 405 ist von 4 nach 5. Sind Verfügbarkeiten angegeben, haben Pixel, die aus anderen Sensoren als vorher kartiert wurden, eine 1 davor (10405), eine blassere Farbe und eigene Spalten in der Tabelle: Eine solche Änderung kann an den Sensoren liegen statt am Land.</translation>
     </message>
     <message>
       <source>First class map</source>
-      <translation type="unfinished" />
+      <translation>Erste Klassenkarte</translation>
     </message>
     <message>
       <source>The map of the first date.</source>
-      <translation type="unfinished" />
+      <translation>Die Karte des ersten Zeitpunkts.</translation>
     </message>
     <message>
       <source>Second class map</source>
-      <translation type="unfinished" />
+      <translation>Zweite Klassenkarte</translation>
     </message>
     <message>
       <source>The map of the second date, on the grid of the first one.</source>
-      <translation type="unfinished" />
+      <translation>Die Karte des zweiten Zeitpunkts, auf dem Raster der ersten.</translation>
     </message>
     <message>
       <source>Availability of the first map</source>
-      <translation type="unfinished" />
+      <translation>Verfügbarkeit der ersten Karte</translation>
     </message>
     <message>
       <source>Availability of the second map</source>
-      <translation type="unfinished" />
+      <translation>Verfügbarkeit der zweiten Karte</translation>
     </message>
     <message>
       <source>Which sensors the map's pixels had; both or none.</source>
-      <translation type="unfinished" />
+      <translation>Welche Sensoren die Pixel der Karte hatten; beide oder keine.</translation>
     </message>
     <message>
       <source>Changes</source>
-      <translation type="unfinished" />
+      <translation>Änderungen</translation>
     </message>
     <message>
       <source>From-to codes with a legend: grey where nothing has changed, else the colour of what it is now.</source>
-      <translation type="unfinished" />
+      <translation>Von-nach-Codes mit einer Legende: grau, wo sich nichts geändert hat, sonst die Farbe dessen, was es jetzt ist.</translation>
     </message>
     <message>
       <source>Table of changes</source>
-      <translation type="unfinished" />
+      <translation>Tabelle der Änderungen</translation>
     </message>
     <message>
       <source>From what to what, in pixels and hectares, a CSV file.</source>
-      <translation type="unfinished" />
+      <translation>Wovon wozu, in Pixeln und Hektar, eine CSV-Datei.</translation>
     </message>
     <message>
       <source>Percent changed</source>
-      <translation type="unfinished" />
+      <translation>Geändert (Prozent)</translation>
     </message>
     <message>
       <source>Hectares changed</source>
-      <translation type="unfinished" />
+      <translation>Geändert (Hektar)</translation>
     </message>
     <message>
       <source>Percent mapped from other sensors</source>
-      <translation type="unfinished" />
+      <translation>Aus anderen Sensoren kartiert (Prozent)</translation>
     </message>
     <message>
       <source>{changed:.2%} of {pixels} pixels have changed</source>
-      <translation type="unfinished" />
+      <translation>{changed:.2%} von {pixels} Pixeln haben sich geändert</translation>
     </message>
     <message>
       <source>{other_sensors:.2%} were mapped from other sensors than before</source>
-      <translation type="unfinished" />
+      <translation>{other_sensors:.2%} wurden aus anderen Sensoren als vorher kartiert</translation>
     </message>
     <message>
       <source>{one_map} pixels have a class in one map alone</source>
-      <translation type="unfinished" />
+      <translation>{one_map} Pixel haben nur in einer der Karten eine Klasse</translation>
     </message>
   </context>
   <context>
@@ -544,73 +546,75 @@ Ist sie anderswo installiert, nennen Sie ihren Python-Interpreter unter Einstell
     <name>MapFolder</name>
     <message>
       <source>Map every scene of a folder</source>
-      <translation type="unfinished" />
+      <translation>Alle Szenen eines Ordners kartieren</translation>
     </message>
     <message>
       <source>Maps land cover of many scenes, each from whichever of a model's sensors it has.</source>
-      <translation type="unfinished" />
+      <translation>Kartiert die Landbedeckung vieler Szenen, jede aus denjenigen Sensoren eines Modells, die sie hat.</translation>
     </message>
     <message>
       <source>Maps each scene of a folder: each of its subfolders or, with a pattern, what the pattern takes together. Which of its rasters is which sensor is found out for each scene, as in “Robust land-cover segmentation”.
 
 A scene that fails is told, and the others are mapped. Scenes whose maps are there already are passed over, and one that was begun goes on: after a cancel or a crash run it again as it was.</source>
-      <translation type="unfinished" />
+      <translation>Kartiert jede Szene eines Ordners: jeden seiner Unterordner oder, mit einem Muster, was das Muster zusammenfasst. Welches ihrer Raster welcher Sensor ist, wird für jede Szene ermittelt, wie in „Robuste Landbedeckungssegmentierung“.
+
+Schlägt eine Szene fehl, wird sie gemeldet, und die anderen werden kartiert. Szenen, deren Karten schon da sind, werden übergangen, und eine angefangene wird fortgesetzt: Starten Sie nach einem Abbruch oder Absturz noch einmal mit denselben Angaben.</translation>
     </message>
     <message>
       <source>Scenes</source>
-      <translation type="unfinished" />
+      <translation>Szenen</translation>
     </message>
     <message>
       <source>The folder that holds the scenes, each in a subfolder unless there is a pattern.</source>
-      <translation type="unfinished" />
+      <translation>Der Ordner mit den Szenen, jede in einem Unterordner, wenn kein Muster angegeben ist.</translation>
     </message>
     <message>
       <source>Pattern of the scenes' files</source>
-      <translation type="unfinished" />
+      <translation>Muster der Dateien der Szenen</translation>
     </message>
     <message>
       <source>How files are called within the folder: {scene} stands for what is the same in all files of a scene, * for anything. {scene}_*.tif takes 2024-05_optical.tif and 2024-05_sar.tif as scene 2024-05.</source>
-      <translation type="unfinished" />
+      <translation>Wie die Dateien im Ordner heißen: {scene} steht für das, was in allen Dateien einer Szene gleich ist, * für Beliebiges. {scene}_*.tif nimmt 2024-05_optical.tif und 2024-05_sar.tif als Szene 2024-05.</translation>
     </message>
     <message>
       <source>Assignment (modality=file[@bands];...)</source>
-      <translation type="unfinished" />
+      <translation>Zuordnung (Modalität=Datei[@Kanäle];...)</translation>
     </message>
     <message>
       <source>Which file is which sensor, the same for every scene, if that should not be found out, as in optical=optical.tif@4,3,2;dem=dem.tif. With a pattern {scene} stands for the scene's name.</source>
-      <translation type="unfinished" />
+      <translation>Welche Datei welcher Sensor ist, gleich für alle Szenen, wenn das nicht ermittelt werden soll, wie in optical=optical.tif@4,3,2;dem=dem.tif. Mit einem Muster steht {scene} für den Namen der Szene.</translation>
     </message>
     <message>
       <source>Device</source>
-      <translation type="unfinished" />
+      <translation>Gerät</translation>
     </message>
     <message>
       <source>Where the network runs, by name; auto takes a GPU where the engine has one that works.</source>
-      <translation type="unfinished" />
+      <translation>Worauf das Netz läuft, als Name; auto nimmt eine GPU, wo die Engine eine hat, die arbeitet.</translation>
     </message>
     <message>
       <source>Also write confidences</source>
-      <translation type="unfinished" />
+      <translation>Auch Konfidenzen schreiben</translation>
     </message>
     <message>
       <source>Writes SCENE_confidence.tif beside each map.</source>
-      <translation type="unfinished" />
+      <translation>Schreibt SZENE_confidence.tif neben jede Karte.</translation>
     </message>
     <message>
       <source>Also write availabilities</source>
-      <translation type="unfinished" />
+      <translation>Auch Verfügbarkeiten schreiben</translation>
     </message>
     <message>
       <source>Writes SCENE_availability.tif beside each map: which sensors each pixel had.</source>
-      <translation type="unfinished" />
+      <translation>Schreibt SZENE_availability.tif neben jede Karte: welche Sensoren jedes Pixel hatte.</translation>
     </message>
     <message>
       <source>Map again what is there</source>
-      <translation type="unfinished" />
+      <translation>Vorhandene noch einmal kartieren</translation>
     </message>
     <message>
       <source>Otherwise a scene whose map is there already is passed over.</source>
-      <translation type="unfinished" />
+      <translation>Sonst wird eine Szene, deren Karte schon da ist, übergangen.</translation>
     </message>
     <message>
       <source>Maps</source>
@@ -618,62 +622,62 @@ A scene that fails is told, and the others are mapped. Scenes whose maps are the
     </message>
     <message>
       <source>The folder of the maps, each called as its scene.</source>
-      <translation type="unfinished" />
+      <translation>Der Ordner der Karten, jede benannt wie ihre Szene.</translation>
     </message>
     <message>
       <source>Maps that are there</source>
-      <translation type="unfinished" />
+      <translation>Vorhandene Karten</translation>
     </message>
     <message>
       <source>Number of scenes mapped</source>
-      <translation type="unfinished" />
+      <translation>Zahl der kartierten Szenen</translation>
     </message>
     <message>
       <source>Number of scenes that failed</source>
-      <translation type="unfinished" />
+      <translation>Zahl der fehlgeschlagenen Szenen</translation>
     </message>
     <message>
       <source>{mapped} scenes mapped, {there} were there already, {failed} failed</source>
-      <translation type="unfinished" />
+      <translation>{mapped} Szenen kartiert, {there} waren schon da, {failed} fehlgeschlagen</translation>
     </message>
   </context>
   <context>
     <name>Maps</name>
     <message>
       <source>Land-cover maps</source>
-      <translation type="unfinished" />
+      <translation>Landbedeckungskarten</translation>
     </message>
     <message>
       <source>land cover,classification,map,polygon,vectorize,sieve,area,statistics,change,batch</source>
-      <translation type="unfinished" />
+      <translation>Landbedeckung,Klassifikation,Karte,Polygon,Vektorisieren,Sieben,Fläche,Statistik,Änderung,Stapel</translation>
     </message>
     <message>
       <source>Confidence</source>
-      <translation type="unfinished" />
+      <translation>Konfidenz</translation>
     </message>
     <message>
       <source>The confidence that was written with the map, in percent: gives means of it.</source>
-      <translation type="unfinished" />
+      <translation>Die Konfidenz, die mit der Karte geschrieben wurde, in Prozent: ergibt Mittelwerte davon.</translation>
     </message>
     <message>
       <source>Availability</source>
-      <translation type="unfinished" />
+      <translation>Verfügbarkeit</translation>
     </message>
     <message>
       <source>The availability that was written with the map: gives the sensors that it was made from.</source>
-      <translation type="unfinished" />
+      <translation>Die Verfügbarkeit, die mit der Karte geschrieben wurde: ergibt die Sensoren, aus denen sie gemacht wurde.</translation>
     </message>
     <message>
       <source>{}: choose a raster that is a file; save others as GeoTIFF first</source>
-      <translation type="unfinished" />
+      <translation>{}: Wählen Sie ein Raster, das eine Datei ist; speichern Sie andere zuerst als GeoTIFF</translation>
     </message>
     <message>
       <source>Cancelled; nothing was written.</source>
-      <translation type="unfinished" />
+      <translation>Abgebrochen; nichts wurde geschrieben.</translation>
     </message>
     <message>
       <source>{}: give it a name that ends in {}</source>
-      <translation type="unfinished" />
+      <translation>{}: Wählen Sie einen Namen, der auf {} endet</translation>
     </message>
   </context>
   <context>
@@ -758,43 +762,43 @@ A scene that fails is told, and the others are mapped. Scenes whose maps are the
     <name>Options</name>
     <message>
       <source>Groups of classes (group=class,class;...)</source>
-      <translation type="unfinished" />
+      <translation>Gruppen von Klassen (Gruppe=Klasse,Klasse;...)</translation>
     </message>
     <message>
       <source>Classes that are mapped as one, by name or value, as in vegetation=forest,shrubland;built=22,23,24, or with a colour: vegetation:#1c6330=forest,shrubland. Their probabilities are added up. A group has the lowest value of its classes, and that one's colour unless it is given one; what is in no group stays as it is. Names stand in double quotes where they hold one of ; = , and quotes.</source>
-      <translation type="unfinished" />
+      <translation>Klassen, die als eine kartiert werden, nach Name oder Wert, wie in vegetation=forest,shrubland;built=22,23,24, oder mit einer Farbe: vegetation:#1c6330=forest,shrubland. Ihre Wahrscheinlichkeiten werden addiert. Eine Gruppe hat den niedrigsten Wert ihrer Klassen und dessen Farbe, wenn ihr keine gegeben wird; was in keiner Gruppe ist, bleibt, wie es ist. Namen stehen in doppelten Anführungszeichen, wenn sie eines der Zeichen ; = , oder Anführungszeichen enthalten.</translation>
     </message>
     <message>
       <source>Minimum confidence (percent)</source>
-      <translation type="unfinished" />
+      <translation>Mindestkonfidenz (Prozent)</translation>
     </message>
     <message>
       <source>Pixels whose class is less probable have none in the class map. All have one where empty.</source>
-      <translation type="unfinished" />
+      <translation>Pixel, deren Klasse weniger wahrscheinlich ist, haben in der Klassenkarte keine. Alle haben eine, wenn leer.</translation>
     </message>
     <message>
       <source>Minimum accuracy (mIoU)</source>
-      <translation type="unfinished" />
+      <translation>Mindestgenauigkeit (mIoU)</translation>
     </message>
     <message>
       <source>Pixels have no class in the class map where their sensors give the model a lower mIoU (0 to 1) than this, by the model's own figures, which its card shows. All have one where empty.</source>
-      <translation type="unfinished" />
+      <translation>Pixel haben in der Klassenkarte keine Klasse, wo das Modell mit ihren Sensoren eine niedrigere mIoU (0 bis 1) als diese hat, nach den eigenen Angaben des Modells, die sein Steckbrief zeigt. Alle haben eine, wenn leer.</translation>
     </message>
     <message>
       <source>Memory (GB)</source>
-      <translation type="unfinished" />
+      <translation>Arbeitsspeicher (GB)</translation>
     </message>
     <message>
       <source>What the engine may take at the most, by mapping fewer tiles at a time; what is free where empty.</source>
-      <translation type="unfinished" />
+      <translation>Was die Engine höchstens belegen darf, indem sie weniger Kacheln zugleich kartiert; was frei ist, wenn leer.</translation>
     </message>
     <message>
       <source>Let other programs come first</source>
-      <translation type="unfinished" />
+      <translation>Anderen Programmen den Vortritt lassen</translation>
     </message>
     <message>
       <source>The engine runs at a low priority, so that the computer stays quick.</source>
-      <translation type="unfinished" />
+      <translation>Die Engine läuft mit niedriger Priorität, damit der Rechner flott bleibt.</translation>
     </message>
   </context>
   <context>
@@ -820,53 +824,55 @@ A scene that fails is told, and the others are mapped. Scenes whose maps are the
     <name>Polygonize</name>
     <message>
       <source>Polygons of a class map</source>
-      <translation type="unfinished" />
+      <translation>Polygone einer Klassenkarte</translation>
     </message>
     <message>
       <source>Makes polygons of a class map along its pixels' exact edges, with a minimum mapping unit.</source>
-      <translation type="unfinished" />
+      <translation>Erzeugt Polygone aus einer Klassenkarte, genau entlang der Kanten ihrer Pixel, mit einer Mindestkartierfläche.</translation>
     </message>
     <message>
       <source>Makes one polygon of each region of a class, along the pixels' exact edges: without gaps or overlaps, however large the map is. Pixels that meet at a corner alone are two regions.
 
 Polygons have the fields value, class, hectares (on the ellipsoid), confidence (mean, in percent), scenario (the sensors that most of their pixels were mapped from) and pixels. Their style, with the map's colours and names, lies in the GeoPackage.</source>
-      <translation type="unfinished" />
+      <translation>Erzeugt ein Polygon aus jedem Gebiet einer Klasse, genau entlang der Kanten der Pixel: ohne Lücken oder Überlappungen, wie groß die Karte auch ist. Pixel, die sich nur an einer Ecke berühren, sind zwei Gebiete.
+
+Die Polygone haben die Felder value (Wert), class (Klasse), hectares (Hektar auf dem Ellipsoid), confidence (mittlere Konfidenz in Prozent), scenario (Szenario: die Sensoren, aus denen die meisten ihrer Pixel kartiert wurden) und pixels (Zahl der Pixel). Ihr Stil, mit den Farben und Namen der Karte, liegt im GeoPackage.</translation>
     </message>
     <message>
       <source>Class map</source>
-      <translation type="unfinished" />
+      <translation>Klassenkarte</translation>
     </message>
     <message>
       <source>A raster of class values, of this or another program; its names and colours are taken.</source>
-      <translation type="unfinished" />
+      <translation>Ein Raster mit Klassenwerten, aus diesem oder einem anderen Programm; seine Namen und Farben werden übernommen.</translation>
     </message>
     <message>
       <source>Minimum area in hectares</source>
-      <translation type="unfinished" />
+      <translation>Mindestfläche in Hektar</translation>
     </message>
     <message>
       <source>Regions below it become of the class that they share the longest border with, the smallest first, until none is left or has a neighbour. Where there is no data nothing changes.</source>
-      <translation type="unfinished" />
+      <translation>Kleinere Gebiete bekommen die Klasse, mit der sie die längste Grenze teilen, die kleinsten zuerst, bis keines mehr übrig ist oder einen Nachbarn hat. Wo keine Daten sind, ändert sich nichts.</translation>
     </message>
     <message>
       <source>Polygons</source>
-      <translation type="unfinished" />
+      <translation>Polygone</translation>
     </message>
     <message>
       <source>The polygons, a GeoPackage.</source>
-      <translation type="unfinished" />
+      <translation>Die Polygone, ein GeoPackage.</translation>
     </message>
     <message>
       <source>Number of polygons</source>
-      <translation type="unfinished" />
+      <translation>Zahl der Polygone</translation>
     </message>
     <message>
       <source>Number of merged regions</source>
-      <translation type="unfinished" />
+      <translation>Zahl der verschmolzenen Gebiete</translation>
     </message>
     <message>
       <source>{polygons} polygons of {classes} classes; {merged} regions were merged</source>
-      <translation type="unfinished" />
+      <translation>{polygons} Polygone aus {classes} Klassen; {merged} Gebiete wurden verschmolzen</translation>
     </message>
   </context>
   <context>
@@ -931,15 +937,15 @@ Polygons have the fields value, class, hectares (on the ellipsoid), confidence (
     <name>ReadyModel</name>
     <message>
       <source>Map as polygons</source>
-      <translation type="unfinished" />
+      <translation>Karte als Polygone</translation>
     </message>
     <message>
       <source>Change between two dates</source>
-      <translation type="unfinished" />
+      <translation>Änderung zwischen zwei Zeitpunkten</translation>
     </message>
     <message>
       <source>Ready models</source>
-      <translation type="unfinished" />
+      <translation>Fertige Modelle</translation>
     </message>
   </context>
   <context>
@@ -1098,15 +1104,15 @@ Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, 
     </message>
     <message>
       <source>Report on the map</source>
-      <translation type="unfinished" />
+      <translation>Bericht über die Karte</translation>
     </message>
     <message>
       <source>HTML files (*.html)</source>
-      <translation type="unfinished" />
+      <translation>HTML-Dateien (*.html)</translation>
     </message>
     <message>
       <source>A page on the map: areas by class and sensors, the accuracy to expect, and how it was made. It opens in the results viewer.</source>
-      <translation type="unfinished" />
+      <translation>Eine Seite über die Karte: Flächen nach Klassen und Sensoren, die zu erwartende Genauigkeit, und wie sie gemacht wurde. Sie öffnet sich in der Ergebnisanzeige.</translation>
     </message>
     <message>
       <source>Sensors mapped from</source>
@@ -1114,15 +1120,15 @@ Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, 
     </message>
     <message>
       <source>Share of the pixels by sensors (JSON)</source>
-      <translation type="unfinished" />
+      <translation>Anteil der Pixel nach Sensoren (JSON)</translation>
     </message>
     <message>
       <source>Hectares by class (JSON)</source>
-      <translation type="unfinished" />
+      <translation>Hektar nach Klassen (JSON)</translation>
     </message>
     <message>
       <source>Share of the pixels that are mapped</source>
-      <translation type="unfinished" />
+      <translation>Anteil der kartierten Pixel</translation>
     </message>
     <message>
       <source>Device used</source>
@@ -1142,7 +1148,7 @@ Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, 
     </message>
     <message>
       <source>Group “{}”: expected group=class,class</source>
-      <translation type="unfinished" />
+      <translation>Gruppe „{}“: erwartet wird Gruppe=Klasse,Klasse</translation>
     </message>
     <message>
       <source>{}: maps are GeoTIFF files; give it a name that ends in .tif</source>
@@ -1174,7 +1180,7 @@ Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, 
     </message>
     <message>
       <source>left without a class: {}</source>
-      <translation type="unfinished" />
+      <translation>ohne Klasse gelassen: {}</translation>
     </message>
     <message>
       <source>{share:.0%} of the map is made from {scenario}, where the model's mIoU was {miou:.2f}: hardly better than guessing ({guess:.2f}). Add a layer of another sensor, or do not use that part</source>
@@ -1193,61 +1199,63 @@ Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, 
     <name>Statistics</name>
     <message>
       <source>Statistics of a class map</source>
-      <translation type="unfinished" />
+      <translation>Statistik einer Klassenkarte</translation>
     </message>
     <message>
       <source>Counts a class map by class, by the sensors that it was made from, and within zones.</source>
-      <translation type="unfinished" />
+      <translation>Zählt eine Klassenkarte aus: nach Klassen, nach den Sensoren, aus denen sie gemacht wurde, und innerhalb von Zonen.</translation>
     </message>
     <message>
       <source>Writes a table: pixels, hectares (on the ellipsoid), share and mean confidence of each class in the whole map, of each class and scenario, and of each class in every zone. Pixels without data do not count.
 
 A pixel belongs to each zone that holds its centre. Zones may overlap, and may have any coordinate reference system.</source>
-      <translation type="unfinished" />
+      <translation>Schreibt eine Tabelle: Pixel, Hektar (auf dem Ellipsoid), Anteil und mittlere Konfidenz jeder Klasse in der ganzen Karte, jeder Klasse je Szenario und jeder Klasse in jeder Zone. Pixel ohne Daten zählen nicht.
+
+Ein Pixel gehört zu jeder Zone, in der sein Mittelpunkt liegt. Zonen dürfen sich überlappen und jedes Koordinatenbezugssystem haben.</translation>
     </message>
     <message>
       <source>Class map</source>
-      <translation type="unfinished" />
+      <translation>Klassenkarte</translation>
     </message>
     <message>
       <source>A raster of class values, of this or another program.</source>
-      <translation type="unfinished" />
+      <translation>Ein Raster mit Klassenwerten, aus diesem oder einem anderen Programm.</translation>
     </message>
     <message>
       <source>Zones</source>
-      <translation type="unfinished" />
+      <translation>Zonen</translation>
     </message>
     <message>
       <source>Polygons to count within, all or the selected ones.</source>
-      <translation type="unfinished" />
+      <translation>Polygone, in denen gezählt wird, alle oder die ausgewählten.</translation>
     </message>
     <message>
       <source>Field with the zones' names</source>
-      <translation type="unfinished" />
+      <translation>Feld mit den Namen der Zonen</translation>
     </message>
     <message>
       <source>What zones are called in the table; their numbers where empty.</source>
-      <translation type="unfinished" />
+      <translation>Wie die Zonen in der Tabelle heißen; nach ihren Nummern, wenn leer.</translation>
     </message>
     <message>
       <source>Table</source>
-      <translation type="unfinished" />
+      <translation>Tabelle</translation>
     </message>
     <message>
       <source>The table, a CSV file. Its column part says what a row is of: map, scenario or zone.</source>
-      <translation type="unfinished" />
+      <translation>Die Tabelle, eine CSV-Datei. Ihre Spalte part sagt, wozu eine Zeile gehört: map (Karte), scenario (Szenario) oder zone (Zone).</translation>
     </message>
     <message>
       <source>Pixels</source>
-      <translation type="unfinished" />
+      <translation>Pixel</translation>
     </message>
     <message>
       <source>Hectares</source>
-      <translation type="unfinished" />
+      <translation>Hektar</translation>
     </message>
     <message>
       <source>Number of classes</source>
-      <translation type="unfinished" />
+      <translation>Zahl der Klassen</translation>
     </message>
   </context>
   <context>

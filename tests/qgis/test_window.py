@@ -119,31 +119,23 @@ def newer(path, target, version):
     return str(target)
 
 
-def test_the_zip_is_installed_by_qgis_itself_and_a_newer_one_over_it(window, tmp_path):
+def test_a_whole_session_from_the_zip_to_a_model_and_an_upgrade(window, wheels, tmp_path):
+    """In a bare profile, with nothing typed in a terminal."""
     subprocess.run([sys.executable, ROOT / "scripts/package_plugin.py", "-o", tmp_path / "dist"], check=True)
     (path,) = (tmp_path / "dist").glob("*.zip")
-    found = window(done=["install"], zips=[str(path), newer(path, tmp_path / "newer.zip", "9.8.7")])
-    first, second = found["install"]
-    assert first["active"]
-    assert first["algorithm"]
-    assert second["active"]
-    assert second["algorithm"]
-    assert second["version"] == "9.8.7"
-
-
-def test_the_engine_is_set_up_from_wheels_and_removed_again(window, plugins, material, wheels, tmp_path):
     (tmp_path / "empty").mkdir()
     found = window(
-        plugins,
         engine=False,
-        done=["set_up", "maps", "remove"],
+        done=["install", "set_up", "example", "example_batch", "ready_model", "upgrade", "remove"],
+        zip=str(path),
+        newer=newer(path, tmp_path / "newer.zip", "9.8.7"),
         wheels=str(wheels),
         empty=str(tmp_path / "empty"),
-        model=str(material / "synthetic.onnx"),
-        layers=[{"path": str(material / "second" / "optical.tif"), "name": "optical"}],
     )
+    assert found["install"]["active"]
+    assert found["install"]["algorithm"]
     done = found["set_up"]
-    assert done["offered"] == done["before"] == "The engine is not set up."
+    assert found["install"]["offered"] == done["before"] == "The engine is not set up."
     missing, cancelled, ready = done["said"]
     assert "There is no package for this Python: robust-landcover[cpu,vector]" in missing
     assert "Cancelled; nothing was changed." in cancelled
@@ -151,8 +143,18 @@ def test_the_engine_is_set_up_from_wheels_and_removed_again(window, plugins, mat
     assert done["after"].startswith("The engine is ready: version ")
     assert "all well" in done["copied"]
     assert str(Path.home()) not in done["copied"]
-    assert found["maps"]["first"]["good"]
+    first, second = found["example"]["first"], found["example"]["second"]
+    assert first["good"], first["log"]
+    assert (first["results"]["SCENARIO"], second["results"]["SCENARIO"]) == ("optical+dem", "dem")
+    assert "expected mIoU 0.27" in found["example"]["expected"]
+    assert "failed" not in found["example_batch"]["log"]
+    assert len(found["example_batch"]["tree"]) == len(found["example"]["tree"]) + 3
+    assert found["ready_model"]["good"], found["ready_model"]["log"]
+    after = found["upgrade"]
+    assert after["active"]
+    assert after["algorithm"]
+    assert after["version"] == "9.8.7"
+    assert "has version 0.1.0, this plugin version 9.8.7" in after["offered"]
     assert found["remove"]["said"].startswith("The engine is removed.")
-    assert found["remove"]["state"] == "The engine is not set up."
     left = tmp_path / "Zoë at home" / "profiles" / "default" / "robust_landcover"
-    assert [path.name for path in left.iterdir()] == []
+    assert [one.name for one in left.iterdir()] == ["example"]

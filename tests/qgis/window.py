@@ -126,8 +126,8 @@ def cancel():
     return {"log": text, "again": run("again", LAYERS=[TASK["wide"]], OUTPUT=output)["log"]}
 
 
-def batch():
-    """Three rows, their optional outputs left empty."""
+def batch_of(model, rows, name):
+    """A batch with a row for each layer, optional outputs left empty."""
     from processing.gui.BatchAlgorithmDialog import BatchAlgorithmDialog
 
     algorithm = QgsApplication.processingRegistry().createAlgorithmById(ALGORITHM)
@@ -138,48 +138,88 @@ def batch():
     panel.clear()
     context = QgsProcessingContext()
     context.setProject(QgsProject.instance())
-    for row, layer in enumerate(TASK["rows"]):
+    for row, layer in enumerate(rows):
         panel.addRow()
-        values = {"MODEL": TASK["model"], "LAYERS": [layer], "DEVICE": "cpu"}
-        for name, value in values.items():
-            panel.wrappers[row][panel.parameter_to_column[name]].setParameterValue(value, context)
+        for key, value in {"MODEL": model, "LAYERS": [layer], "DEVICE": "cpu"}.items():
+            panel.wrappers[row][panel.parameter_to_column[key]].setParameterValue(value, context)
         cell = panel.tblParameters.cellWidget(row + 1, panel.parameter_to_column["OUTPUT"])
-        cell.setValue(os.path.join(TASK["folder"], f"row{row}.tif"))
+        cell.setValue(os.path.join(TASK["folder"], f"{name}{row}.tif"))
     panel.checkLoadLayersOnCompletion.setChecked(True)
     wait(500)
-    picture(dialog, "batch-dialog")
+    picture(dialog, f"{name}-dialog")
     dialog.runButton().click()
     until(lambda: "Batch execution completed" in log_of(dialog))
     wait(1000)
-    picture(dialog, "batch-log")
+    picture(dialog, f"{name}-log")
     text = log_of(dialog)
     dialog.close()
     return {"log": text, "tree": tree()}
 
 
-def install():
-    """The zip by QGIS's own installer, then a newer one over it."""
+def batch():
+    """Three rows of the material."""
+    return batch_of(TASK["model"], TASK["rows"], "batch")
+
+
+def example_batch():
+    """Landsat alone, elevation alone, and a mosaic of Landsat's two halves."""
+    from robust_landcover.example import folder
+
+    rows = [os.path.join(folder(), name) for name in ("landsat8.tif", "srtm.tif", "landsat8.tif")]
+    return batch_of(os.path.join(folder(), "zion-landsat-srtm.onnx"), rows, "example-batch")
+
+
+def ready_model():
+    """The ready model that makes polygons, with the example."""
+    from robust_landcover.example import folder
+
+    parameters = {"MODEL": os.path.join(folder(), "zion-landsat-srtm.onnx"), "MINIMUM": 1}
+    dialog = processing.createAlgorithmDialog("robustlandcover:mapaspolygons", parameters)
+    dialog.resize(900, 620)
+    dialog.show()
+    wait(1500)
+    picture(dialog, "model-dialog")
+    found = finish(dialog)
+    picture(dialog, "model-log")
+    dialog.close()
+    iface.zoomFull()
+    wait(3000)
+    picture(iface.mainWindow(), "model-map")
+    return found
+
+
+def installed(path):
+    """A zip by QGIS's own installer."""
     from pyplugin_installer import instance
 
-    found = []
-    for path in TASK["zips"]:
-        instance().installFromZipFile(path)
-        wait(1500)
-        found.append(
-            {
-                "active": "robust_landcover" in utils.active_plugins,
-                "version": utils.pluginMetadata("robust_landcover", "version"),
-                "answers": utils.plugins["robust_landcover"].__class__.__module__,
-                "algorithm": QgsApplication.processingRegistry().algorithmById(ALGORITHM) is not None,
-            }
-        )
+    instance().installFromZipFile(path)
+    wait(1500)
+    return {
+        "active": "robust_landcover" in utils.active_plugins,
+        "version": utils.pluginMetadata("robust_landcover", "version"),
+        "algorithm": QgsApplication.processingRegistry().algorithmById(ALGORITHM) is not None,
+        "offered": plugin_message(),
+    }
+
+
+def plugin_message():
+    message = utils.plugins["robust_landcover"].message
+    return message.text() if message is not None else ""
+
+
+def install():
+    return installed(TASK["zip"])
+
+
+def upgrade():
+    found = installed(TASK["newer"])
+    picture(iface.mainWindow(), "upgraded")
     return found
 
 
 def set_up():
     """The engine, from a folder of wheels: asked for at the start, cancelled once, then to its end; a fault before."""
     plugin = utils.plugins["robust_landcover"]
-    offered = plugin.message.text()
     picture(iface.mainWindow(), "offer")
     plugin.message.findChildren(QPushButton)[-1].click()
     widget = plugin.window.widget
@@ -208,7 +248,7 @@ def set_up():
     page.close()
     after, copied = widget.state.text(), QApplication.clipboard().text()
     plugin.window.close()
-    return {"offered": offered, "before": before, "said": said, "after": after, "copied": copied}
+    return {"before": before, "said": said, "after": after, "copied": copied}
 
 
 def finish(dialog):
