@@ -66,6 +66,12 @@ def find_interpreter():
                 return path
             strange.append((path, found))
     for path, found in strange:
+        if found is not None and path == environment_python(environment()):
+            raise EngineNotFoundError(
+                _tr("The engine has version {found}, this plugin version {wanted}: update it.").format(
+                    found=found, wanted=version()
+                )
+            )
         if found is not None:
             raise EngineNotFoundError(
                 _tr("The engine of {path} has version {found}, this plugin version {wanted}.").format(

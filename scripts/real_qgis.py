@@ -158,8 +158,13 @@ def _make_root(release: str, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     run("debootstrap", "--variant=minbase", "--include=ca-certificates", release, folder)
-    for name in ("/etc/resolv.conf", "/etc/ssl/certs/ca-certificates.crt"):  # a proxy's own certificate too
-        shutil.copy(name, folder / name[1:])
+    for name in (
+        "/etc/resolv.conf",
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pip.conf",
+    ):  # a proxy's certificate too
+        if Path(name).exists():
+            shutil.copy(name, folder / name[1:])
     # a mirror that is kept at one day would else be refused as too old
     apt = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "Acquire::Check-Valid-Until=false", "-qq")
     run("chroot", folder, *apt, "update")

@@ -483,6 +483,10 @@ Der Code eines Pixels besteht aus vorheriger und neuer Klasse nebeneinander: 405
       <translation>{where} nennt den Interpreter {path}, den es nicht gibt.</translation>
     </message>
     <message>
+      <source>The engine has version {found}, this plugin version {wanted}: update it.</source>
+      <translation>Die Engine hat die Version {found}, dieses Plugin die Version {wanted}: aktualisieren Sie sie.</translation>
+    </message>
+    <message>
       <source>The engine of {path} has version {found}, this plugin version {wanted}.</source>
       <translation>Die Engine von {path} hat die Version {found}, dieses Plugin die Version {wanted}.</translation>
     </message>

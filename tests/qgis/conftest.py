@@ -48,9 +48,11 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory):
-    """The folder of wheels, which a computer with a network makes for others."""
+    """The folder of wheels, which a computer with a network makes for others, by the Python that will use it."""
     folder = tmp_path_factory.mktemp("wheels for Zoë")
-    subprocess.run([sys.executable, ROOT / "scripts/wheels.py", folder], check=True)
+    python = tmp_path_factory.mktemp("pip")
+    subprocess.run(["/usr/bin/python3", "-m", "venv", python], check=True)
+    subprocess.run([python / "bin" / "python", ROOT / "scripts/wheels.py", folder], check=True)
     return folder
 
 

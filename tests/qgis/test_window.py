@@ -154,7 +154,7 @@ def test_a_whole_session_from_the_zip_to_a_model_and_an_upgrade(window, wheels, 
     assert after["active"]
     assert after["algorithm"]
     assert after["version"] == "9.8.7"
-    assert "has version 0.1.0, this plugin version 9.8.7" in after["offered"]
+    assert "The engine has version 0.1.0, this plugin version 9.8.7: update it." in after["offered"]
     assert found["remove"]["said"].startswith("The engine is removed.")
     left = tmp_path / "Zoë at home" / "profiles" / "default" / "robust_landcover"
     assert [one.name for one in left.iterdir()] == ["example"]
