@@ -76,26 +76,33 @@ class SceneMap:
     text: str = ""
 
 
-def scenes_of(folder: Path, pattern: str = "") -> dict[str, list[Path]]:
+def scenes_of(folder: Path, pattern: str = "", maps: Path | None = None) -> dict[str, list[Path]]:
     """The rasters of each scene of a folder.
 
     Args:
         folder: The folder.
         pattern: How a scene's files are called within it: ``{scene}`` for the scene's name, ``*`` for anything but a
             ``/``. Without a pattern each subfolder is a scene.
+        maps: A folder that is none, though it may lie within.
 
     Raises:
-        InputError: If the pattern has no ``{scene}``.
+        InputError: If the pattern has no ``{scene}``, or ``maps`` is the folder itself.
         RasterReadError: If there is no scene.
     """
     found: dict[str, list[Path]] = {}
     if not folder.is_dir():
         raise RasterReadError(f"{folder}: is no folder; name the one that holds the scenes")
+    if maps is not None and maps.resolve() == folder.resolve():
+        raise InputError(f"{maps}: holds the scenes; name another folder for the maps, which may lie within it")
+    rasters = sorted(path for path in folder.rglob("*") if is_raster(path))
+    if maps is not None:
+        whole = folder.resolve()
+        rasters = [path for path in rasters if not (whole / path.relative_to(folder)).is_relative_to(maps.resolve())]
     if not pattern:
-        for one in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
-            rasters = [path for path in sorted(one.rglob("*")) if is_raster(path)]
-            if rasters:
-                found[one.name] = rasters
+        for path in rasters:
+            scene, *within = path.relative_to(folder).parts
+            if within and not scene.startswith("."):
+                found.setdefault(scene, []).append(path)
         if not found:
             raise RasterReadError(
                 f"{folder}: none of its subfolders holds a raster; each scene has one, or a pattern says what belongs "
@@ -105,9 +112,9 @@ def scenes_of(folder: Path, pattern: str = "") -> dict[str, list[Path]]:
     if pattern.count(SCENE) != 1:
         raise InputError(f"pattern {pattern!r}: {SCENE} must stand in it once, as in {SCENE}_*.tif")
     form = re.escape(pattern).replace(re.escape(SCENE), "(?P<scene>[^/]+)").replace(r"\*", "[^/]*?")
-    for path in sorted(folder.rglob("*")):
+    for path in rasters:
         named = re.fullmatch(form, path.relative_to(folder).as_posix())
-        if named is not None and is_raster(path):
+        if named is not None:
             found.setdefault(named["scene"], []).append(path)
     if not found:
         raise RasterReadError(f"{folder}: no raster in it is called as {pattern!r} says; * stands for anything")
@@ -133,7 +140,7 @@ def map_folder(model: Model, options: FolderOptions, listener: Listener, told: C
         DeviceError: If the device cannot be used.
         Cancelled: If the listener said so.
     """
-    scenes = scenes_of(options.folder, options.pattern)
+    scenes = scenes_of(options.folder, options.pattern, options.output)
     make_folder(options.output)
     found = []
     for number, (scene, rasters) in enumerate(scenes.items()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from itertools import count
 from pathlib import Path
@@ -27,7 +27,7 @@ from engine.raster.pam import END, LARGEST
 from engine.raster.sources import RasterSource, SourceSpec
 from engine.raster.validity import Validity
 
-STRIP = 2**21
+STRIP = 2**20
 """Pixels that are looked at at a time; at least one row."""
 
 SPREAD = 2**22
@@ -162,24 +162,29 @@ class ClassMap(Companion):
         """Names and colours of values: GDAL's category names, and over them the attribute table beside the raster."""
         with MemoryFile(ext=".vrt") as file:
             rasterio.shutil.copy(self.dataset, file.name, driver="VRT")
-            root = ElementTree.fromstring(file.read())  # noqa: S314  # nosec B314 (GDAL's own)
-        band = root.find(f"VRTRasterBand[@band='{self.band}']")
-        listed = [] if band is None else band.findall("CategoryNames/Category")
+            root = _xml(file.read())
+        listed = root.findall(f"VRTRasterBand[@band='{self.band}']/CategoryNames/Category")
         names = {value: one.text for value, one in enumerate(listed) if one.text}
         colours: dict[int, str] = {}
         beside = Path(f"{self._source.spec.path}{END}")
         if beside.is_file() and beside.stat().st_size <= LARGEST:
-            _read_table(beside, self.band, names, colours)
+            table = _xml(beside.read_bytes()).find(f"PAMRasterBand[@band='{self.band}']/GDALRasterAttributeTable")
+            if table is not None:
+                _read_table(table, names, colours)
         return names, colours
 
 
-def _read_table(path: Path, band: int, names: dict[int, str], colours: dict[int, str]) -> None:
-    """Adds what an attribute table says of values; what is no such table says nothing."""
+def _xml(content: bytes) -> ElementTree.Element:
+    """A document; one without anything where it is none."""
     try:
-        root = ElementTree.fromstring(path.read_bytes())  # noqa: S314  # nosec B314 (Expat bounds what entities grow to)
-        table = root.find(f"PAMRasterBand[@band='{band}']/GDALRasterAttributeTable")
-        if table is None:
-            return
+        return ElementTree.fromstring(content)  # noqa: S314  # nosec B314 (Expat bounds what entities grow to)
+    except ElementTree.ParseError:
+        return ElementTree.Element("none")
+
+
+def _read_table(table: ElementTree.Element, names: dict[int, str], colours: dict[int, str]) -> None:
+    """Adds what an attribute table says of values, up to where it is none."""
+    with suppress(ValueError, IndexError):
         usages = {int(one.findtext("Usage", "0")): place for place, one in enumerate(table.findall("FieldDefn"))}
         for number, row in enumerate(table.findall("Row")):
             cells = [cell.text or "" for cell in row.findall("F")]
@@ -189,8 +194,6 @@ def _read_table(path: Path, band: int, names: dict[int, str], colours: dict[int,
             if {6, 7, 8} <= usages.keys():
                 red, green, blue = (min(255, max(0, int(float(cells[usages[one]])))) for one in (6, 7, 8))
                 colours[value] = f"#{red:02x}{green:02x}{blue:02x}"
-    except (OSError, ElementTree.ParseError, ValueError, KeyError, IndexError):
-        return
 
 
 def _colour_table(dataset: DatasetReader, band: int) -> dict[int, str]:

@@ -83,6 +83,21 @@ class PolygonWriter:
         self._begun = True
 
 
+def check_closed(path: Path) -> None:
+    """Refuses to replace a GeoPackage that another program has open: what it has not written yet would damage ours.
+
+    Raises:
+        OutputError: If so.
+    """
+    for end in ("-wal", "-journal"):
+        beside = path.with_name(f"{path.name}{end}")
+        if beside.exists():
+            raise OutputError(
+                f"{path}: another program has it open ({beside.name} lies beside it); remove its layers there, or name "
+                "another output"
+            )
+
+
 def style_of(legend: Sequence[LegendEntry]) -> str:
     """A QGIS style of polygons by their field ``value``, as QGIS 3.22 and later read it."""
     categories = "".join(

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from engine.errors import GridError, OutputError
+from engine.errors import GridError
 from engine.files import publish
 from engine.grid import Window
 from engine.products.classmap import Areas, Availability, ClassMap, Confidence, opened_map, strips
-from engine.products.geopackage import PolygonWriter
+from engine.products.geopackage import PolygonWriter, check_closed
 from engine.products.outlines import polygons
 from engine.products.outputs import Listener, taken
 from engine.products.regions import RegionReader, Regions, outlines_of
@@ -115,21 +115,6 @@ def _opened(options: PolygonizeOptions, stack: ExitStack) -> _Inputs:
             "leave the minimum out"
         )
     return _Inputs(classmap, confidence, availability, None if classmap.grid.crs is None else Areas(classmap.grid))
-
-
-def check_closed(path: Path) -> None:
-    """Refuses to replace a GeoPackage that another program has open: what it has not written yet would damage ours.
-
-    Raises:
-        OutputError: If so.
-    """
-    for end in ("-wal", "-journal"):
-        beside = path.with_name(f"{path.name}{end}")
-        if beside.exists():
-            raise OutputError(
-                f"{path}: another program has it open ({beside.name} lies beside it); remove its layers there, or name "
-                "another output"
-            )
 
 
 def _sieve(inputs: _Inputs, minimum: float, path: Path, listener: Listener) -> int:

@@ -166,12 +166,19 @@ def test_a_pattern_takes_files_together_and_an_assignment_names_them(scenes: Pat
         "2024_06": ["2024_06_dem.tif", "2024_06_sar.tif"],
     }
     assert list(scenes_of(tmp_path, "*_{scene}.tif")) == ["05_dem", "05_sar", "06_dem", "06_sar"]
+    maps = tmp_path / "maps"
+    (maps / "old").mkdir(parents=True)
+    (maps / "old" / "2024_07_sar.tif").touch()
+    assert list(scenes_of(tmp_path, "maps/old/{scene}_*.tif")) == ["2024_07"]
+    assert scenes_of(tmp_path, "{scene}_*.tif", maps) == found
+    with pytest.raises(RasterReadError, match="none of its subfolders holds a raster"):
+        scenes_of(tmp_path, maps=maps)
+    with pytest.raises(InputError, match="name another folder for the maps"):
+        scenes_of(tmp_path, "{scene}_*.tif", tmp_path)
     with pytest.raises(InputError, match=r"\{scene\} must stand in it once"):
         scenes_of(tmp_path, "*.tif")
     with pytest.raises(RasterReadError, match="no raster in it is called as"):
         scenes_of(tmp_path, "{scene}.jp2")
-    with pytest.raises(RasterReadError, match="none of its subfolders holds a raster"):
-        scenes_of(tmp_path)
 
 
 def test_an_assignment_serves_every_scene_and_a_cancel_ends_all(scenes: Path, model_path: Path, tmp_path: Path) -> None:

@@ -231,6 +231,13 @@ def test_a_folder_of_scenes_is_mapped_and_gone_on_with(project, material, tmp_pa
     wrong("mapfolder", parameters, feedback, "0 scenes mapped, 0 were there already, 1 failed")
 
 
+def test_a_cancel_is_said_and_leaves_nothing(project, mapped, tmp_path, feedback):
+    feedback.cancel()
+    parameters = {"INPUT": str(mapped / "map.tif"), "OUTPUT": str(tmp_path / "p.gpkg")}
+    wrong("polygonize", parameters, feedback, "Cancelled; nothing was written")
+    assert not list(tmp_path.iterdir())
+
+
 def test_ready_models_are_algorithms_with_help_that_the_modeler_opens(qgis, plugins):
     from processing.modeler.ModelerAlgorithmProvider import ModelerAlgorithmProvider
     from qgis.core import QgsApplication

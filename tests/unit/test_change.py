@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
@@ -134,7 +135,13 @@ def test_values_of_three_digits_have_codes_of_six(tmp_path: Path) -> None:
     with rasterio.open(tmp_path / "change.tif") as dataset:
         assert dataset.read(1).tolist() == [[0, 100_100], [100_000, 4_294_967_295]]
         assert dataset.nodata == 4_294_967_295
-    polygonize(PolygonizeOptions(map=str(tmp_path / "change.tif"), output=tmp_path / "change.gpkg"))
+    options = PolygonizeOptions(map=str(tmp_path / "change.tif"), output=tmp_path / "change.gpkg", overwrite=True)
+    polygonize(options)
+    names = set(geopandas.read_file(tmp_path / "change.gpkg", layer="polygons")["class"])
+    assert names == {"none, unchanged", "moss, unchanged", "moss → none"}
+    (tmp_path / "change.tif.aux.xml").write_text("<PAMDataset><PAMRas", encoding="utf-8")
+    polygonize(options)
+    assert set(geopandas.read_file(tmp_path / "change.gpkg", layer="polygons")["class"]) == {"0", "100100", "100000"}
 
 
 def test_maps_of_two_grids_or_legends_are_not_compared_unsaid(tmp_path: Path, write_raster: Write) -> None:
