@@ -21,7 +21,7 @@ from qgis.PyQt.QtWidgets import (
 from .assignment import OPEN, is_open, parts, quoted
 from .interpreter import EngineNotFoundError, find_interpreter
 from .layers import UsedLayer, project_layers, unique_names
-from .process import PROTOCOL
+from .process import PROTOCOL, told, translated
 from .work import Step, StepError, Work, WorkError
 
 DELAY = 300
@@ -374,12 +374,12 @@ class Row:
         if is_open(self.assignment):
             text, tip = _tr("? to be confirmed"), _tr("Choose the layer that it is, or “missing”.")
         elif not self.assignment:
-            text, tip = _tr("○ missing"), _tr("Looked for: {}").format(self.sensor["wanted"])
+            text, tip = _tr("○ missing"), _tr("Looked for: {}").format(translated(self.sensor["wanted"]))
         elif found is None:
             text, tip = _tr("✎ by hand"), _tr("Chosen by hand")
         else:
             text = _tr("✔ sure") if self.sensor["state"] == "sure" else _tr("✔ confirmed")
-            tip = "\n".join([*found["reasons"], *found["warnings"]])
+            tip = "\n".join([*map(translated, found["reasons"]), *found["warnings"]])
         self.badge.setText(text)
         for widget in (self.badge, self.layer):
             widget.setToolTip(tip)
@@ -400,7 +400,7 @@ def _answer(job):
         if event["event"] == "result":
             return event
         if event["event"] == "error":
-            raise WorkError(event["text"])
+            raise WorkError(told(event))
     raise WorkError(_tr("The engine does not answer:\n{}").format(said[-500:]))
 
 

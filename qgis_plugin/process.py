@@ -146,7 +146,7 @@ class _Conversation:
         elif kind == "result":
             self.answer = event
         elif kind == "error":
-            self.error = event["text"]
+            self.error = told(event)
         elif kind == "progress":
             self.share = event["share"]
             if self.feedback is not None:
@@ -154,11 +154,11 @@ class _Conversation:
                 self._tell_left(time.monotonic())
         elif self.feedback is not None:
             if kind == "command":
-                self.feedback.pushCommandInfo(event["text"])
+                self.feedback.pushCommandInfo(told(event))
             elif kind == "warning":
-                self.feedback.pushWarning(event["text"])
+                self.feedback.pushWarning(told(event))
             elif kind == "info":
-                self.feedback.pushInfo(event["text"])
+                self.feedback.pushInfo(told(event))
 
     def _tell_left(self, now):
         if self.first is None:
@@ -213,6 +213,20 @@ class _Conversation:
         return _tr("The engine of {} ended without an answer (exit status {}):\n{}").format(
             self.interpreter, self.process.exitCode(), said
         )
+
+
+def told(event):
+    """An event's text in the user's language, where the engine says what it is made of and there is a translation."""
+    said = event.get("said", {}).get("text")
+    return event["text"] if said is None else translated(said)
+
+
+def translated(said):
+    """A text that the engine says with its template and values, or a list of them."""
+    if isinstance(said, dict):
+        values = {key: translated(one) for key, one in said["values"].items()}
+        return QCoreApplication.translate("Engine", said["template"]).format(**values)
+    return "; ".join(translated(one) for one in said) if isinstance(said, list) else said
 
 
 def _duration(seconds):

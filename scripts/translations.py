@@ -1,7 +1,8 @@
 """Brings the plugin's translation files up to date with its texts: ``python3 scripts/translations.py [LANGUAGE...]``.
 
-Texts are what stands in ``_tr("...")`` and ``QCoreApplication.translate("Context", "...")``. Translations that exist
-are kept; what is new stands there untranslated; what is gone goes. A language that is named and new gets a file.
+Texts are what stands in ``_tr("...")``, ``QCoreApplication.translate("Context", "...")``, and ``Said("...")`` of the
+engine. Translations that exist are kept; what is new stands there untranslated; what is gone goes. A language that is
+named and new gets a file.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from xml.etree import ElementTree as Xml
 
 ROOT = Path(__file__).resolve().parent.parent
-PLUGIN = ROOT / "qgis_plugin"
+PLUGIN, ENGINE = ROOT / "qgis_plugin", ROOT / "engine"
 Texts = dict[tuple[str, str], None]
 
 
@@ -32,6 +33,10 @@ def texts() -> Texts:
         for call in calls:
             if isinstance(call.func, ast.Name) and call.func.id == "_tr":
                 found[context, _text(call.args[0])] = None
+    for path in sorted(ENGINE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Said":
+                found["Engine", _text(node.args[0])] = None
     return found
 
 

@@ -29,6 +29,7 @@ import engine
 from engine.errors import Cancelled, EngineError, InputError, ModalityError, is_missing
 from engine.files import remove_leavings
 from engine.locks import HELD
+from engine.said import Said, document
 
 if TYPE_CHECKING:
     from engine.mapping.matching import Matching
@@ -102,7 +103,8 @@ class Channel:
 
     def send(self, event: str, **content: Any) -> None:  # noqa: ANN401 (JSON)
         """Writes one event."""
-        line = json.dumps({"event": event, **content}) + "\n"
+        said = {key: document(one) for key, one in content.items() if isinstance(one, Said)}
+        line = json.dumps({"event": event, **content, **({"said": said} if said else {})}) + "\n"
         with self._lock:
             os.write(self._descriptor, line.encode())
 
@@ -218,7 +220,8 @@ def command() -> None:
         channel.send("error", kind="ModuleNotFoundError", text=is_missing(error.name or "a library"))
     except EngineError as error:
         status = 130 if isinstance(error, Cancelled) else error.exit_status
-        channel.send("error", kind=type(error).__name__, text=str(error))
+        text = error.args[0] if error.args and isinstance(error.args[0], Said) else str(error)
+        channel.send("error", kind=type(error).__name__, text=text)
     except Exception as error:
         status = 1
         traceback.print_exc()
@@ -302,13 +305,13 @@ def _sensor(found: Matching, modality: Modality) -> dict[str, Any]:
     return {
         "name": name,
         "bands": list(modality.bands),
-        "wanted": found.missing.get(name, ""),
+        "wanted": document(found.missing.get(name, "")),
         "state": state,
         "candidates": [
             {
                 "assignment": one.assignment,
                 "layers": [{"name": part.layer.name, "bands": list(part.bands)} for part in one.parts],
-                "reasons": list(one.reasons),
+                "reasons": document(list(one.reasons)),
                 "warnings": list(one.warnings),
                 "metres": None if one.grid.crs is None else one.grid.metres,
             }
@@ -339,10 +342,10 @@ def _segment(job: Job, channel: Channel, stop: Stop) -> dict[str, Any]:
             channel.send("info", text=line)
         sources, unused = found.sources, dict(found.unused)
     for name, why in unused.items() if job.insist else ():
-        text = f"{name} was chosen and is not used: {why}"
         if options.strict:
-            raise ModalityError(f"{text}. Leave it out, or assign it to a sensor")
-        channel.send("warning", text=text)
+            unwanted = Said("{name} was chosen and is not used: {why}. Leave it out, or assign it", name=name, why=why)
+            raise ModalityError(unwanted)
+        channel.send("warning", text=Said("{name} was chosen and is not used: {why}", name=name, why=why))
     request = MapRequest(
         model=model.path, sources={name: tuple(many) for name, many in sources.items()}, **dict(options)
     )

@@ -16,6 +16,7 @@ from engine.model.file import Model
 from engine.raster.folders import rasters_of
 from engine.raster.pools import Layer
 from engine.raster.sources import SourceSpec
+from engine.said import Said
 
 
 @click.command("match")
@@ -77,18 +78,21 @@ def _command(model: Path, chosen: Mapping[str, Candidate], options: Sequence[str
 
 def described(found: Matching) -> list[str]:
     """A matching in sentences."""
-    lines = []
+    lines: list[str] = []
     for name in found.names:
         if name in found.chosen:
             one = found.chosen[name]
-            lines.append(f"{name}: {_parts(one)} ({'; '.join(one.reasons)})")
+            reasons = list(one.reasons)
+            lines.append(Said("{name}: {parts} ({reasons})", name=name, parts=_parts(one), reasons=reasons))
         elif possible := (*found.tied.get(name, ()), *found.asked.get(name, ())):
-            lines.append(f"{name}: to be chosen: {' or '.join(map(_shortly, possible))}")
+            options = " or ".join(map(_shortly, possible))
+            lines.append(Said("{name}: to be chosen: {options}", name=name, options=options))
         else:
-            lines.append(f"{name}: missing; {found.missing[name]}")
+            lines.append(Said("{name}: missing; {wanted}", name=name, wanted=found.missing[name]))
     for why in dict.fromkeys(found.unused.values()):
-        lines.append(f"not used: {', '.join(layer for layer, one in found.unused.items() if one == why)} ({why})")
-    return lines + [f"warning: {text}" for text in found.warnings]
+        layers = ", ".join(layer for layer, one in found.unused.items() if one == why)
+        lines.append(Said("not used: {layers} ({why})", layers=layers, why=why))
+    return lines + [Said("warning: {text}", text=text) for text in found.warnings]
 
 
 def _shortly(one: Candidate) -> str:

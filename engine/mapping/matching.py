@@ -28,6 +28,7 @@ from engine.raster.bands import quality_rule
 from engine.raster.overlay import GdalError
 from engine.raster.pools import Layer, Pool, UnlikelyError, grouped_layers, is_single
 from engine.raster.sources import RasterSource, SourceSpec, open_source
+from engine.said import Said
 
 TIED = 0.5
 """Candidates that differ by less fit equally well."""
@@ -73,7 +74,8 @@ class Matching:
             if may_be_mosaic(candidates):
                 every = ";".join(one.assignment for one in candidates)
                 dates = f"; or take all as a mosaic, the newest first (--mosaic newest): {every}"
-            raise ModalityError(f"several layers fit {name} equally well; choose one: {options}{dates}")
+            text = Said("several layers fit {name} equally well; choose one: {options}", name=name, options=options)
+            raise ModalityError(f"{text}{dates}" if dates else text)
         if self.asked:
             name, candidates = next(iter(self.asked.items()))
             rest = [one.assignment for one in self.chosen.values()]
@@ -85,7 +87,7 @@ class Matching:
             )
         if not self.chosen:
             looked = "; ".join(f"{name}: {why}" for name, why in self.missing.items())
-            raise ModalityError(f"no layer serves any modality of the model. Looked for {looked}")
+            raise ModalityError(Said("no layer serves any modality of the model. Looked for {looked}", looked=looked))
         return {name: self.chosen[name].specs for name in self.names if name in self.chosen}
 
     @property
@@ -234,9 +236,13 @@ def _why(names: Sequence[str], refused: Sequence[_Refused], subject: _Subject, u
 
 def _missing(modality: Modality, possible: Sequence[Candidate]) -> str:
     if possible:
-        return f"could be {' or '.join(one.assignment for one in possible)}"
-    wanted = f"{len(modality.bands)} band{'s' if len(modality.bands) > 1 else ''} ({', '.join(modality.bands)})"
-    return f"{wanted} of {modality.dtype}{', ' + modality.unit if modality.unit else ''}"
+        return Said("could be {options}", options=" or ".join(one.assignment for one in possible))
+    count, names, kind = len(modality.bands), ", ".join(modality.bands), modality.dtype
+    if modality.unit:
+        kind += f", {modality.unit}"
+    if count == 1:
+        return Said("1 band ({names}) of {kind}", names=names, kind=kind)
+    return Said("{count} bands ({names}) of {kind}", count=count, names=names, kind=kind)
 
 
 def _asked(
@@ -335,5 +341,5 @@ def _together(best: Candidate, mosaic: Sequence[Candidate]) -> Candidate:
         return best
     parts = tuple(part for one in (best, *mosaic) for part in one.parts)
     warnings = tuple(dict.fromkeys(text for one in (best, *mosaic) for text in one.warnings))
-    reasons = (*best.reasons, f"a mosaic of {len(mosaic) + 1} side by side")
+    reasons = (*best.reasons, Said("a mosaic of {count} side by side", count=len(mosaic) + 1))
     return replace(best, parts=parts, reasons=reasons, warnings=warnings)

@@ -25,6 +25,7 @@ from engine.raster.mosaics import acquired
 from engine.raster.pools import Part, Pool, check_kind, choose, parts_of
 from engine.raster.sources import RasterSource, open_source
 from engine.raster.validity import Validity
+from engine.said import Said
 
 NAMED, VALUES, UNIT, PIXELS, CALLED = 3.0, 3.0, 1.0, 0.5, 1.5
 """Points for: what bands are called; values as in training (at most); the unit; the pixel size; the layer's name."""
@@ -57,24 +58,24 @@ def candidate(modality: Modality, pool: Pool, model: Model) -> Candidate:
     if not reasons:
         check_kind(modality, pool)
         count = len(chosen)
-        reasons = [f"{count} band{'s in their order' if count > 1 else ''}"]
+        reasons = [Said("{count} bands in their order", count=count) if count > 1 else Said("one band")]
     first = chosen[0]
     called = _is_called(modality.name, f"{pool.name} {PurePath(first.layer.spec.path).name}", model.names)
     told = score > 0 or called
     parts = parts_of(chosen)
     likeness, said, warnings, strange = _values(modality, parts, told)
-    reasons.append(said)
+    reasons += said
     score += CALLED * called - STRANGE * strange
     unit = first.source.dataset.units[0]
     if unit and modality.unit and words(unit) == words(modality.unit):
         score += UNIT
-        reasons.append(f"unit {unit}")
+        reasons.append(Said("unit {unit}", unit=unit))
     grid = first.source.grid
     if grid.crs is not None and 1 / COARSER <= grid.metres / model.metres <= COARSER:
         score += PIXELS
-        reasons.append(f"pixels of {grid.metres:.3g} m")
+        reasons.append(Said("pixels of {metres:.3g} m", metres=grid.metres))
     if called:
-        reasons.append(f"its name says {modality.name}")
+        reasons.append(Said("its name says {name}", name=modality.name))
     try:
         taken = acquired(first.source)
     except BandError:
@@ -90,7 +91,7 @@ def _is_called(modality: str, name: str, names: Sequence[str]) -> bool:
     return wanted <= said or (alone and not said.isdisjoint(alike))
 
 
-def _values(modality: Modality, parts: Sequence[Part], told: bool) -> tuple[float, str, tuple[str, ...], bool]:
+def _values(modality: Modality, parts: Sequence[Part], told: bool) -> tuple[float, list[str], tuple[str, ...], bool]:
     """How like the training's the bands' values are, from 0 to 1; that in words; what is to be warned of, and whether
     that are the values as a whole.
 
@@ -112,8 +113,9 @@ def _values(modality: Modality, parts: Sequence[Part], told: bool) -> tuple[floa
             + (_cause(compared) or "; assign it by name if they are right")
         )
     warnings = (str(compared),) if compared.finding.warned else ()
-    said = f"{seen:.0%} of its values lie in the training range"
-    said += "" if valid > 0.995 else f"; {valid:.0%} of a sample is valid"
+    said: list[str] = [Said("{seen:.0%} of its values lie in the training range", seen=seen)]
+    if valid <= 0.995:
+        said.append(Said("{valid:.0%} of a sample is valid", valid=valid))
     return likeness, said, warnings, compared.finding.unlike
 
 

@@ -17,6 +17,7 @@ from engine.availability import Scenario
 from engine.errors import Cancelled, DeviceError, ModelError, how_to_install
 from engine.model.file import Model
 from engine.names import shown
+from engine.said import Said
 
 _PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -65,9 +66,10 @@ def _unused_gpu() -> str | None:
     """What to do for an NVIDIA GPU that this build of ONNX Runtime cannot use; None where there is none."""
     if shutil.which("nvidia-smi") is None:
         return None
-    return (
+    return Said(
         "this computer has an NVIDIA GPU, but the engine was set up without it; the map is made on the CPU, which "
-        f"takes many times as long. Set the engine up for the GPU ({how_to_install('gpu')}, in place of [cpu])"
+        "takes many times as long. Set the engine up for the GPU ({how}, in place of [cpu])",
+        how=how_to_install("gpu"),
     )
 
 

@@ -14,6 +14,7 @@ from engine.availability import Scenario
 from engine.errors import ResourceError
 from engine.runtime.machine import free_memory, resident_memory
 from engine.runtime.session import KEPT, Sessions
+from engine.said import Said
 
 USABLE = 0.9
 """Share of the free memory that a map may plan with."""
@@ -131,4 +132,10 @@ def _tried(
 def said(found: Estimate) -> str:
     """An estimate in words."""
     seconds, memory = max(1, round(found.seconds)), found.memory / 1e9
-    return f"{found.tiles} tiles, {found.threads} at a time: about {seconds} s and {memory:.1f} GB of memory"
+    return Said(
+        "{tiles} tiles, {threads} at a time: about {seconds} s and {memory:.1f} GB of memory",
+        tiles=found.tiles,
+        threads=found.threads,
+        seconds=seconds,
+        memory=memory,
+    )

@@ -1269,4 +1269,95 @@ Ein Pixel gehört zu jeder Zone, in der sein Mittelpunkt liegt. Zonen dürfen si
       <translation>Abgebrochen; nichts wurde geändert.</translation>
     </message>
   </context>
+  <context>
+    <name>Engine</name>
+    <message>
+      <source>{name} was chosen and is not used: {why}. Leave it out, or assign it</source>
+      <translation>{name} wurde gewählt und wird nicht gebraucht: {why}. Lassen Sie es weg, oder ordnen Sie es zu</translation>
+    </message>
+    <message>
+      <source>{name} was chosen and is not used: {why}</source>
+      <translation>{name} wurde gewählt und wird nicht gebraucht: {why}</translation>
+    </message>
+    <message>
+      <source>not used: {layers} ({why})</source>
+      <translation>nicht gebraucht: {layers} ({why})</translation>
+    </message>
+    <message>
+      <source>warning: {text}</source>
+      <translation>Warnung: {text}</translation>
+    </message>
+    <message>
+      <source>{name}: {parts} ({reasons})</source>
+      <translation>{name}: {parts} ({reasons})</translation>
+    </message>
+    <message>
+      <source>{name}: to be chosen: {options}</source>
+      <translation>{name}: zu wählen: {options}</translation>
+    </message>
+    <message>
+      <source>{name}: missing; {wanted}</source>
+      <translation>{name}: fehlt; {wanted}</translation>
+    </message>
+    <message>
+      <source>{count} bands ({names}) of {kind}</source>
+      <translation>{count} Kanäle ({names}), {kind}</translation>
+    </message>
+    <message>
+      <source>could be {options}</source>
+      <translation>könnte {options} sein</translation>
+    </message>
+    <message>
+      <source>1 band ({names}) of {kind}</source>
+      <translation>1 Kanal ({names}), {kind}</translation>
+    </message>
+    <message>
+      <source>a mosaic of {count} side by side</source>
+      <translation>ein Mosaik aus {count} nebeneinander</translation>
+    </message>
+    <message>
+      <source>several layers fit {name} equally well; choose one: {options}</source>
+      <translation>mehrere Layer passen gleich gut zu {name}; wählen Sie einen: {options}</translation>
+    </message>
+    <message>
+      <source>no layer serves any modality of the model. Looked for {looked}</source>
+      <translation>kein Layer dient einer Modalität des Modells. Gesucht: {looked}</translation>
+    </message>
+    <message>
+      <source>{seen:.0%} of its values lie in the training range</source>
+      <translation>{seen:.0%} der Werte liegen im Bereich des Trainings</translation>
+    </message>
+    <message>
+      <source>unit {unit}</source>
+      <translation>Einheit {unit}</translation>
+    </message>
+    <message>
+      <source>pixels of {metres:.3g} m</source>
+      <translation>Pixel von {metres:.3g} m</translation>
+    </message>
+    <message>
+      <source>its name says {name}</source>
+      <translation>der Name sagt {name}</translation>
+    </message>
+    <message>
+      <source>{valid:.0%} of a sample is valid</source>
+      <translation>{valid:.0%} einer Stichprobe sind gültig</translation>
+    </message>
+    <message>
+      <source>{count} bands in their order</source>
+      <translation>{count} Kanäle in ihrer Ordnung</translation>
+    </message>
+    <message>
+      <source>one band</source>
+      <translation>ein Kanal</translation>
+    </message>
+    <message>
+      <source>this computer has an NVIDIA GPU, but the engine was set up without it; the map is made on the CPU, which takes many times as long. Set the engine up for the GPU ({how}, in place of [cpu])</source>
+      <translation>dieser Rechner hat eine NVIDIA-GPU, aber die Engine wurde ohne sie eingerichtet; die Karte entsteht auf der CPU, was ein Vielfaches dauert. Richten Sie die Engine für die GPU ein ({how}, anstelle von [cpu])</translation>
+    </message>
+    <message>
+      <source>{tiles} tiles, {threads} at a time: about {seconds} s and {memory:.1f} GB of memory</source>
+      <translation>{tiles} Kacheln, {threads} zugleich: etwa {seconds} s und {memory:.1f} GB Speicher</translation>
+    </message>
+  </context>
 </TS>

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = (
-    {"errors", "availability", "modality", "ground", "grid", "names", "files", "locks"},
+    {"errors", "availability", "modality", "ground", "grid", "names", "files", "locks", "said"},
     {"raster"},
     {"data"},
     {"language"},
@@ -33,6 +33,7 @@ WITHOUT_TORCH = (
     "names",
     "files",
     "locks",
+    "said",
     "raster",
     "model",
     "runtime",
