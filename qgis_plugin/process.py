@@ -8,7 +8,7 @@ from qgis.PyQt.QtCore import QCoreApplication, QProcess, QProcessEnvironment
 
 from .interpreter import SOURCE, what_to_do
 
-PROTOCOL = 2
+PROTOCOL = 3
 """The version of the conversation that this plugin speaks; the engine's must be the same."""
 
 DROPPED = ("PYTHON", "PROJ_", "GDAL_", "QT_", "QGIS_", "CPL_", "OGR_")

@@ -216,7 +216,7 @@ def damaged_bytes(folder: Path, times: int, verify: Callable[[Path], object], se
 
 def odd_jobs(model: Path, raster: Path, folder: Path) -> list[bytes]:
     """Lines that no plugin sends."""
-    job = {"protocol": 2, "task": "segment", "model": str(model)}
+    job = {"protocol": 3, "task": "segment", "model": str(model)}
     job["layers"] = [{"name": "dem", "path": str(raster)}]
     options = {"output": str(folder / "map.tif"), "device": "cpu"}
     good: dict[str, object] = {**job, "options": options, "assignment": "dem=dem"}

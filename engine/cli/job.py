@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from engine.raster.pools import Layer
     from engine.raster.sources import SourceSpec
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Version of the conversation; the plugin names the one that it speaks."""
 
 LONGEST = 16_000_000

@@ -88,7 +88,7 @@ def table(
             given = f"{sensor}={home / path}{at}{bands}"
             said = {"predict": causes(run("predict", str(model), given, "-o", str(home / "map.tif")))}
             options = {"output": str(home / "map.tif"), "device": "cpu", "overwrite": True}
-            job = {"protocol": 2, "task": "segment", "model": str(model), "options": options}
+            job = {"protocol": 3, "task": "segment", "model": str(model), "options": options}
             job |= {"layers": [{"name": "x", "path": str(home / path), "bands": bands.split(",") if bands else []}]}
             said["job"] = causes(run("job", stdin=json.dumps(job | {"assignment": f"{sensor}=x"})))
             if recipe is not None:

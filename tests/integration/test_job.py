@@ -15,7 +15,7 @@ from engine.model.file import Model
 
 def segment(model: Path, scene: Path, target: Path, **changes: object) -> dict[str, object]:
     layers = [{"name": name, "path": str(scene / f"{name}.tif")} for name in ("optical", "sar", "dem")]
-    job = {"protocol": 2, "task": "segment", "model": str(model), "layers": layers}
+    job = {"protocol": 3, "task": "segment", "model": str(model), "layers": layers}
     options = {"output": str(target), "device": "cpu"}
     known = {*options, "bounds", "bounds_crs"}
     options |= {key: value for key, value in changes.items() if key in known}
@@ -130,11 +130,11 @@ def test_what_is_no_json_comes_as_an_event() -> None:
 
 
 def test_describe_and_match(model_path: Path, scenes: Path) -> None:
-    events, _ = finish(start({"protocol": 2, "task": "describe", "model": str(model_path)}))
+    events, _ = finish(start({"protocol": 3, "task": "describe", "model": str(model_path)}))
     assert [len(one["classes"]) for one in events[-1]["metadata"]["accuracy"]] == [6] * 7
     assert [item["name"] for item in events[-1]["metadata"]["modalities"]] == ["optical", "sar", "dem"]
     layers = [{"name": "a", "path": str(scenes / "second/sar.tif")}]
-    events, _ = finish(start({"protocol": 2, "task": "match", "model": str(model_path), "layers": layers}))
+    events, _ = finish(start({"protocol": 3, "task": "match", "model": str(model_path), "layers": layers}))
     assert (events[-1]["assignment"], events[-1]["scenario"]) == ("sar=a@1,2", "sar")
 
 

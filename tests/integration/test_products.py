@@ -23,7 +23,7 @@ PLACE = {"crs": CRS.from_epsg(32631), "transform": Affine(10, 0, 600_000, 0, -10
 
 
 def job(task: str, **options: object) -> dict[str, object]:
-    return {"protocol": 2, "task": task, "options": {name: str(value) for name, value in options.items()}}
+    return {"protocol": 3, "task": task, "options": {name: str(value) for name, value in options.items()}}
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_other_programs_have_the_same_as_jobs(mapped: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"protocol": 2, "task": "segment"}, "model: the task segment needs one; name an .onnx file"),
+        ({"protocol": 3, "task": "segment"}, "model: the task segment needs one; name an .onnx file"),
         (job("polygonize", map="map.tif"), "the request cannot be done: output: Field required"),
         (job("statistics", map="map.tif", output="t.csv", colour=1), "the request cannot be done: colour: "),
         ({**job("polygonize", map="m.tif", output="p.gpkg"), "options": {"minimum": -1}}, "minimum: Input should be"),
@@ -205,7 +205,7 @@ def test_an_assignment_serves_every_scene_and_a_cancel_ends_all(scenes: Path, mo
 
 def test_a_folder_as_a_job(folder: Path, model_path: Path, tmp_path: Path) -> None:
     options = {"folder": str(folder), "output": str(tmp_path / "maps"), "availability": True, "map": {"device": "cpu"}}
-    asked = {"protocol": 2, "task": "mapfolder", "model": str(model_path), "options": options}
+    asked = {"protocol": 3, "task": "mapfolder", "model": str(model_path), "options": options}
     events, status = finish(start(asked))
     assert status == 0, events
     states = {one["scene"]: one["state"] for one in events[-1]["scenes"]}

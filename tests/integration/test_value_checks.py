@@ -115,7 +115,7 @@ def test_tallies_do_not_depend_on_threads_or_bounds_that_hold_all(
 
 def test_a_job_tells_and_refuses(model_path: Path, raised: Path, tmp_path: Path) -> None:
     options = {"output": str(tmp_path / "map.tif"), "device": "cpu", "strict": True}
-    job = {"protocol": 2, "task": "segment", "model": str(model_path), "options": options}
+    job = {"protocol": 3, "task": "segment", "model": str(model_path), "options": options}
     job |= {"layers": [{"name": "a", "path": str(raised)}], "assignment": "optical=a"}
     command = [sys.executable, "-m", "engine.cli", "job"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:

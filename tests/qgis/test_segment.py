@@ -771,7 +771,7 @@ def script(path: Path, text: str) -> str:
         ),
         (
             '#!/bin/sh\necho \'{"event": "hello", "protocol": 0, "engine": "0.0.1", "providers": []}\'\nsleep 5\n',
-            r'do not speak the same protocol \(0 and 2\)(.|\n)*--upgrade ".*/robust_landcover/engine_source"',
+            r'do not speak the same protocol \(0 and 3\)(.|\n)*--upgrade ".*/robust_landcover/engine_source"',
         ),
         (
             "#!/bin/sh\necho 'cannot open shared object file' >&2\nexit 127\n",
