@@ -239,7 +239,7 @@ def odd_jobs(model: Path, raster: Path, folder: Path) -> list[bytes]:
         json.dumps("text").encode(),
         changed(protocol=None),
         changed(protocol=True),
-        changed(protocol="2"),
+        changed(protocol="3"),
         changed(protocol=1e400),
         changed(task="destroy"),
         changed(task=["segment"]),

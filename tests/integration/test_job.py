@@ -106,7 +106,7 @@ def test_bounds_in_another_crs_are_brought_to_the_map(model_path: Path, scenes: 
 @pytest.mark.parametrize(
     ("changes", "kind", "message"),
     [
-        ({"protocol": 7}, "InputError", "speaks version 2 of the job protocol, the job version 7"),
+        ({"protocol": 7}, "InputError", "speaks version 3 of the job protocol, the job version 7"),
         ({"colour": "red"}, "InputError", "the job cannot be read"),
         ({"output": None}, "InputError", "the request cannot be done: output: "),
         ({"device": "cuda"}, "DeviceError", "cuda"),
