@@ -1,7 +1,5 @@
 """The algorithm "Map every scene of a folder"."""
 
-import os
-
 from qgis.core import (
     QgsProcessingException,
     QgsProcessingOutputMultipleLayers,
@@ -129,9 +127,7 @@ class MapFolder(MapAlgorithm):
             failed=len(failed),
         )
         if not there:
-            raise QgsProcessingException(
-                os.linesep.join([text, *("{scene}: {text}".format(**scene) for scene in failed)])
-            )
+            raise QgsProcessingException("\n".join([text, *("{scene}: {text}".format(**scene) for scene in failed)]))
         feedback.pushInfo(text)
         return {
             self.OUTPUT: folder,

@@ -10,9 +10,11 @@ import argparse
 import resource
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import rasterio
@@ -23,6 +25,8 @@ from scipy.ndimage import gaussian_filter
 from engine.products.change import ChangeOptions, change
 from engine.products.polygonize import PolygonizeOptions, polygonize
 from engine.products.statistics import StatisticsOptions, statistics
+
+_Found = TypeVar("_Found")
 
 TILE = 2500
 CLASSES = 6
@@ -58,6 +62,12 @@ def measured(what: str, folder: Path, minimum: float | None) -> tuple[float, flo
     return time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000, said
 
 
+def alone(do: Callable[..., _Found], *arguments: object) -> _Found:
+    """What a function gives in a process of its own; a process that is large hands its peak on to those it starts."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(do, *arguments).result()
+
+
 def main() -> None:
     """Prints time, memory, and the ratio of memory."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -69,10 +79,9 @@ def main() -> None:
     print("job          side  minimum  seconds  peak (MB)")
     for side in (5000, arguments.side):
         with tempfile.TemporaryDirectory() as name:
-            make_map(Path(name) / "map.tif", side)
+            alone(make_map, Path(name) / "map.tif", side)
             for what, minimum in jobs:
-                with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-                    seconds, peak, said = pool.submit(measured, what, Path(name), minimum).result()
+                seconds, peak, said = alone(measured, what, Path(name), minimum)
                 peaks[what, minimum].append(peak)
                 print(f"{what:10}  {side:5}  {minimum or 0:7g}  {seconds:7.1f}  {peak:9.0f}  {said}", flush=True)
     for (what, minimum), (small, large) in peaks.items():
