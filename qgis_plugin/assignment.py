@@ -2,6 +2,9 @@
 
 import re
 
+NONE = "none"
+"""The assignment where every sensor is missing; an empty one would mean that the engine is to find out."""
+
 OPEN = "?"
 """Stands for a layer that is still to be chosen."""
 

@@ -36,6 +36,7 @@ from .interpreter import (
     installed_version,
     version,
 )
+from .process import RUNNING
 from .work import WorkError
 
 
@@ -121,13 +122,7 @@ class EngineWidget(QWidget):
 
     def _show_state(self):
         own = installed_version(environment_python(environment()))
-        try:
-            interpreter = find_interpreter()
-            self.state.setText(
-                _tr("The engine is ready: version {}, at {}").format(installed_version(interpreter) or "?", interpreter)
-            )
-        except EngineNotFoundError as error:
-            self.state.setText(error.short)
+        self.state.setText(state())
         self.go.setText(
             _tr("Set up the engine")
             if own is None
@@ -138,6 +133,7 @@ class EngineWidget(QWidget):
         self.drop.setEnabled(own is not None and self.work is None)
 
     def _search(self, first):
+        self.wanted = first
         self.go.setEnabled(False)
         self.base.clear()
         self.base.addItem(_tr("Looking for Pythons…"))
@@ -150,6 +146,8 @@ class EngineWidget(QWidget):
         for path, facts in found:
             dotted = ".".join(str(part) for part in facts["version"])
             self.base.addItem(f"{path} ({dotted})", path)
+        if self.wanted and self.wanted not in [path for path, _facts in found]:
+            self.step.setText(_tr("{} is no Python that the engine can be made with.").format(self.wanted))
         if not found:
             self.base.addItem(_tr("none found; install Python 3.11 or newer, or choose one"), "")
         self.go.setEnabled(bool(found) and self.work is None)
@@ -181,6 +179,9 @@ class EngineWidget(QWidget):
             self._run(lambda: remove(self.choice().base), _tr("The engine is removed."))
 
     def _run(self, work, done):
+        if RUNNING:
+            self.step.setText(_tr("The engine is at work; wait until the map is made, or cancel it."))
+            return
         try:
             self.work = work()
         except WorkError as error:
@@ -265,23 +266,31 @@ class EngineWindow(QDialog):
 
 
 class _Page(QgsOptionsPageWidget):
-    """In QGIS's options; what it does it does at once, not with OK."""
+    """In QGIS's options: leads to the window, which lives on when the options are closed."""
 
-    def __init__(self, parent):
+    def __init__(self, parent, show):
         super().__init__(parent)
+        button = QPushButton(_tr("Set up the engine…"))
+        button.clicked.connect(show)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(EngineWidget(self))
+        layout.addWidget(QLabel(state(), wordWrap=True))
+        layout.addWidget(button)
+        layout.addStretch()
 
     def apply(self):
         """Nothing is left to do."""
 
 
 class OptionsPage(QgsOptionsWidgetFactory):
-    """The page's place in the options."""
+    """The page's place in the options.
 
-    def __init__(self):
+    Args:
+        show: Opens the window of the engine.
+    """
+
+    def __init__(self, show):
         super().__init__()
+        self.show = show
         self.setTitle(_tr("Robust land cover"))
 
     def icon(self):
@@ -290,7 +299,19 @@ class OptionsPage(QgsOptionsWidgetFactory):
 
     def createWidget(self, parent):
         """A page, each time the options are opened."""
-        return _Page(parent)
+        return _Page(parent, self.show)
+
+
+def state():
+    """Which engine there is, in words."""
+    try:
+        interpreter = find_interpreter()
+    except EngineNotFoundError as error:
+        return error.short
+    text = _tr("The engine is ready: version {}, at {}").format(installed_version(interpreter) or "?", interpreter)
+    if interpreter == environment_python(environment()):
+        return text
+    return text + " " + _tr("It was set up elsewhere; what is set up here is used where that is gone.")
 
 
 def _tr(text):

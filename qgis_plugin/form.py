@@ -10,7 +10,6 @@ from processing.gui.wrappers import WidgetWrapper, WidgetWrapperFactory
 from qgis.core import QgsProcessingFeedback, QgsProject, QgsRasterLayer
 from qgis.PyQt.QtCore import QCoreApplication, Qt, QTimer
 from qgis.PyQt.QtWidgets import (
-    QComboBox,
     QGridLayout,
     QLabel,
     QLineEdit,
@@ -18,23 +17,18 @@ from qgis.PyQt.QtWidgets import (
     QWidget,
 )
 
-from .assignment import OPEN, is_open, parts, quoted
+from .assignment import NONE, parts
 from .interpreter import EngineNotFoundError, find_interpreter
 from .layers import UsedLayer, project_layers, unique_names
-from .process import PROTOCOL, told, translated
+from .process import PROTOCOL, told
+from .sensorrow import Row
 from .work import Step, StepError, Work, WorkError
+
+RETRY = 2000
+"""Milliseconds after which it is looked again for an engine that was not there."""
 
 DELAY = 300
 """Milliseconds after the last change before the engine is asked."""
-
-COMBOS = 8
-"""Bands that get a list each; more are written as numbers."""
-
-ACROSS = 4
-"""Lists of bands side by side."""
-
-NONE = "none"
-"""The assignment where every sensor is missing; an empty one would mean that the engine is to find out."""
 
 _plain = []
 """Definitions of parameters that a dialog without the form shows; QGIS does not keep them."""
@@ -79,6 +73,10 @@ class SlotWrapper(_InStandardDialogs):
         """What was given."""
         return self.given
 
+    def told(self):
+        """It in words; empty where nothing was given."""
+        return self.widget.text() if self.given not in (None, "") else ""
+
 
 class FormWrapper(_InStandardDialogs):
     """The form in the dialog of a run."""
@@ -96,6 +94,7 @@ class FormWrapper(_InStandardDialogs):
         """Finds the parameters that the form depends on."""
         by_name = {one.parameterDefinition().name(): one for one in wrappers}
         self.form.listen(partial(_value, by_name["MODEL"]), partial(_value, by_name["LAYERS"]))
+        self.form.slots = lambda: [one.told() for one in wrappers if isinstance(one, SlotWrapper)]
         for name in ("MODEL", "LAYERS"):
             by_name[name].widgetValueHasChanged.connect(self.form.soon)
         self.form.soon()
@@ -119,6 +118,7 @@ class Form(QWidget):
     def __init__(self, parent=None):
         super().__init__(parent)
         self.model = self.layers = lambda: None
+        self.slots = tuple  # what names layers by their sensors' places, where something does
         self.work = None
         self.asked = None
         self.rows = []
@@ -147,9 +147,14 @@ class Form(QWidget):
         project = QgsProject.instance()
         project.layersAdded.connect(self.soon)
         project.layersRemoved.connect(self.soon)
+        project.layerTreeRoot().nameChanged.connect(self.soon)
 
     def soon(self, *_):
-        """Asks the engine in a moment, when nothing changes any more."""
+        """Asks the engine in a moment, when nothing changes any more; what was said of another model goes at once."""
+        if self.of not in (None, self.model()):
+            self.by_hand, self.of = False, None
+            self.line.clear()
+            self._clear("")
         self.timer.start()
 
     def text(self):
@@ -168,11 +173,16 @@ class Form(QWidget):
         job = self._job()
         if job is None or job == self.asked:
             return
+        if any(self.slots()):
+            self._clear(_tr("Layers are named by their sensors: {}").format(", ".join(filter(None, self.slots()))))
+            self.line.clear()
+            return
         self.asked = job
         if self.work is not None:
             self.work.ended.disconnect()
             self.work.cancel()
         self.state.setText(_tr("Looking at model and layers…"))
+        self.state.setVisible(True)
         self.work = Work(_answer(job), parent=self)
         self.work.ended.connect(self._answered)
         self.work.start()
@@ -205,11 +215,11 @@ class Form(QWidget):
         self._clear("" if good else found)
         self.work, self.asked = None, asked
         if not good:
+            self.asked = None
+            if not _engine():
+                QTimer.singleShot(RETRY, self.soon)  # it may be set up meanwhile
             return
-        model = json.loads(asked)["model"]
-        if self.of not in (None, model):
-            self.by_hand = False
-        self.facts, self.of = found, model
+        self.facts, self.of = found, json.loads(asked)["model"]
         for place, sensor in enumerate(found["sensors"]):
             row = Row(sensor, self.known, self)
             row.place(self.grid, place)
@@ -241,7 +251,7 @@ class Form(QWidget):
     def _show_expected(self):
         if self.facts is None:
             return
-        present = [row.name for row in self.rows if row.assignment and not is_open(row.assignment)]
+        present = [row.name for row in self.rows if row.usable]
         if not present:
             self.expected.setText(_red(_tr("No layer serves any sensor of the model; choose one.")))
             return
@@ -262,127 +272,12 @@ class Form(QWidget):
         self.expected.setText(text)
 
 
-class Row:
-    """A sensor: the layer that serves it, its bands, and how sure that is."""
-
-    def __init__(self, sensor, layers, form):
-        self.name, self.sensor, self.layers, self.form = sensor["name"], sensor, layers, form
-        self.title = QLabel(sensor["name"])
-        self.title.setToolTip(", ".join(sensor["bands"]))
-        self.layer = QComboBox()
-        self.layer.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.layer.setMinimumContentsLength(14)
-        if sensor["state"] == "open":
-            self.layer.addItem(_tr("— choose —"), f"{self.name}={OPEN}")
-        self.layer.addItem(_tr("— missing —"), "")
-        self.reasons = {}
-        for one in sensor["candidates"]:
-            names = " + ".join(dict.fromkeys(part["name"] for part in one["layers"]))
-            self.layer.addItem(names, one["assignment"])
-            self.reasons[one["assignment"]] = one
-        found = {part["name"] for one in sensor["candidates"] for part in one["layers"] if len(one["layers"]) == 1}
-        for name in layers:
-            if name not in found:
-                self.layer.addItem(name, f"{self.name}={quoted(name)}")
-        self.layer.setCurrentIndex(1 if sensor["state"] == "sure" else 0)
-        self.layer.currentIndexChanged.connect(self._chosen)
-        self.bands = QWidget()
-        QGridLayout(self.bands).setContentsMargins(0, 0, 0, 4)
-        self.badge = QLabel()
-        self.chosen_bands = []
-        self.assignment = ""
-        """The part of the assignment; empty where the sensor is missing."""
-        self._show()
-
-    def place(self, grid, row):
-        """Puts the widgets into a grid."""
-        for column, widget in enumerate((self.title, self.layer, self.badge)):
-            grid.addWidget(widget, 2 * row, column)
-        grid.addWidget(self.bands, 2 * row + 1, 1, 1, 2)
-        grid.setColumnStretch(1, 1)
-
-    def take(self, assignment):
-        """What an assignment's text says of the sensor."""
-        self.layer.blockSignals(True)
-        place = self.layer.findData(assignment)
-        if place < 0:
-            place = self._like(assignment)
-        if place < 0:
-            self.layer.addItem(assignment.partition("=")[2], assignment)
-            place = self.layer.count() - 1
-        self.layer.setCurrentIndex(place)
-        self.layer.blockSignals(False)
-        self._show(assignment)
-
-    def _like(self, assignment):
-        """The item of the same layer with other bands."""
-        if len(parts(assignment)) == 1:
-            for place in range(1, self.layer.count()):
-                data = self.layer.itemData(place)
-                if len(parts(data)) == 1 and _without_bands(data) == _without_bands(assignment):
-                    return place
-        return -1
-
-    def _chosen(self):
-        self._show()
-        self.form.changed_by_hand()
-
-    def _show(self, assignment=None):
-        """Bands and badge of what is chosen."""
-        self.assignment = self.layer.currentData() if assignment is None else assignment
-        box = self.bands.layout()
-        for old in self.chosen_bands:
-            old.setVisible(False)
-            box.removeWidget(old)
-            old.deleteLater()
-        self.chosen_bands = []
-        plain = _without_bands(self.assignment)
-        layer = self.layers.get(self.layer.currentText())
-        if layer is not None and len(parts(self.assignment)) == 1 and len(self.sensor["bands"]) <= COMBOS:
-            given = self.assignment[len(plain) + 1 :].split(",")
-            for number, band in enumerate(self.sensor["bands"]):
-                combo = self._combo(layer, band, given[number] if number < len(given) else "", number)
-                box.addWidget(combo, number // ACROSS, number % ACROSS)
-            self.assignment = self._with_bands()
-        self.bands.setVisible(bool(self.chosen_bands))
-        self._show_badge()
-
-    def _with_bands(self):
-        return f"{_without_bands(self.assignment)}@{','.join(combo.currentData() for combo in self.chosen_bands)}"
-
-    def _combo(self, layer, band, given, number):
-        combo = QComboBox()
-        combo.setToolTip(_tr("The layer's band that is {}").format(band))
-        combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        combo.setMinimumContentsLength(5)
-        for place in range(1, layer.bandCount() + 1):
-            combo.addItem(f"{place}: {layer.bandName(place).partition(': ')[2]}".rstrip(": "), str(place))
-        named = combo.findText(band, Qt.MatchFlag.MatchContains)
-        place = combo.findData(given)
-        combo.setCurrentIndex(place if place >= 0 else named if named >= 0 else min(number, layer.bandCount() - 1))
-        combo.currentIndexChanged.connect(self._band_chosen)
-        self.chosen_bands.append(combo)
-        return combo
-
-    def _band_chosen(self):
-        self.assignment = self._with_bands()
-        self._show_badge()
-        self.form.changed_by_hand()
-
-    def _show_badge(self):
-        found = self.reasons.get(self.assignment)
-        if is_open(self.assignment):
-            text, tip = _tr("? to be confirmed"), _tr("Choose the layer that it is, or “missing”.")
-        elif not self.assignment:
-            text, tip = _tr("○ missing"), _tr("Looked for: {}").format(translated(self.sensor["wanted"]))
-        elif found is None:
-            text, tip = _tr("✎ by hand"), _tr("Chosen by hand")
-        else:
-            text = _tr("✔ sure") if self.sensor["state"] == "sure" else _tr("✔ confirmed")
-            tip = "\n".join([*map(translated, found["reasons"]), *found["warnings"]])
-        self.badge.setText(text)
-        for widget in (self.badge, self.layer):
-            widget.setToolTip(tip)
+def _engine():
+    """Whether there is an engine."""
+    try:
+        return bool(find_interpreter())
+    except EngineNotFoundError:
+        return False
 
 
 def _answer(job):
@@ -401,6 +296,8 @@ def _answer(job):
             return event
         if event["event"] == "error":
             raise WorkError(told(event))
+    if "No module named" in said:
+        raise WorkError(_tr("{} does not have the engine.").format(interpreter))
     raise WorkError(_tr("The engine does not answer:\n{}").format(said[-500:]))
 
 
@@ -412,12 +309,6 @@ def _layer(value):
     if found is None:
         found = QgsRasterLayer(str(value), str(value).replace("\\", "/").rpartition("/")[2].rpartition(".")[0])
     return found if found.isValid() else None
-
-
-def _without_bands(assignment):
-    """A part of an assignment without what follows its layer."""
-    before, at, after = assignment.rpartition("@")
-    return before if at and '"' not in after else assignment
 
 
 def _names(present):

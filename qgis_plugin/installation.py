@@ -83,7 +83,7 @@ def bases(first=""):
 def _bases(first):
     found, homes = [], set()
     for path in [first, *_candidates()]:
-        if not path or not os.path.isfile(path):
+        if not path or not os.path.isfile(path) or path.startswith(environment() + os.sep):
             continue
         try:
             said = yield Step("", path, ["-I", "-c", _PROBE])
@@ -153,13 +153,13 @@ def _locked(steps, base):
 
 
 def _aside():
-    return [f"{environment()}.new", f"{environment()}.old"]
+    return [f"{environment()}{end}" for end in (".new", ".old", ".removed")]
 
 
 def _made(choice):
     new = _aside()[0]
-    yield Step("", choice.base, ["-I", "-c", _REMOVE, new])
     try:
+        yield Step("", choice.base, ["-I", "-c", _REMOVE, *_aside()])
         facts = json.loads((yield Step(_tr("Looking at Python"), choice.base, ["-I", "-c", _PROBE])))
     except (StepError, ValueError) as error:
         raise WorkError(_tr("{} is no Python that can be used: {}").format(choice.base, error)) from error
@@ -173,7 +173,7 @@ def _made(choice):
     how = [] if facts["ensurepip"] else ["--without-pip"]
     yield from _step(_tr("Making the environment"), choice.base, ["-I", "-m", "venv", *how, new])
     for title, arguments in _packages(choice):
-        yield from _step(title, pip[0], [*pip[1:], "install", *_QUIET, *arguments], proxy())
+        yield from _step(title, pip[0], [*pip[1:], "install", *_QUIET, *arguments], proxy(), choice.wheels)
     python = environment_python(new)
     yield from _step(_tr("Testing the engine"), python, ["-I", "-m", "engine.cli", "doctor"])
     with open(os.path.join(new, MARKER), "w", encoding="utf-8") as file:
@@ -199,7 +199,7 @@ def _put_in_place(new):
 
 def _removed(base):
     try:
-        os.rename(environment(), _aside()[1])
+        os.rename(environment(), _aside()[2])
     except OSError as error:
         raise WorkError(
             _tr("{} cannot be removed: {}. Is a map being made with it?").format(environment(), error)
@@ -242,16 +242,21 @@ def _packages(choice):
     return calls
 
 
-def _step(title, program, arguments, variables=None):
+def _step(title, program, arguments, variables=None, wheels=""):
     """A step whose failure ends the work, with its cause in words."""
     try:
         yield Step(title, program, arguments, variables or {})
     except StepError as error:
-        raise WorkError(_explained(title, error.output)) from error
+        raise WorkError(_explained(title, error.output, wheels)) from error
 
 
-def _explained(title, output):
+def _explained(title, output, wheels):
     lines = [line.strip() for line in output.splitlines() if line.strip()]
+    lacking = (
+        _tr("The folder of wheels has no {} for this Python and system.")
+        if wheels
+        else _tr("There is no package for this Python: {}")
+    )
     causes = (
         (r"No space left|not enough space", _tr("The disk is full.")),
         (
@@ -266,7 +271,7 @@ def _explained(title, output):
             r"Failed to establish|NameResolution|Connection refused|timed out|ConnectTimeout|NewConnectionError",
             _tr("The package index cannot be reached; set QGIS's proxy, or install from a folder of wheels."),
         ),
-        (r"No matching distribution found for (.+)", _tr("There is no package for this Python: {}")),
+        (r"No matching distribution found for (.+)", lacking),
         (r"Permission denied", _tr("Files there may not be written.")),
     )
     for pattern, text in causes:

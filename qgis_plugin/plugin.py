@@ -41,7 +41,7 @@ class RobustLandCover(QObject):
 
         recover()
         self.initProcessing()
-        self.options = OptionsPage()
+        self.options = OptionsPage(self.set_up)
         self.iface.registerOptionsWidgetFactory(self.options)
         QDesktopServices.setUrlHandler(SETUP.partition(":")[0], self.follow)
         self.menu = self.iface.pluginMenu().addMenu(QIcon(ICON), MENU)

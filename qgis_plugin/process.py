@@ -24,6 +24,9 @@ GOODBYE = 900
 LEFT = 4
 """Seconds of work after which the time that is left is told; then again with each tenth of the whole."""
 
+RUNNING = set()
+"""The conversations with the engine that are under way."""
+
 LAST = deque(maxlen=60)
 """The last lines of the last conversations with the engine, for a report of a fault."""
 
@@ -74,10 +77,12 @@ def run_job(interpreter, job, feedback=None):
     if not process.waitForStarted(10_000):
         raise EngineError(_tr("{} cannot be started: {}").format(interpreter, process.errorString()))
     conversation = _Conversation(interpreter, process, feedback)
+    RUNNING.add(conversation)
     try:
         process.write((json.dumps({"protocol": PROTOCOL, **job}) + "\n").encode())
         return conversation.result()
     finally:
+        RUNNING.discard(conversation)
         if process.state() != QProcess.ProcessState.NotRunning:
             process.kill()
             process.waitForFinished(5000)

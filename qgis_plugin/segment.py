@@ -26,7 +26,7 @@ from qgis.PyQt.QtCore import QCoreApplication, QTime
 
 from .algorithm import EngineAlgorithm
 from .area import area_file
-from .assignment import is_open, layer_names, parts
+from .assignment import NONE, is_open, layer_names, parts
 from .interpreter import EngineNotFoundError, find_interpreter
 from .layers import LayerError, masks_by_path
 from .options import GROUPS, more_options, more_parameters
@@ -242,6 +242,8 @@ class Segment(EngineAlgorithm):
         good, message = super().checkParameterValues({**parameters, **named}, context)
         if not good:
             return good, message
+        if self.parameterAsString(parameters, self.ASSIGNMENT, context).strip() == NONE:
+            return False, self._nothing()
         for part in parts(self.parameterAsString(parameters, self.ASSIGNMENT, context)):
             modality, equals, layer = (piece.strip() for piece in part.partition("="))
             if is_open(part):
@@ -259,6 +261,9 @@ class Segment(EngineAlgorithm):
             if path and not path.lower().endswith((".tif", ".tiff")):
                 return False, _tr("{}: maps are GeoTIFF files; give it a name that ends in .tif").format(path)
         return True, ""
+
+    def _nothing(self):
+        return _tr("There is no layer to map from: load some of the model's sensors into the project, or choose layers")
 
     def _written(self, parameters, name, context):
         """Where an output goes; empty where it is not wanted, as batch says it: an output without a place."""
@@ -279,11 +284,7 @@ class Segment(EngineAlgorithm):
         if self.assignment.strip() or not any(self.sensors):
             self.layers = self._take_layers(parameters, context, feedback, layer_names(self.assignment))
         if not self.layers and not self.assignment.strip() and not any(self.sensors):
-            raise QgsProcessingException(
-                _tr(
-                    "There is no layer to map from: load some of the model's sensors into the project, or choose layers"
-                )
-            )
+            raise QgsProcessingException(self._nothing())
         rectangle = self.parameterAsExtent(parameters, self.EXTENT, context)
         self.extent = None
         if not rectangle.isNull():

@@ -82,7 +82,7 @@ class Work(QObject):
         except StopIteration as end:
             self.end = (True, end.value)
             self._clean()
-        except WorkError as error:
+        except (WorkError, StepError) as error:
             self.steps.close()
             self.end = (False, str(error))
             self._clean()

@@ -298,6 +298,8 @@ def _layers(layers: Sequence[LayerJob]) -> list[Layer]:
 
 def _sensor(found: Matching, modality: Modality) -> dict[str, Any]:
     """What a form shows of a sensor: its bands, and what could serve it, the best first."""
+    from engine.mapping.matching import looked_for
+
     name = modality.name
     chosen = found.chosen.get(name)
     candidates = (*found.tied.get(name, ()), *found.asked.get(name, ())) if chosen is None else (chosen,)
@@ -305,7 +307,7 @@ def _sensor(found: Matching, modality: Modality) -> dict[str, Any]:
     return {
         "name": name,
         "bands": list(modality.bands),
-        "wanted": document(found.missing.get(name, "")),
+        "wanted": document(looked_for(modality)),
         "state": state,
         "candidates": [
             {

@@ -237,6 +237,11 @@ def _why(names: Sequence[str], refused: Sequence[_Refused], subject: _Subject, u
 def _missing(modality: Modality, possible: Sequence[Candidate]) -> str:
     if possible:
         return Said("could be {options}", options=" or ".join(one.assignment for one in possible))
+    return looked_for(modality)
+
+
+def looked_for(modality: Modality) -> str:
+    """What a modality takes, in words."""
     count, names, kind = len(modality.bands), ", ".join(modality.bands), modality.dtype
     if modality.unit:
         kind += f", {modality.unit}"

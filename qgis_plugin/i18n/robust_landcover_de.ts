@@ -221,10 +221,6 @@ Der Code eines Pixels besteht aus vorheriger und neuer Klasse nebeneinander: 405
       <translation>Zum Einfügen in eine Fehlermeldung: Versionen, Gerät, letztes Protokoll.</translation>
     </message>
     <message>
-      <source>The engine is ready: version {}, at {}</source>
-      <translation>Die Engine ist bereit: Version {}, in {}</translation>
-    </message>
-    <message>
       <source>Set up the engine</source>
       <translation>Engine einrichten</translation>
     </message>
@@ -239,6 +235,10 @@ Der Code eines Pixels besteht aus vorheriger und neuer Klasse nebeneinander: 405
     <message>
       <source>Looking for Pythons…</source>
       <translation>Suche nach Python …</translation>
+    </message>
+    <message>
+      <source>{} is no Python that the engine can be made with.</source>
+      <translation>{} ist kein Python, mit dem die Engine eingerichtet werden kann.</translation>
     </message>
     <message>
       <source>none found; install Python 3.11 or newer, or choose one</source>
@@ -269,6 +269,10 @@ Der Code eines Pixels besteht aus vorheriger und neuer Klasse nebeneinander: 405
       <translation>Die Engine ist entfernt.</translation>
     </message>
     <message>
+      <source>The engine is at work; wait until the map is made, or cancel it.</source>
+      <translation>Die Engine arbeitet gerade; warten Sie, bis die Karte fertig ist, oder brechen Sie sie ab.</translation>
+    </message>
+    <message>
       <source>{} ({:.0f} s)</source>
       <translation>{} ({:.0f} s)</translation>
     </message>
@@ -285,8 +289,20 @@ Der Code eines Pixels besteht aus vorheriger und neuer Klasse nebeneinander: 405
       <translation>Robust land cover: die Engine</translation>
     </message>
     <message>
+      <source>Set up the engine…</source>
+      <translation>Engine einrichten …</translation>
+    </message>
+    <message>
       <source>Robust land cover</source>
       <translation>Robust land cover</translation>
+    </message>
+    <message>
+      <source>The engine is ready: version {}, at {}</source>
+      <translation>Die Engine ist bereit: Version {}, in {}</translation>
+    </message>
+    <message>
+      <source>It was set up elsewhere; what is set up here is used where that is gone.</source>
+      <translation>Sie wurde anderswo eingerichtet; was hier eingerichtet wird, dient erst, wenn jene fehlt.</translation>
     </message>
   </context>
   <context>
@@ -309,6 +325,10 @@ Der Code eines Pixels besteht aus vorheriger und neuer Klasse nebeneinander: 405
     <message>
       <source>found out, or modality=layer@bands;...</source>
       <translation>wird ermittelt, oder Modalität=Layer@Kanäle;...</translation>
+    </message>
+    <message>
+      <source>Layers are named by their sensors: {}</source>
+      <translation>Layer sind nach ihren Sensoren genannt: {}</translation>
     </message>
     <message>
       <source>Looking at model and layers…</source>
@@ -339,48 +359,8 @@ Der Code eines Pixels besteht aus vorheriger und neuer Klasse nebeneinander: 405
       <translation>IoU nach Klassen: {}</translation>
     </message>
     <message>
-      <source>— choose —</source>
-      <translation>— wählen —</translation>
-    </message>
-    <message>
-      <source>— missing —</source>
-      <translation>— fehlt —</translation>
-    </message>
-    <message>
-      <source>The layer's band that is {}</source>
-      <translation>Der Kanal des Layers, der {} ist</translation>
-    </message>
-    <message>
-      <source>? to be confirmed</source>
-      <translation>? zu bestätigen</translation>
-    </message>
-    <message>
-      <source>Choose the layer that it is, or “missing”.</source>
-      <translation>Wählen Sie den Layer, der es ist, oder „fehlt“.</translation>
-    </message>
-    <message>
-      <source>○ missing</source>
-      <translation>○ fehlt</translation>
-    </message>
-    <message>
-      <source>Looked for: {}</source>
-      <translation>Gesucht: {}</translation>
-    </message>
-    <message>
-      <source>✎ by hand</source>
-      <translation>✎ von Hand</translation>
-    </message>
-    <message>
-      <source>Chosen by hand</source>
-      <translation>Von Hand gewählt</translation>
-    </message>
-    <message>
-      <source>✔ sure</source>
-      <translation>✔ sicher</translation>
-    </message>
-    <message>
-      <source>✔ confirmed</source>
-      <translation>✔ bestätigt</translation>
+      <source>{} does not have the engine.</source>
+      <translation>{} hat die Engine nicht.</translation>
     </message>
     <message>
       <source>The engine does not answer:
@@ -444,6 +424,14 @@ Der Code eines Pixels besteht aus vorheriger und neuer Klasse nebeneinander: 405
       <translation>PyTorch wird geladen und installiert</translation>
     </message>
     <message>
+      <source>The folder of wheels has no {} for this Python and system.</source>
+      <translation>Der Ordner mit Wheels hat kein {} für dieses Python und System.</translation>
+    </message>
+    <message>
+      <source>There is no package for this Python: {}</source>
+      <translation>Für dieses Python gibt es kein Paket: {}</translation>
+    </message>
+    <message>
       <source>The disk is full.</source>
       <translation>Die Platte ist voll.</translation>
     </message>
@@ -458,10 +446,6 @@ Der Code eines Pixels besteht aus vorheriger und neuer Klasse nebeneinander: 405
     <message>
       <source>The package index cannot be reached; set QGIS's proxy, or install from a folder of wheels.</source>
       <translation>Der Paketindex ist nicht erreichbar; stellen Sie den Proxy von QGIS ein, oder installieren Sie aus einem Ordner mit Wheels.</translation>
-    </message>
-    <message>
-      <source>There is no package for this Python: {}</source>
-      <translation>Für dieses Python gibt es kein Paket: {}</translation>
     </message>
     <message>
       <source>Files there may not be written.</source>
@@ -1197,6 +1181,65 @@ Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, 
     <message>
       <source>Cancelled. {share:.0%} of the map is kept in {folder}; run again with the same inputs and output to go on from there, or delete the folder.</source>
       <translation>Abgebrochen. {share:.0%} der Karte ist in {folder} aufgehoben; starten Sie mit denselben Eingaben und derselben Ausgabe noch einmal, um dort weiterzumachen, oder löschen Sie den Ordner.</translation>
+    </message>
+  </context>
+  <context>
+    <name>SensorRow</name>
+    <message>
+      <source>— choose —</source>
+      <translation>— wählen —</translation>
+    </message>
+    <message>
+      <source>— missing —</source>
+      <translation>— fehlt —</translation>
+    </message>
+    <message>
+      <source>The layer's band that is {}</source>
+      <translation>Der Kanal des Layers, der {} ist</translation>
+    </message>
+    <message>
+      <source>? to be confirmed</source>
+      <translation>? zu bestätigen</translation>
+    </message>
+    <message>
+      <source>Choose the layer that it is, or “missing”.</source>
+      <translation>Wählen Sie den Layer, der es ist, oder „fehlt“.</translation>
+    </message>
+    <message>
+      <source>○ missing</source>
+      <translation>○ fehlt</translation>
+    </message>
+    <message>
+      <source>Looked for: {}</source>
+      <translation>Gesucht: {}</translation>
+    </message>
+    <message>
+      <source>✔ sure</source>
+      <translation>✔ sicher</translation>
+    </message>
+    <message>
+      <source>✔ confirmed</source>
+      <translation>✔ bestätigt</translation>
+    </message>
+    <message>
+      <source>✕ too few bands</source>
+      <translation>✕ zu wenige Kanäle</translation>
+    </message>
+    <message>
+      <source>✕ not there</source>
+      <translation>✕ nicht da</translation>
+    </message>
+    <message>
+      <source>There is no such layer; choose another one.</source>
+      <translation>Diesen Layer gibt es nicht; wählen Sie einen anderen.</translation>
+    </message>
+    <message>
+      <source>✎ by hand</source>
+      <translation>✎ von Hand</translation>
+    </message>
+    <message>
+      <source>Chosen by hand</source>
+      <translation>Von Hand gewählt</translation>
     </message>
   </context>
   <context>

@@ -43,6 +43,7 @@ def test_layers_by_the_place_of_their_sensor_are_those_of_an_assignment(run, loa
         ({"SENSOR_3": "dem", "ASSIGNMENT": "dem=dem"}, "dem is named in the assignment and as sensor 3"),
         ({"SENSOR_3": "dem", "LAYERS": ["dem"]}, "by sensor or together, not both"),
         ({"ASSIGNMENT": "dem=?"}, "dem: choose the layer that it is"),
+        ({"ASSIGNMENT": "none"}, "There is no layer to map from"),
         ({"SENSOR_3": "dem", "BANDS": ";;7"}, "band"),
     ],
 )

@@ -114,6 +114,22 @@ def test_a_python_that_can_install_nothing_is_refused_in_words(modules, tmp_path
     assert not os.path.exists(interpreter.environment())
 
 
+def test_an_engine_is_no_base_and_is_removed_even_if_its_base_is_gone(modules, tmp_path):
+    installation, interpreter = modules
+    own = Path(interpreter.environment_python(interpreter.environment()))
+    own.parent.mkdir(parents=True)
+    own.symlink_to(PYTHON)
+    _, found, _ = done(installation.bases(str(own)))
+    assert str(own) not in [path for path, _ in found]
+    good, why, _ = done(installation.remove(str(tmp_path / "gone")))
+    assert not good
+    assert "gone" in why or "No such file" in why
+    interpreter.recover()
+    assert not os.path.exists(interpreter.environment()), "what was removed does not come back"
+    good, _, _ = done(installation.install(installation.Choice(str(tmp_path / "gone"))))
+    assert not good, "and the next one is not locked out"
+
+
 def test_two_at_once_do_not_meet(modules):
     installation, _ = modules
     from robust_landcover.work import WorkError

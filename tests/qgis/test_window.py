@@ -66,7 +66,8 @@ def test_maps_are_made_one_after_the_other_cancelled_gone_on_with_and_in_a_batch
     )  # fmt: skip
     found = window(
         plugins,
-        done=["maps", "cancel", "batch", "form"],
+        done=["maps", "cancel", "batch", "form", "form_changes"],
+        other=str(material / "windows.onnx"),
         model=str(material / "synthetic.onnx"),
         layers=[
             {"path": str(second / "optical.tif"), "name": "Sentinel-2 of May", "bands": [3, 2, 1]},
@@ -89,6 +90,15 @@ def test_maps_are_made_one_after_the_other_cancelled_gone_on_with_and_in_a_batch
     assert bands["text"] == "optical=Sentinel-2 of May@3,2,1,4"
     assert found["form"]["results"]["SCENARIO"] == "optical"
     assert "@3,2,1,4" in found["form"]["log"]
+    changes = found["form_changes"]
+    assert changes["renamed"] == "optical=Sentinel-2 of May@1,2,3,4;dem=heights@1"
+    assert changes["short"][0] == "✕ too few bands"
+    assert changes["short"][1].startswith("From <b>dem</b>: ")
+    assert changes["gone"].startswith("From <b>dem</b>: ")
+    assert changes["other"] == "", "what was said of another model is gone at once"
+    assert changes["named"][0] == ""
+    assert "Sensor 3: " in changes["named"][1]
+    assert changes["made"] == "dem"
     maps = found["maps"]
     assert maps["first"]["good"], maps["first"]["log"]
     assert maps["second"]["good"], maps["second"]["log"]
@@ -137,7 +147,7 @@ def test_a_whole_session_from_the_zip_to_a_model_and_an_upgrade(window, wheels, 
     done = found["set_up"]
     assert found["install"]["offered"] == done["before"] == "The engine is not set up."
     missing, cancelled, ready = done["said"]
-    assert "There is no package for this Python: robust-landcover" in missing
+    assert "The folder of wheels has no robust-landcover" in missing
     assert "Cancelled; nothing was changed." in cancelled
     assert ready.startswith("The engine is set up.")
     assert done["after"].startswith("The engine is ready: version ")

@@ -110,6 +110,38 @@ def form():
     return {"states": found, **made}
 
 
+def form_changes():
+    """What becomes of the form when layers and models change under it, and when sensors are named by their place."""
+    dialog = open_dialog(OUTPUT="TEMPORARY_OUTPUT")
+    form, found = form_of(dialog), {}
+
+    def row(name):
+        return {one.name: one for one in form.rows}.get(name)
+
+    layers = {layer.name(): layer for layer in QgsProject.instance().mapLayers().values()}
+    layers["elevation"].setName("heights")
+    until(lambda: row("dem") and row("dem").layer.currentText() == "heights")
+    found["renamed"] = form.text()
+    row("optical").layer.setCurrentIndex(row("optical").layer.findText("heights"))
+    found["short"] = [row("optical").badge.text(), form.expected.text()]
+    row("optical").layer.setCurrentIndex(row("optical").layer.findText("Sentinel-2 of May"))
+    row("optical").chosen_bands[0].setCurrentIndex(2)
+    QgsProject.instance().removeMapLayer(layers["Sentinel-2 of May"].id())
+    row("optical").layer.setCurrentIndex(row("optical").layer.currentIndex())
+    until(lambda: row("optical") and row("optical").badge.text() == "✕ not there")
+    found["gone"] = form.expected.text()
+    dialog.mainWidget().wrappers["MODEL"].setParameterValue(TASK["other"], QgsProcessingContext())
+    found["other"] = form.text()
+    until(lambda: form.facts)
+    dialog.close()
+    named = open_dialog(SENSOR_3=TASK["rows"][2], OUTPUT="TEMPORARY_OUTPUT")
+    (form,) = [one for one in named.findChildren(QWidget) if type(one).__name__ == "Form"]
+    found["named"] = [form.text(), form.state.text()]
+    found["made"] = finish(named)["results"]["SCENARIO"]
+    named.close()
+    return found
+
+
 def cancel():
     """A map of many tiles is cancelled; then it is gone on with."""
     output = os.path.join(TASK["folder"], "cancelled.tif")

@@ -52,9 +52,19 @@ class RasterLayer:
         return f"Band {number}"
 
 
+class Tree(QObject):
+    nameChanged = pyqtSignal(object, str)  # noqa: N815
+
+
+tree = Tree()
+
+
 class Project(QObject):
     layersAdded = pyqtSignal(list)  # noqa: N815
     layersRemoved = pyqtSignal(list)  # noqa: N815
+
+    def layerTreeRoot(self) -> Tree:  # noqa: N802
+        return tree
 
     def mapLayers(self) -> dict[str, RasterLayer]:  # noqa: N802
         return {text: RasterLayer(text.partition("=")[2], text.partition("=")[0]) for text in rasters}
@@ -88,6 +98,7 @@ def stand_in() -> None:
         sys.modules[f"qgis.PyQt.{name}"] = importlib.import_module(f"PyQt6.{name}")
     for name in ("qgis", "qgis.PyQt", "qgis.core", "qgis.gui", "qgis.utils", "processing", "processing.gui"):
         sys.modules[name] = Module(name)
+    sys.modules["qgis.PyQt"].sip = importlib.import_module("PyQt6.sip")
     sys.modules["processing.gui.wrappers"] = Module("wrappers")
     core, gui = sys.modules["qgis.core"], sys.modules["qgis.gui"]
     project = Project()

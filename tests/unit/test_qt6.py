@@ -24,5 +24,5 @@ def test_the_widgets_work_with_qt6(tmp_path: Path) -> None:
     assert found["form"][1].startswith("From <b>optical</b> + <b>dem</b>: expected mIoU 0.")
     assert found["dropped"][0] == "dem=SRTM elevation@1"
     assert found["setup"][0].startswith("The engine is ready")
-    assert "There is no package for this Python: robust-landcover" in found["setup"][1]
+    assert "The folder of wheels has no robust-landcover" in found["setup"][1]
     assert "all well" in found["copied"]
