@@ -29,8 +29,9 @@ class Settings:
         self.values[name] = value
 
 
-class RasterLayer:
+class RasterLayer(QObject):
     def __init__(self, path: str, name: str) -> None:
+        super().__init__()
         self.path, self.called = path, name
 
     def name(self) -> str:
