@@ -51,8 +51,7 @@ def thresholds(model: Model, confidence: int | None, accuracy: float | None, ful
     expected = model.metadata.expected
     if not expected:
         raise ModelError(
-            f"{model.path}: does not say how well it maps, so that a minimum accuracy cannot be told; leave "
-            "--minimum-accuracy out, or export the model again"
+            f"{model.path}: does not say how well it maps; leave the minimum accuracy out, or export the model again"
         )
     possible = {
         name: one.miou
@@ -63,7 +62,7 @@ def thresholds(model: Model, confidence: int | None, accuracy: float | None, ful
     if best < accuracy:
         raise InputError(
             f"no pixel would be mapped: from {fullest.label(model.names)} and parts of it {model.path} has a mIoU of "
-            f"{best:.3f} at most, and --minimum-accuracy asks for {accuracy:g}; add a sensor, or ask for less"
+            f"{best:.3f} at most, and the minimum accuracy is {accuracy:g}; add a sensor, or ask for less"
         )
     good = [name for name, miou in possible.items() if miou >= accuracy]
     return Thresholds(confidence or 0, tuple(Scenario.of(name.split("+"), model.names).bits for name in good))

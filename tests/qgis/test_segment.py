@@ -279,7 +279,7 @@ def test_a_map_of_groups_leaves_what_is_unsure(project, load, material, engine, 
     output = {"OUTPUT": str(tmp_path / "none.tif")}
     wrong({**plain, **output, "GROUPS": "forest,bare"}, feedback, "Group “forest,bare”: expected group=class,class")
     wrong({**plain, **output, "GROUPS": "a=woods"}, feedback, "group a: the model has no class woods; it has water (1)")
-    wrong({**plain, **output, "MINIMUM_ACCURACY": 0.9}, feedback, "and --minimum-accuracy asks for 0.9")
+    wrong({**plain, **output, "MINIMUM_ACCURACY": 0.9}, feedback, "and the minimum accuracy is 0.9")
     wrong({**plain, **output, "MEMORY": 0.1}, feedback, "--memory allows 0.10 GB")
     assert not (tmp_path / "none.tif").exists()
 
