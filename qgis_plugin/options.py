@@ -54,7 +54,7 @@ def more_parameters():
             _tr("What the engine may take at the most, by mapping fewer tiles at a time; what is free where empty."),
         ),
         (
-            QgsProcessingParameterBoolean(LOW_PRIORITY, _tr("Let other programs come first"), False),
+            QgsProcessingParameterBoolean(LOW_PRIORITY, _tr("Let other programs come first"), False, optional=True),
             _tr("The engine runs at a low priority, so that the computer stays quick."),
         ),
     )

@@ -159,7 +159,9 @@ class Segment(EngineAlgorithm):
             advanced=True,
         )
         self._add(
-            QgsProcessingParameterBoolean(self.STRICT, _tr("Refuse values that the training never saw"), False),
+            QgsProcessingParameterBoolean(
+                self.STRICT, _tr("Refuse values that the training never saw"), False, optional=True
+            ),
             _tr("Where values cannot be those of the training, the run ends with an error instead of a warning."),
             advanced=True,
         )

@@ -146,7 +146,9 @@ def test_an_accuracy_that_the_model_does_not_have_is_refused(
     changed: Callable[..., Path], scene: dict[str, list[str]], tmp_path: Path
 ) -> None:
     silent = changed(accuracies())
-    with pytest.raises(ModelError, match=r"changed\.onnx: does not say how well it maps; leave the minimum accuracy out"):
+    with pytest.raises(
+        ModelError, match=r"changed\.onnx: does not say how well it maps; leave the minimum accuracy out"
+    ):
         run(silent, scene, tmp_path / "map", minimum_accuracy=0.1)
     model = changed(accuracies(optical_sar_dem_validation=0.9, sar_dem_validation=0.3, dem_validation=0.2))
     elevation = {name: scene[name] for name in ("sar", "dem")}

@@ -260,7 +260,8 @@ def test_ready_models_are_algorithms_with_help_that_the_modeler_opens(qgis, plug
     provider.loadFromFolder(str(folder))
     assert len(provider.algs) == len(names)
     for model in provider.algs:
-        assert model.validate() == (True, [])
+        good, faults = model.validate()
+        assert good, faults
         assert model.canExecute()[0]
 
 
