@@ -43,6 +43,7 @@ class Row:
         self.bands = QWidget()
         QGridLayout(self.bands).setContentsMargins(0, 0, 0, 4)
         self.badge = QLabel()
+        self.badge.setMinimumWidth(self.badge.fontMetrics().horizontalAdvance(_tr("? to be confirmed")))
         self.chosen_bands = []
         self.assignment = ""
         """The part of the assignment; empty where the sensor is missing."""

@@ -1194,12 +1194,12 @@ Das Protokoll sagt, welcher Layer für welchen Sensor genommen wurde und warum, 
       <translation>— fehlt —</translation>
     </message>
     <message>
-      <source>The layer's band that is {}</source>
-      <translation>Der Kanal des Layers, der {} ist</translation>
-    </message>
-    <message>
       <source>? to be confirmed</source>
       <translation>? zu bestätigen</translation>
+    </message>
+    <message>
+      <source>The layer's band that is {}</source>
+      <translation>Der Kanal des Layers, der {} ist</translation>
     </message>
     <message>
       <source>Choose the layer that it is, or “missing”.</source>
