@@ -23,7 +23,7 @@ def window(tmp_path):
         pytest.skip("needs the QGIS desktop and xvfb-run")
 
     def do(plugins=None, engine=True, **task):
-        folder = os.environ.get("ROBUST_LANDCOVER_PICTURES", str(tmp_path))
+        folder = os.environ.get("ROBUST_LANDCOVER_PICTURES") or str(tmp_path)
         profiles = tmp_path / "Zoë at home"
         profile = profiles / "profiles" / "default" / "QGIS"
         profile.mkdir(parents=True)
