@@ -65,7 +65,8 @@ def main() -> None:
     resume = ["--resume"] if arguments.work.exists() else []
     run(*engine, "train", RECIPE, "--set", root, "-o", arguments.work, *resume)
     run(*engine, "export", arguments.work, "-o", model)
-    run(*engine, "evaluate", model, "--data", RECIPE, "--set", root, "--split", "test")
+    figures = arguments.work / "evaluation" / "model"  # not beside the model, which is packaged
+    run(*engine, "evaluate", model, "--data", RECIPE, "--set", root, "--split", "test", "-o", figures)
     cut(arguments.data)
 
 

@@ -165,16 +165,16 @@ Der Code eines Pixels besteht aus vorheriger und neuer Klasse nebeneinander: 405
       <translation>CPU</translation>
     </message>
     <message>
-      <source>NVIDIA GPU (3 GB more to download)</source>
-      <translation>NVIDIA-GPU (3 GB mehr zu laden)</translation>
+      <source>NVIDIA GPU (some gigabytes more to download)</source>
+      <translation>NVIDIA-GPU (einige Gigabyte mehr zu laden)</translation>
     </message>
     <message>
       <source>Runs on</source>
       <translation>Läuft auf</translation>
     </message>
     <message>
-      <source>Training too (PyTorch; about 1 GB more)</source>
-      <translation>Auch Training (PyTorch; etwa 1 GB mehr)</translation>
+      <source>Training too (with PyTorch, which is large)</source>
+      <translation>Auch Training (mit PyTorch, das groß ist)</translation>
     </message>
     <message>
       <source>Maps</source>
