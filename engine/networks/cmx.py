@@ -10,11 +10,17 @@ Departures:
   without bias brings all bands of the others to the three channels of stream 2. A single modality feeds both streams.
 * A missing modality is zeros at the normalised input, as in that paper. The streams run all the same: they exchange
   features from the first stage on.
-* One head with a channel for each class, giving logits.
+* One head with a channel for each class, giving logits. The convolution that fuses its levels has no bias, which the
+  batch norm behind it takes away: 256 parameters fewer in ``cmx_cnn``, 512 in ``cmx``.
+
+Weights begin as published: rectifications and fusions of ``cmx``, and fusions of ``cmx_cnn``, as SegFormer's layers do;
+the decoder's convolutions that fuse and classify by Kaiming's normal distribution; all else as PyTorch's layers do.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Literal, cast
@@ -68,6 +74,23 @@ class CmxCnnOptions(Settings):
     """
 
     size: Literal["tiny", "small", "paper"] = "paper"
+
+
+def start_weights(module: nn.Module) -> None:
+    """Weights as those of SegFormer's layers begin: for ``Module.apply``.
+
+    Linear layers have a deviation of 0.02, convolutions of sqrt(2 / n) for n = kernel area x channels going out /
+    groups; no bias, and norms that change nothing.
+    """
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+    elif isinstance(module, nn.Conv2d):
+        fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
+        nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
+    elif isinstance(module, nn.LayerNorm):
+        nn.init.ones_(module.weight)
+    if isinstance(module, nn.Linear | nn.Conv2d | nn.LayerNorm) and module.bias is not None:
+        nn.init.zeros_(module.bias)
 
 
 class Rectification(nn.Module):
@@ -147,6 +170,7 @@ class Fusion(nn.Module):
             nn.BatchNorm2d(width),
         )
         self.norm = nn.BatchNorm2d(width)
+        self.apply(start_weights)
 
     def forward(self, one: Tensor, other: Tensor) -> Tensor:
         """``[B, C, h, w]`` of two such maps."""
@@ -157,14 +181,14 @@ class Fusion(nn.Module):
         return fused
 
 
-class _ConvolutionStage(nn.Sequential):
-    """Two 3 x 3 convolutions with norm and ReLU; the first halves, in the first stage both do."""
+class _ConvolutionBlock(nn.Sequential):
+    """Two 3 x 3 convolutions with norm and ReLU; the first halves rows and columns."""
 
-    def __init__(self, channels: int, width: int, first: bool) -> None:
-        layers: list[nn.Module] = []
-        for inner, stride in ((channels, 2), (width, 2 if first else 1)):
-            layers += [nn.Conv2d(inner, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
-        super().__init__(*layers)
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__(
+            nn.Conv2d(channels, width, 3, 2, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
+            nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
+        )  # fmt: skip
 
 
 class _TwoStreams(Network):
@@ -179,6 +203,9 @@ class _TwoStreams(Network):
         self.rectifications = nn.ModuleList(Rectification(width) for width in widths)
         self.fusions = nn.ModuleList(Fusion(width, head) for width, head in zip(widths, heads, strict=True))
         self.head = AllMlpHead(widths, decoder, self.classes)
+        nn.init.kaiming_normal_(self.head.fuse.weight)
+        nn.init.kaiming_normal_(self.head.classify.weight)
+        nn.init.zeros_(self.head.classify.get_parameter("bias"))
 
     @abstractmethod
     def _stage(self, stream: int, number: int, features: Tensor) -> Tensor:
@@ -254,6 +281,7 @@ class Cmx(_TwoStreams):
         encoders = [build_encoder(encoder, {_INPUT: count}, options.weights) for count in channels]
         self.streams = nn.ModuleList(encoders)
         self._assemble(encoders[0].widths, heads, decoder)
+        self.rectifications.apply(start_weights)
 
     def _stage(self, stream: int, number: int, features: Tensor) -> Tensor:
         encoder = cast(Encoder, self.streams[stream])
@@ -263,7 +291,7 @@ class Cmx(_TwoStreams):
 
 
 class CmxCnn(_TwoStreams):
-    """The CMX of the latent-guided sampling paper: two plain convolutional streams.
+    """The CMX of the latent-guided sampling paper: two plain convolutional streams of a stem and four stages.
 
     Args:
         options: Its options.
@@ -276,13 +304,9 @@ class CmxCnn(_TwoStreams):
         widths, heads, decoder = _CNNS[options.size]
         self.streams = nn.ModuleList()
         for channels in (bands[self.names[0]], _CHANNELS):
-            inner = (channels, *widths[:-1])
-            self.streams.append(
-                nn.ModuleList(
-                    _ConvolutionStage(come, width, number == 0)
-                    for number, (come, width) in enumerate(zip(inner, widths, strict=True))
-                )
-            )
+            widths_from = itertools.pairwise((channels, widths[0], *widths))
+            stem, first, *rest = [_ConvolutionBlock(come, width) for come, width in widths_from]
+            self.streams.append(nn.ModuleList([nn.Sequential(stem, first), *rest]))
         self._assemble(widths, (heads,) * 4, decoder)
 
     def _stage(self, stream: int, number: int, features: Tensor) -> Tensor:

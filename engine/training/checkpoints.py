@@ -261,9 +261,18 @@ def load(checkpoint: Path, module: torch.nn.Module) -> Progress:
     """
     found = read_progress(checkpoint)
     try:
-        module.load_state_dict(load_file(checkpoint / WEIGHTS))
-    except (OSError, SafetensorError, RuntimeError) as error:
+        weights = load_file(checkpoint / WEIGHTS)
+    except (OSError, SafetensorError) as error:
         raise RunError(f"{checkpoint}: cannot be loaded: {error}") from error
+    there, wanted = ({key: tuple(value.shape) for key, value in one.items()} for one in (weights, module.state_dict()))
+    if unlike := sorted(key for key in there.keys() | wanted.keys() if there.get(key) != wanted.get(key)):
+        shapes = [one.get(unlike[0], "not there") for one in (there, wanted)]
+        raise RunError(
+            f"{checkpoint}: {len(unlike)} weights do not fit the network, {unlike[0]} for one: its shape "
+            f"is {shapes[0]} in the checkpoint, {shapes[1]} in the network; its recipe was changed, or the engine that trained it had other "
+            "layers: take that engine, or train anew; models exported from it stay as they are"
+        )
+    module.load_state_dict(weights)
     return found
 
 

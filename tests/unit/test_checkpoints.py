@@ -45,6 +45,14 @@ def test_a_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert layer.weight.tolist() == [[3, 3]]
 
 
+def test_weights_of_a_network_that_had_other_layers_are_told_in_a_sentence(tmp_path: Path) -> None:
+    (checkpoint,) = made(tmp_path, 3)
+    with pytest.raises(RunError, match=r"1 weights .* weight for one: .* \(1, 2\) in the .* \(1, 5\) in the net"):
+        load(checkpoint, nn.Linear(5, 1))
+    with pytest.raises(RunError, match=r"4 weights .* 0\.bias for one: .* not there in the .* \(1,\) in the net"):
+        load(checkpoint, nn.Sequential(nn.Linear(2, 1)))
+
+
 @pytest.mark.parametrize("name", ["progress.json", "weights.safetensors", "optimizer.safetensors"])
 def test_a_flipped_bit_anywhere_is_found_and_its_file_named(tmp_path: Path, name: str) -> None:
     (checkpoint,) = made(tmp_path, 3)
