@@ -20,7 +20,10 @@ Departures:
 * Layers that the published code makes and never uses are left out, level 5 of the early fusion with them.
 * The last volume is not resampled along its depth: with aligned corners, as published, a resize to depth 1 takes the
   first slice.
-* What a resize by nearest values repeats is computed once in the decoder, to the same result.
+* What a resize by nearest values repeats is computed once in the decoder, to the same result
+  (`engine/networks/cbc_decoder.py`).
+
+Encoder, attention and decoder stand in files of their own beside this one.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python scripts/bench/training_step.py [--size paper] [--batch 1] [--steps 3] [--only cbc_slp]
 
 Each network is measured in a process of its own. CBC-SLP stands there twice: as it is, and with the decoder over whole
-volumes, as published (the formula that tests/unit/test_cbc.py compares with); the ratio of the two is what the
-decoder over slices saves. STARS stands there with its whole objective, and with the cross-entropy of its
+volumes (the formula that tests/unit/test_cbc.py compares with); the ratio of the two is what the decoder over slices
+saves. STARS stands there with its whole objective, and with the cross-entropy of its
 answer alone, for which the network computes the same: the difference is what the terms cost. Its paper trains at
 512 x 512 pixels with two sensors.
 """
@@ -63,9 +63,8 @@ def measured(label: str, size: str, batch: int, steps: int) -> dict[str, float]:
         formula = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(formula)
         decoder = network.get_submodule("decoder")
-        weights = dict(decoder.named_parameters())
-        decoder.state_dict = lambda *_, **__: weights  # type: ignore[method-assign, assignment] # with their gradients
-        decoder.forward = lambda *given: formula.over_whole_volumes(decoder, *given)
+        weights = dict(decoder.named_parameters())  # with their gradients
+        decoder.forward = lambda *given: formula.decoded(weights, "", *given)
     optimizer = torch.optim.Adam(network.parameters(), 1e-4)
     inputs = {name: torch.randn(batch, count, CHIP, CHIP) for name, count in BANDS.items()}
     labels = torch.randint(0, 2, (batch, CHIP, CHIP))
