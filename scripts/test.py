@@ -1,7 +1,8 @@
 """Sets up what the tests need and runs all of them: lint, format, types, behaviour, and the plugin in a real QGIS.
 
 ``--qgis all`` also runs the plugin's tests in QGIS 3.40 and 3.44 (root folders made by debootstrap; needs root),
-``--qgis none`` leaves QGIS out. Other arguments go to pytest and leave QGIS out too: ``scripts/test.py -k mosaic``.
+``--qgis none`` leaves QGIS out. ``--slow`` runs a few groups of every controlled experiment too: hours, once a release.
+Other arguments go to pytest and leave QGIS out too: ``scripts/test.py -k mosaic``.
 """
 
 from __future__ import annotations
@@ -50,21 +51,23 @@ def main() -> None:
     """Runs every check; stops at the first that fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--qgis", choices=["system", "all", "none"], help="where the plugin is tested")
+    parser.add_argument("--slow", action="store_true", help="controlled experiments too")
     arguments, others = parser.parse_known_args()
     clock = Clock()
     try:
-        check(clock, arguments.qgis or ("none" if others else "system"), others)
+        check(clock, arguments.qgis or ("none" if others else "system"), others, arguments.slow)
     finally:
         clock.show()
 
 
-def check(clock: Clock, where: str, others: list[str]) -> None:
+def check(clock: Clock, where: str, others: list[str], slow: bool) -> None:
     """Runs every check.
 
     Args:
         clock: Told how long each takes.
         where: QGIS versions.
         others: Arguments of pytest.
+        slow: Whether controlled experiments run too.
     """
     with clock.part("environment"):
         interpreter = python()
@@ -75,6 +78,9 @@ def check(clock: Clock, where: str, others: list[str]) -> None:
     with clock.part("tests of the engine"):
         workers = [] if others else ["-n", str(processors()), "--dist", "worksteal"]
         run(interpreter, "-m", "pytest", *workers, *others)
+    if slow:
+        with clock.part("controlled experiments"):
+            run(interpreter, "-m", "pytest", "tests/slow")
     if where == "none":
         print("QGIS TESTS LEFT OUT, as asked")
         return
