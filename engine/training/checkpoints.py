@@ -269,8 +269,8 @@ def load(checkpoint: Path, module: torch.nn.Module) -> Progress:
         shapes = [one.get(unlike[0], "not there") for one in (there, wanted)]
         raise RunError(
             f"{checkpoint}: {len(unlike)} weights do not fit the network, {unlike[0]} for one: its shape "
-            f"is {shapes[0]} in the checkpoint, {shapes[1]} in the network; its recipe was changed, or the engine that trained it had other "
-            "layers: take that engine, or train anew; models exported from it stay as they are"
+            f"is {shapes[0]} in the checkpoint, {shapes[1]} in the network; its recipe was changed, or the engine that "
+            "trained it had other layers: take that engine, or train anew; models exported from it stay as they are"
         )
     module.load_state_dict(weights)
     return found
