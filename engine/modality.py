@@ -38,12 +38,23 @@ PHYSICAL: LinearScale = (1.0, 0.0)
 
 @dataclass(frozen=True)
 class BandStatistics:
-    """What the valid training pixels of a band look like, in the sensor's own units."""
+    """What the valid training pixels of a band look like, in the sensor's own units.
+
+    Args:
+        mean: Of all.
+        std: The population's standard deviation.
+        minimum: The smallest value.
+        maximum: The largest value.
+        low: 2 % of the values are smaller; None in what older engines wrote, and in models, which need it no more.
+        high: 2 % of the values are larger; None as ``low``.
+    """
 
     mean: float
     std: float
     minimum: float
     maximum: float
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,8 @@ def _value_changes(there: SceneFacts, here: SceneFacts, bands: Mapping[str, Sequ
             continue
         for band, one, other in zip(bands[name], run.bands, now.bands, strict=False):
             allowed = _SAME * max(abs(one.minimum), abs(one.maximum))
-            figures = ((key, value, asdict(other)[key]) for key, value in asdict(one).items())
+            known = {key: value for key, value in asdict(one).items() if value is not None}
+            figures = ((key, value, asdict(other)[key]) for key, value in known.items())
             told = [f"{key} {was:.10g}, {now:.10g} now" for key, was, now in figures if abs(was - now) > allowed]
             if told:
                 yield f"scene {there.name}, {name}, band {band}: in the run {'; '.join(told)}"

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from engine.data.facts import LabelTally, SceneFacts, Values
 from engine.data.few import DrawnPixels, draw_pixels
+from engine.data.quantiles import PixelSample
 from engine.data.scenes import Scene, SceneSpec, by_names, scene_specs, with_scales
 from engine.data.settings import DataSettings, FewSettings, SplitName
-from engine.data.splits import SPLITS
+from engine.data.splits import SPLITS, pixel_hashes
 from engine.errors import RecipeError, SplitError
 from engine.grid import Window
 from engine.modality import FILLED, FILLERS, IGNORED, SINGLE, BandStatistics, LandClass, Modality
@@ -105,7 +106,7 @@ class Cells:
 
 
 class _Moments:
-    """Count, mean, sum of squared deviations and range of values that come in parts (Chan et al., 1979)."""
+    """Count, mean, squared deviations, range and a sample of values that come in parts (Chan et al., 1979)."""
 
     def __init__(self, bands: int) -> None:
         self.count = 0
@@ -114,9 +115,10 @@ class _Moments:
         self.minimum = np.full(bands, math.inf)
         self.maximum = np.full(bands, -math.inf)
         self.filled = dict.fromkeys(FILLERS, 0)
+        self.sample = PixelSample()
 
-    def add(self, values: NDArray[np.generic]) -> None:
-        """Adds ``[C, N]`` values."""
+    def add(self, values: NDArray[np.generic], hashes: NDArray[np.uint64]) -> None:
+        """Adds ``[C, N]`` values of pixels with hashes ``[N]``."""
         count = values.shape[1]
         if count == 0:
             return
@@ -127,6 +129,7 @@ class _Moments:
         part.squares = ((exact - part.mean[:, None]) ** 2).sum(axis=1)
         part.minimum, part.maximum = exact.min(axis=1), exact.max(axis=1)
         part.filled = {filler: int((alike == filler).sum()) for filler in FILLERS}
+        part.sample.add(hashes, values)
         self.merge(part)
 
     def merge(self, other: _Moments) -> None:
@@ -135,6 +138,7 @@ class _Moments:
             return
         for filler, count in other.filled.items():
             self.filled[filler] += count
+        self.sample.merge(other.sample)
         delta, total = other.mean - self.mean, self.count + other.count
         self.squares += other.squares + delta**2 * self.count * other.count / total
         self.mean += delta * other.count / total
@@ -147,7 +151,7 @@ class _Moments:
         deviations = np.where(self.minimum < self.maximum, np.sqrt(self.squares / self.count), 0)
         return tuple(
             BandStatistics(*(float(number) for number in band))
-            for band in zip(self.mean, deviations, self.minimum, self.maximum, strict=True)
+            for band in zip(self.mean, deviations, self.minimum, self.maximum, *self.sample.quantiles(), strict=True)
         )
 
 
@@ -205,8 +209,11 @@ def survey(collection: SceneCollection) -> Survey:
             if not chosen.any():
                 continue
             patch = scene.read(window, "train")
+            rows, cols = np.nonzero(chosen)
+            hashes = pixel_hashes(rows + window.row, cols + window.col, f"quantiles {scene.name}")
             for index, modality in enumerate(collection.modalities):
-                own[index].add(patch.values[modality.name][:, chosen & patch.valid[index]])
+                valid = patch.valid[index][rows, cols]
+                own[index].add(patch.values[modality.name][:, rows[valid], cols[valid]], hashes[valid])
             scenes.append(number)
             areas.append((window.row, window.col, window.height, window.width))
             counts.append(np.bincount(labels[labels != IGNORED], minlength=classes).astype(np.int64))

@@ -23,8 +23,11 @@ Departures, and what the paper leaves open:
 * With more than two sensors, a sensor's reconstructions from all others are averaged. Samples that lack a sensor take
   no part in what needs it; pixels without data hold the training mean, and are reconstructed as that.
 * Only the window in the middle of a chip is learned from.
-* Chips are flipped and turned besides zoomed unless a recipe says otherwise; the code zooms alone. Values are brought
-  to 0 to 1 by the training split's range (`data.scaling: range`), the code's by that of the whole image.
+* Chips are flipped and turned besides zoomed unless a recipe says otherwise; the code zooms alone.
+* The code brings values to 0 to 1 by the smallest and the largest of the whole image. Where these are outliers, all
+  else is squeezed between them, and noise of unit variance drowns it at nearly every step. Recipes scale by quantiles
+  of each band (`data.scaling: quantile_range`), each by itself since noise is alike for all bands. At how many steps
+  the signal exceeds the noise is said before a training, with a warning where they are few.
 """
 
 from __future__ import annotations
@@ -38,14 +41,21 @@ from torch.nn import functional as F
 
 from engine.data.settings import Settings
 from engine.errors import RecipeError
-from engine.methods.contract import Loss, Objective, Step
+from engine.methods.contract import Loss, Objective, Preparation, Step
 from engine.networks.contract import Network
 from engine.networks.lds2ae import Lds2ae
+from engine.networks.segmenter import Segmenter
 
 STEPS = 1000
 """Steps of diffusion; their variances rise linearly."""
 
 FIRST_VARIANCE, LAST_VARIANCE = 1e-4, 0.02
+
+FEW_STEPS = 0.1
+"""Share of the steps at which signal exceeds noise, below which there is a warning.
+
+It is 0.26 for values of unit variance, and 0.14 for normally distributed ones with quantiles of 2 % at -1 and 1.
+"""
 
 
 class LocalDiffusionOptions(Settings):
@@ -72,9 +82,19 @@ def noised(clean: Tensor, steps: Tensor, noise: Tensor) -> Tensor:
         steps: ``[N]`` from 0 to 999.
         noise: ``[N, C, h, w]``.
     """
-    variances = torch.linspace(FIRST_VARIANCE, LAST_VARIANCE, STEPS, dtype=torch.float64, device=clean.device)
-    kept = (1 - variances).cumprod(dim=0)[steps][:, None, None, None]  # roots in double: 1 - kept is small at first
+    kept = _kept().to(clean.device)[steps][:, None, None, None]  # roots in double: 1 - kept is small at first
     return kept.sqrt().to(clean.dtype) * clean + (1 - kept).sqrt().to(clean.dtype) * noise
+
+
+def _kept() -> Tensor:
+    """``[1000]``: a_t, the share of the variance that is left after each step."""
+    return (1 - torch.linspace(FIRST_VARIANCE, LAST_VARIANCE, STEPS, dtype=torch.float64)).cumprod(dim=0)
+
+
+def signal_steps(variance: float) -> int:
+    """At how many steps values of this variance exceed the noise: a_t x variance > 1 - a_t."""
+    kept = _kept()
+    return int((kept * variance > 1 - kept).sum())
 
 
 def random_visible(samples: int, patches: int, ratio: float, device: torch.device) -> Tensor:
@@ -110,6 +130,24 @@ class LocalDiffusion(Objective):
         """See :meth:`Objective.check`."""
         if not isinstance(network, Lds2ae):
             raise RecipeError("local_diffusion needs the decoders of the network lds2ae")
+
+    def prepare(self, segmenter: Segmenter, preparation: Preparation) -> None:
+        """Says at how many steps a sensor's signal exceeds the noise, by its training statistics, and warns of few."""
+        if not self.options.noise:
+            return
+        for modality in segmenter.modalities:
+            variance = segmenter.variance(modality)
+            steps = signal_steps(variance)
+            found = (
+                f"{preparation.stage}: {modality.name}: scaled values deviate by {variance**0.5:.3g}; "
+                f"signal exceeds noise at {steps} of {STEPS} steps"
+            )
+            if steps < FEW_STEPS * STEPS:
+                found = (
+                    f"Warning: {found}, and is lost at the others: the scaling leaves the values too small, as that by "
+                    "extremes does; take data.scaling: quantile_range"
+                )
+            preparation.say(found)
 
     def loss(self, step: Step) -> Loss:
         """``visible`` and ``masked``, and the same ``across`` sensors where there are two or more; all weighted."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -194,7 +193,15 @@ def modality_facts(modality: Modality) -> ModalityFacts:
     """A modality as the document holds it."""
     scales = modality.scales or ((None, None),) * len(modality.bands)
     bands = tuple(
-        BandFacts(name=name, **asdict(band), scale=scale, offset=offset)
+        BandFacts(
+            name=name,
+            mean=band.mean,
+            std=band.std,
+            minimum=band.minimum,
+            maximum=band.maximum,
+            scale=scale,
+            offset=offset,
+        )
         for name, band, (scale, offset) in zip(modality.bands, modality.statistics, scales, strict=True)
     )
     return ModalityFacts(

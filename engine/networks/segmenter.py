@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from engine.data.settings import Scaling
-from engine.modality import Modality
+from engine.errors import RecipeError
+from engine.modality import BandStatistics, Modality
 from engine.networks.contract import Detail, Inputs, Network
 
 
@@ -19,14 +20,23 @@ def band_scales(modality: Modality, scaling: Scaling) -> tuple[list[float], list
     Args:
         modality: With its statistics.
         scaling: ``standard``: mean and deviation of the band; ``band_range``: its smallest value and its range;
-            ``range``: those of all bands of the sensor together, so that they keep their proportions.
+            ``range``: those of all bands of the sensor together, so that they keep their proportions;
+            ``quantile_range``: the middle between the band's quantiles of 2 % and 98 % and half of what lies between,
+            so that these are -1 and 1 (values beyond are not cut off); where both are the same number, the middle and
+            half of the range.
 
     A band that was constant is divided by infinity: it is zero whatever comes when mapping, since what another value
     would mean was never learned.
+
+    Raises:
+        RecipeError: If quantiles are asked for where the statistics have none.
     """
     bands = modality.statistics
     if scaling == "standard":
         offsets, scales = [band.mean for band in bands], [band.std for band in bands]
+    elif scaling == "quantile_range":
+        ends = [_quantiles(modality.name, band) for band in bands]
+        offsets, scales = [(low + high) / 2 for low, high in ends], [(high - low) / 2 for low, high in ends]
     else:
         low, high = [band.minimum for band in bands], [band.maximum for band in bands]
         if scaling == "range":
@@ -34,6 +44,15 @@ def band_scales(modality: Modality, scaling: Scaling) -> tuple[list[float], list
         offsets, scales = low, [top - bottom for bottom, top in zip(low, high, strict=True)]
     constant = [band.minimum == band.maximum for band in bands]
     return offsets, [math.inf if flat else scale or 1.0 for scale, flat in zip(scales, constant, strict=True)]
+
+
+def _quantiles(name: str, band: BandStatistics) -> tuple[float, float]:
+    if band.low is None or band.high is None:
+        raise RecipeError(
+            f"data.scaling: quantile_range needs quantiles, which the statistics of {name} do not have (an older "
+            "engine measured them); train anew, or take another scaling"
+        )
+    return (band.low, band.high) if band.low < band.high else (band.minimum, band.maximum)
 
 
 class Segmenter(nn.Module):
@@ -59,6 +78,12 @@ class Segmenter(nn.Module):
         offset, scale = getattr(self, f"offset_{name}"), getattr(self, f"scale_{name}")
         normalised: Tensor = (values.to(torch.float32) - offset) / scale
         return normalised
+
+    def variance(self, modality: Modality) -> float:
+        """Of a sensor's normalised training values, the mean over its bands."""
+        deviations = torch.tensor([band.std for band in modality.statistics])
+        scales: Tensor = getattr(self, f"scale_{modality.name}").flatten().cpu()
+        return float((deviations / scales).square().mean())
 
     def detail(self, inputs: Inputs, availability: Tensor) -> Detail:
         """See :meth:`Network.detail`, of raw values."""

@@ -33,11 +33,11 @@ def sincos(places: Tensor, width: int) -> Tensor:
 
 
 def sincos_grid(side: int, width: int) -> Tensor:
-    """Positions ``[side * side, width]`` of tokens, row by row: one half codes the row, the other the column."""
+    """Positions ``[side * side, width]`` of tokens, row by row: the first half codes the column, the other the row."""
     places = torch.arange(side, dtype=torch.float32)
     axis = sincos(places, width // 2)
     rows, cols = axis.repeat_interleave(side, dim=0), axis.repeat(side, 1)
-    return torch.cat([rows, cols], dim=1)
+    return torch.cat([cols, rows], dim=1)
 
 
 class _Norm(nn.BatchNorm2d):

@@ -63,6 +63,7 @@ def test_statistics_come_from_valid_training_pixels_alone(collection: SceneColle
     assert band.mean == pytest.approx(a.mean())
     assert band.std == pytest.approx(a.std())
     assert (band.minimum, band.maximum) == (a.min(), a.max())
+    assert (band.low, band.high) == pytest.approx((np.quantile(a, 0.02), np.quantile(a, 0.98)))
     b = np.linspace(-3, 3, 2000).reshape(40, 50)[:, :25][in_training()[:, :25]]
     assert found.modalities[1].statistics[0].mean == pytest.approx(b.mean(), rel=1e-5)
     assert found.class_counts.tolist() == [499, 500]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,6 +76,18 @@ def test_the_same_data_have_not_changed_and_are_read_back(data: Data, tmp_path: 
     (tmp_path / "data.json").write_text((tmp_path / "data.json").read_text()[:-5])
     with pytest.raises(RunError, match=r"data\.json: cannot be read.*remove it"):
         read_facts(tmp_path / "data.json")
+
+
+def test_what_an_older_engine_did_not_measure_is_not_compared(data: Data, tmp_path: Path) -> None:
+    there = data.facts()
+    write_facts(there, tmp_path / "data.json")
+    content = json.loads((tmp_path / "data.json").read_text())
+    for scene in content:
+        for values in scene["values"].values():
+            for band in values["bands"]:
+                del band["low"], band["high"]
+    (tmp_path / "data.json").write_text(json.dumps(content))
+    assert list(changes(read_facts(tmp_path / "data.json"), there, BANDS)) == []
 
 
 def test_a_label_that_changed_is_told_with_its_split(data: Data) -> None:

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import torch
 from torch import Tensor
 
 from engine.errors import RecipeError
-from engine.methods.contract import Method, Step
+from engine.methods.contract import Method, Preparation, Step
 from engine.methods.cross_entropy import CrossEntropy, CrossEntropyOptions
 from engine.methods.local_diffusion import (
     LocalDiffusion,
@@ -17,6 +19,7 @@ from engine.methods.local_diffusion import (
     noised,
     random_visible,
     reconstruction,
+    signal_steps,
 )
 from engine.methods.scenarios import CompleteSampler
 from engine.modality import BandStatistics, Modality
@@ -61,6 +64,38 @@ def test_noise_follows_the_closed_form_of_the_markov_chain() -> None:
         kept = math.prod(1 - variance for variance in variances[: step + 1])
         expected = math.sqrt(kept) * clean[sample] + math.sqrt(1 - kept) * noise[sample]
         torch.testing.assert_close(found[sample], expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("variance", [1.0, 0.05, 0.0])
+def test_steps_at_which_signal_exceeds_noise_are_counted(variance: float) -> None:
+    """Through the variance of the noise, step by step: n_t = (1 - b_t) n_(t-1) + b_t, and the signal's by the roots."""
+    noise, signal, count = 0.0, variance, 0
+    for step in range(1000):
+        rate = 1e-4 + (0.02 - 1e-4) * step / 999
+        noise, signal = (1 - rate) * noise + rate, (1 - rate) * signal
+        count += signal > noise
+    assert signal_steps(variance) == count
+
+
+@pytest.mark.parametrize(("scaling", "steps", "warned"), [("band_range", 5, True), ("standard", 197, False)])
+def test_what_the_noise_leaves_is_said_before_a_training(
+    scaling: Literal["band_range", "standard"], steps: int, warned: bool
+) -> None:
+    """A band that deviates by 4 % of its range and one that is constant, 0.0008 on average.
+
+    So much noise are the first 5.5 steps: 5 x 1e-4 + 10 x 1.99e-5 = 0.0007, 6 x 1e-4 + 15 x 1.99e-5 = 0.0009. At a
+    variance of 0.5 a_t falls to 2 / 3, whose logarithm is 197 x 1e-4 + 197 x 196 / 2 x 1.99e-5 below zero.
+    """
+    bands = (BandStatistics(500, 40, 0, 1000), BandStatistics(7, 0, 7, 7))
+    trained = Segmenter(built(bands={"sar": 2}), [Modality("sar", ("a", "b"), "float32", "", bands)], scaling)
+    told: list[str] = []
+    nothing = Preparation("pretrain", Path(), (), lambda: iter(()), lambda _samples: None, told.append)
+    LocalDiffusion(LocalDiffusionOptions()).prepare(trained, nothing)
+    (line,) = told
+    assert f"signal exceeds noise at {steps} of 1000 steps" in line
+    assert line.startswith("Warning: ") == ("data.scaling: quantile_range" in line) == warned
+    LocalDiffusion(LocalDiffusionOptions(noise=False)).prepare(trained, nothing)
+    assert told == [line]
 
 
 def test_one_step_after_another_gives_noise_of_the_same_variance() -> None:
@@ -108,12 +143,13 @@ def test_with_nothing_hidden_the_hidden_error_is_zero() -> None:
     assert hidden.item() == 0
 
 
-def test_positions_are_sines_and_cosines_of_row_and_column() -> None:
+def test_positions_are_sines_and_cosines_of_column_and_row() -> None:
+    """As the authors' code has them: its first half is the column's."""
     found = sincos_grid(3, 8).numpy()
     for row in range(3):
         for col in range(3):
             expected = []
-            for place in (row, col):
+            for place in (col, row):
                 rates = [10000 ** (-number / 2) for number in range(2)]
                 expected += [math.sin(place * rate) for rate in rates] + [math.cos(place * rate) for rate in rates]
             np.testing.assert_allclose(found[row * 3 + col], expected, atol=1e-6)
