@@ -41,8 +41,9 @@ class MethodSettings(Settings):
     Args:
         scenarios: Draws the scenario that a sample is trained under: ``uniform``, ``dropout``, ``several``,
             ``incomplete``, ``complete`` or ``latent_guided``.
-        objectives: What is minimised, added: ``cross_entropy``, ``stars``, ``functional_entropy``,
-            ``local_diffusion``, ``language_decoupling``, ``language_compensation`` or ``domain_decoupling``.
+        objectives: What is minimised, added: ``cross_entropy``, ``unimodal_cross_entropy``, ``stars``,
+            ``functional_entropy``, ``local_diffusion``, ``language_decoupling``, ``language_compensation`` or
+            ``domain_decoupling``.
     """
 
     scenarios: Choice = Named(name="uniform")

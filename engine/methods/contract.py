@@ -127,9 +127,10 @@ class Objective(ABC):
         """
 
     def check_files(self, network: Network, classes: Sequence[LandClass]) -> None:  # noqa: B027 (most read none)
-        """Refuses files that are missing, or do not go with network and classes.
+        """Refuses what no training may begin with, though a run may have it.
 
-        Asked before a training, and not of a run, which keeps what it needs of them.
+        These are files that are missing, or do not go with network and classes, of which a run keeps what it needs; and
+        options that are withdrawn.
 
         Raises:
             InputError: If so.
@@ -179,10 +180,10 @@ class Method:
                 objective.check(network)
 
     def check_files(self, network: Network, classes: Sequence[LandClass]) -> None:
-        """Refuses files that objectives would read, as :meth:`Objective.check_files`.
+        """As :meth:`Objective.check_files`, of all objectives.
 
         Raises:
-            InputError: If they are missing or do not fit.
+            InputError: If one refuses.
         """
         for number, objective in enumerate(self.objectives):
             with prefixed(f"method.objectives.{number}: "):

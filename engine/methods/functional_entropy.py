@@ -4,22 +4,33 @@ X. Zheng et al., "Reducing Unimodal Bias in Multi-Modal Semantic Segmentation wi
 Regularization" (2025). Equations by its numbers; the weights are the paper's. Both terms are inverse functional Fisher
 informations, gradient^2 / loss: the smallest weighs most, so that they raise what a neglected sensor contributes.
 
+The paper's equations 4, 6 and 7 differ in whose gradient of which loss they take. A recipe names its reading; none is
+the default (docs/methods/functional_entropy.md):
+
+* ``form: inputs`` is equation 6: the gradient of the cross-entropy with respect to each sensor's input. ``form:
+  conditional`` is equation 4: the same of a sensor's own prediction against that of all sensors. Both are taken at one
+  draw of Gaussian noise around the inputs (log-Sobolev: times half its variance), by a second pass and its derivative;
+  the paper's own overhead of 0.6 percent cannot be that.
+* ``feature_form: segmentation`` reads equation 7 as the gradient of the cross-entropy with respect to each sensor's
+  features, as what answers reads them. ``feature_form: common`` reads its undefined f_m as the mean over the sensors:
+  maps are compared as distributions over their channels, of which the gradient is a difference, so that what is
+  balanced is how far each sensor's features lie from what the sensors have in common. Two sensors lie nearly alike far
+  from their mean, and nothing is left to balance.
+
+``form: predictions``, the gradient with respect to each sensor's own logits, is withdrawn: it vanishes where a sensor
+is right and sure, so that the sensor of least information is the strong one, and the term punishes right answers.
+
 What the paper leaves open, and departures:
 
 * Its informations shrink with the number of pixels, and their inverses reach a million. Here squared gradients are
   multiplied by the number of places, and a modality's information is divided by the mean over its sample's modalities.
   A term does not change with resolution or with the loss's scale, is at most 1 / ``offset``, and only balances: raising
   all informations alike, which ruins a training, gains nothing. Sums over the modalities are means.
-* ``form: inputs`` is equation 6: the gradient of the cross-entropy with respect to the inputs, at one draw of Gaussian
-  noise around them (log-Sobolev: times half its variance), a second pass and its derivative; the paper's own overhead
-  of 0.6 percent cannot be that. ``form: predictions``, the default, takes it with respect to each modality's logits,
-  whose softmaxes are averaged: by a formula, at hardly any cost. With averaged logits, as in equation 5, that gradient
-  is the same for all modalities and says nothing. It judges the plain average of the single predictions, also where a
-  network weighs them (``fusion`` of ``mean_fusion``) or answers by a decoder of its own for several (``stars``).
-* Equation 7 has a feature map f_m that is not defined: it is the mean over the modalities here, and takes no gradient.
-  Maps are compared as distributions over their channels, whose gradient is a difference: what is balanced is how far
-  each sensor's features lie from what the sensors have in common.
-* Norms over the batch keep their statistics in the second pass.
+* Informations have no sign: raising one makes the answer depend more on a sensor, rightly or wrongly.
+* What all sensors say in equation 4 (the pass without noise, as in the paper's reference 18), and the mean in
+  equation 7, take no gradient.
+* Norms over the batch keep their statistics in the second pass. ``feature_form: segmentation`` differentiates the
+  step's own pass, in which they tie the samples of a batch to one another.
 """
 
 from __future__ import annotations
@@ -37,27 +48,36 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from engine.data.settings import Settings
 from engine.errors import RecipeError
-from engine.methods.contract import Loss, Objective, Step
-from engine.modality import IGNORED
+from engine.methods.contract import Loss, Objective, Preparation, Step
+from engine.modality import IGNORED, LandClass
 from engine.networks.contract import Network, Unimodal
+from engine.networks.heads import resized
+from engine.networks.segmenter import Segmenter
 
 TINY = 1e-8
 
+_CHOICE = (
+    "Name form: inputs or conditional, or set prediction: 0; unimodal_cross_entropy trains a neglected sensor by itself"
+)
+
 
 class FunctionalEntropyOptions(Settings):
-    """Options of ``functional_entropy``. A weight of 0 leaves its term out; what a formula gives is logged still.
+    """Options of ``functional_entropy``. A weight of 0 leaves its term out.
 
     Args:
-        prediction: Weight lambda_p of the term at the prediction (equation 6).
+        prediction: Weight lambda_p of the term at the prediction.
         features: Weight lambda_f of the terms at the features (equation 7), which are added over the stages.
-        form: What the prediction's gradient is taken with respect to.
-        noise: Deviation of the noise on the inputs, in deviations of each band (``form: inputs`` alone).
+        form: What the term at the prediction is: ``inputs`` (equation 6) or ``conditional`` (equation 4). The withdrawn
+            ``predictions`` is read, but not trained with.
+        feature_form: What the terms at the features are: ``segmentation`` or ``common``.
+        noise: Deviation of the noise on the inputs, in deviations of each band.
         offset: Keeps the inverse of a modality that contributes nothing finite.
     """
 
     prediction: float = Field(default=0.3, ge=0, allow_inf_nan=False)
     features: float = Field(default=0.02, ge=0, allow_inf_nan=False)
-    form: Literal["predictions", "inputs"] = "predictions"
+    form: Literal["inputs", "conditional", "predictions"] | None = None
+    feature_form: Literal["segmentation", "common"] | None = None
     noise: float = Field(default=0.1, gt=0, allow_inf_nan=False)
     offset: float = Field(default=0.05, gt=0, allow_inf_nan=False)
 
@@ -71,13 +91,46 @@ class FunctionalEntropy(Objective):
         self.options = options
 
     def check(self, network: Network) -> None:
-        """See :meth:`Objective.check`: there must be two modalities, whose predictions the default form needs."""
+        """See :meth:`Objective.check`: there must be two modalities, whose own predictions some forms need."""
         if len(network.names) < 2:
             raise RecipeError("functional_entropy: there is one modality, and nothing to balance")
-        if self.options.prediction and self.options.form == "predictions" and not network.predicts_alone:
+        if network.predicts_alone:
+            return
+        if self.options.prediction and self.options.form == "conditional":
             raise RecipeError(
-                "functional_entropy: the network has no prediction of a single modality; "
+                "functional_entropy: form: conditional needs a network with predictions of single modalities; "
                 "choose form: inputs, or prediction: 0"
+            )
+        if self.options.features and self.options.feature_form == "segmentation":
+            raise RecipeError(
+                "functional_entropy: feature_form: segmentation needs a network with predictions of single modalities; "
+                "choose feature_form: common, or features: 0"
+            )
+
+    def check_files(self, network: Network, classes: Sequence[LandClass]) -> None:
+        """See :meth:`Objective.check_files`: a training that begins names its forms, which are not withdrawn ones."""
+        self._check_forms()
+
+    def prepare(self, segmenter: Segmenter, preparation: Preparation) -> None:
+        """See :meth:`Objective.prepare`: nor does one go on with them."""
+        self._check_forms()
+
+    def _check_forms(self) -> None:
+        options = self.options
+        if options.form == "predictions":
+            raise RecipeError(
+                "functional_entropy: form: predictions, the default of before, is withdrawn: it lowers the answers that"
+                f" are right and sure, those of the strong sensor. {_CHOICE}"
+            )
+        if options.prediction and options.form is None:
+            raise RecipeError(
+                "functional_entropy: form: has no default (that of before, predictions, lowers right answers and is "
+                f"withdrawn). {_CHOICE}"
+            )
+        if options.features and options.feature_form is None:
+            raise RecipeError(
+                "functional_entropy: feature_form: has no default; name segmentation, or common (that of before), or "
+                "set features: 0"
             )
 
     def loss(self, step: Step) -> Loss:
@@ -85,20 +138,17 @@ class FunctionalEntropy(Objective):
         options = self.options
         terms: dict[str, Tensor] = {}
         facts: dict[str, Tensor] = {}
-        with torch.set_grad_enabled(options.prediction > 0):
-            if options.form == "predictions":
-                prediction = prediction_information(step.detail.unimodal, step.labels)
-            else:
-                prediction = input_information(step, options.noise) if options.prediction else None
-        if prediction is not None:
-            facts |= {f"information/prediction/{name}": value for name, value in prediction.means().items()}
-        if options.prediction and prediction is not None:
-            terms["entropy_prediction"] = options.prediction * prediction.inverse(options.offset)
-        with torch.set_grad_enabled(options.features > 0):
-            stages = feature_information(step.detail.unimodal, len(step.labels))
-        for number, found in enumerate(stages, 1):
-            facts |= {f"information/stage {number}/{name}": value for name, value in found.means().items()}
+        if options.prediction:
+            found = input_information(step, options.noise, conditional=options.form == "conditional")
+            facts |= {f"information/prediction/{name}": value for name, value in found.means().items()}
+            terms["entropy_prediction"] = options.prediction * found.inverse(options.offset)
         if options.features:
+            if options.feature_form == "segmentation":
+                stages = segmentation_information(step)
+            else:
+                stages = feature_information(step.detail.unimodal, len(step.labels))
+            for number, found in enumerate(stages, 1):
+                facts |= {f"information/stage {number}/{name}": value for name, value in found.means().items()}
             inverses = [found.inverse(options.offset) for found in stages]
             terms["entropy_features"] = options.features * torch.stack(inverses).sum()
         return Loss(terms, facts)
@@ -161,48 +211,6 @@ def _wide(values: Tensor) -> Tensor:
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
-def prediction_information(unimodal: Mapping[str, Unimodal], labels: Tensor) -> Information | None:
-    """Information of each modality about the label, by its own prediction (equation 6).
-
-    Of CE(mean of the softmaxes, label) the gradient with respect to a modality's logits z is, at a pixel whose label is
-    k, ``-q_k / (n p_k) (e_k - q)`` with ``q = softmax(z)`` and ``p`` the mean over the n modalities.
-
-    Args:
-        unimodal: With predictions.
-        labels: ``[B, H, W]`` class indices, -1 where ignored; taken by the nearest at the predictions' resolution.
-
-    Returns:
-        gradient^2 * pixels / loss, of samples with two modalities or more; None where there are no predictions.
-    """
-    chances = {
-        name: _wide(one.prediction).softmax(dim=1) for name, one in unimodal.items() if one.prediction is not None
-    }
-    if not chances:
-        return None
-    first = next(iter(chances.values()))
-    counts = _shared_samples(unimodal, len(labels))
-    together = first.new_zeros((len(labels), *first.shape[1:]))
-    for name, chance in chances.items():
-        together = together.index_add(0, unimodal[name].samples, chance)
-    together = together / counts.clamp(min=1)[:, None, None, None]
-    coarse = F.interpolate(labels[:, None].float(), size=first.shape[-2:], mode="nearest-exact").long()
-    known = coarse != IGNORED
-    pixels = known.sum(dim=(1, 2, 3))
-    wanted = coarse.clamp(min=0)
-    right = together.gather(1, wanted).clamp(min=TINY)
-    losses = torch.where(known, -right.log(), 0).sum(dim=(1, 2, 3)) / pixels.clamp(min=1)
-    chosen = (counts > 1) & (pixels > 0)
-    found = []
-    for name, chance in chances.items():
-        samples = unimodal[name].samples
-        own = chance.gather(1, wanted[samples])
-        share = own / (counts[samples][:, None, None, None] * right[samples])
-        squared = share.square() * (1 - 2 * own + chance.square().sum(dim=1, keepdim=True))
-        total = torch.where(known[samples], squared, 0).sum(dim=(1, 2, 3)) / pixels[samples].clamp(min=1)
-        found.append((samples, total / (losses[samples] + TINY)))
-    return _gathered(list(chances), found, chosen)
-
-
 def feature_information(unimodal: Mapping[str, Unimodal], batch: int) -> list[Information]:
     """Information of each modality's features about what the modalities have in common, for each stage (equation 7).
 
@@ -236,18 +244,42 @@ def feature_information(unimodal: Mapping[str, Unimodal], batch: int) -> list[In
     return stages
 
 
-def input_information(step: Step, noise: float) -> Information:
-    """Information of each modality's input about the label (equation 6), at one draw of noise.
+def segmentation_information(step: Step) -> list[Information]:
+    """Information of each modality's features about the label, for each stage (equation 7, read as equation 6).
+
+    Returns:
+        gradient^2 * labelled pixels / loss, of samples with two modalities or more; the gradient of a sample's
+        cross-entropy, by the step's own forward pass.
+    """
+    unimodal, pixels = step.detail.unimodal, _pixels(step.labels)
+    losses = _cross_entropies(step.detail.logits, step.labels)
+    levels = [one.features for one in unimodal.values()]
+    gradients = torch.autograd.grad(losses.sum(), [part for maps in levels for part in maps], create_graph=True)
+    chosen = (_shared_samples(unimodal, len(pixels)) > 1) & (pixels > 0)
+    stages = []
+    for level in range(len(levels[0])):
+        found = []
+        for place, one in enumerate(unimodal.values()):
+            squared = gradients[place * len(levels[0]) + level].float().square().flatten(1).sum(dim=1)
+            found.append((one.samples, squared * pixels[one.samples] / (losses[one.samples] + TINY)))
+        stages.append(_gathered(list(unimodal), found, chosen))
+    return stages
+
+
+def input_information(step: Step, noise: float, *, conditional: bool) -> Information:
+    """Information of each modality's input, at one draw of noise.
 
     Args:
-        step: Its own forward pass is not used.
+        step: Its own forward pass says what all sensors say together.
         noise: Deviation of the noise, of normalised values.
+        conditional: Whether about what all sensors say, by a modality's own prediction (equation 4); else about the
+            label, by the answer (equation 6).
 
     Returns:
         Half the noise's variance * gradient^2 * labelled pixels / loss, of samples with two modalities or more.
     """
     labels, availability = step.labels, step.availability
-    pixels = (labels != IGNORED).sum(dim=(1, 2))
+    pixels = _pixels(labels)
     chosen = (availability.sum(dim=1) > 1) & (pixels > 0)
     if not chosen.any():
         nothing = torch.zeros(availability.shape, device=availability.device)
@@ -258,16 +290,46 @@ def input_information(step: Step, noise: float) -> Information:
         around = values.detach().to(torch.float32)
         noisy[name] = (around + noise * scales[name] * torch.randn_like(around)).requires_grad_()
     with _fixed_norms(step.segmenter), sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
-        logits = step.segmenter.detail(noisy, availability).logits.float()
-        sums = F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="none").sum(dim=(1, 2))
-        losses = sums / pixels.clamp(min=1)
+        detail = step.segmenter.detail(noisy, availability)
+        if conditional:
+            together = step.detail.logits.detach().float().softmax(dim=1)
+            losses = _distances(detail.unimodal, tuple(noisy), together, labels)
+        else:
+            losses = _cross_entropies(detail.logits, labels)[:, None]
         gradients = torch.autograd.grad(losses.sum(), list(noisy.values()), create_graph=True, allow_unused=True)
     squared = [
-        torch.zeros_like(losses) if gradient is None else (gradient * noise * scales[name]).square().sum(dim=(1, 2, 3))
+        losses.new_zeros(len(losses)) if gradient is None else (gradient * noise * scales[name]).square().sum((1, 2, 3))
         for name, gradient in zip(noisy, gradients, strict=True)
     ]
-    found = torch.stack(squared, dim=1) * (pixels / (2 * (losses + TINY)))[:, None]
+    found = torch.stack(squared, dim=1) * pixels[:, None] / (2 * (losses + TINY))
     return Information(tuple(noisy), found, availability & chosen[:, None])
+
+
+def _pixels(labels: Tensor) -> Tensor:
+    """``[B]`` how many pixels of each sample have a label."""
+    return (labels != IGNORED).sum(dim=(1, 2))
+
+
+def _cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:
+    """``[B]`` means over the labelled pixels of each sample."""
+    sums = F.cross_entropy(logits.float(), labels, ignore_index=IGNORED, reduction="none").sum(dim=(1, 2))
+    return sums / _pixels(labels).clamp(min=1)
+
+
+def _distances(unimodal: Mapping[str, Unimodal], names: Sequence[str], together: Tensor, labels: Tensor) -> Tensor:
+    """``[B, M]`` cross-entropy of each modality's own prediction against what all say, over the labelled pixels."""
+    known = labels != IGNORED
+    found = together.new_zeros((len(labels), len(names)))
+    for place, name in enumerate(names):
+        prediction = unimodal[name].prediction if name in unimodal else None
+        if prediction is not None:
+            samples = unimodal[name].samples
+            own = resized(prediction.float(), labels).log_softmax(dim=1)
+            differing = -(together[samples] * own).sum(dim=1)
+            sums = torch.where(known[samples], differing, 0).sum(dim=(1, 2))
+            means = sums / _pixels(labels)[samples].clamp(min=1)
+            found = found.index_put((samples, torch.full_like(samples, place)), means)
+    return found
 
 
 @contextmanager

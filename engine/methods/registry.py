@@ -10,7 +10,12 @@ from pydantic import ValidationError
 from engine.data.settings import MethodSettings, Named, Settings
 from engine.errors import RecipeError
 from engine.methods.contract import Method, Objective, ScenarioSampler
-from engine.methods.cross_entropy import CrossEntropy, CrossEntropyOptions
+from engine.methods.cross_entropy import (
+    CrossEntropy,
+    CrossEntropyOptions,
+    UnimodalCrossEntropy,
+    UnimodalCrossEntropyOptions,
+)
 from engine.methods.functional_entropy import FunctionalEntropy, FunctionalEntropyOptions
 from engine.methods.language import DomainDecoupling, LanguageCompensation, LanguageDecoupling, LanguageOptions
 from engine.methods.latent_guided import LatentGuidedOptions, LatentGuidedSampler
@@ -39,6 +44,7 @@ _SAMPLERS: _Known[ScenarioSampler] = {
 }
 _OBJECTIVES: _Known[Objective] = {
     "cross_entropy": (CrossEntropyOptions, CrossEntropy),
+    "unimodal_cross_entropy": (UnimodalCrossEntropyOptions, UnimodalCrossEntropy),
     "stars": (StarsObjectiveOptions, StarsObjective),
     "functional_entropy": (FunctionalEntropyOptions, FunctionalEntropy),
     "local_diffusion": (LocalDiffusionOptions, LocalDiffusion),

@@ -80,15 +80,17 @@ class MeanFusion(Network):
                 samples[name] = chosen
         sample = torch.cat(list(samples.values()))
         maps = self.encoder.stages(torch.cat(list(stems.values())))
-        branches, weights = self._predicted(maps)  # (N, K, H/4, W/4), (N, 1, H/4, W/4)
+        lengths = [len(chosen) for chosen in samples.values()]
+        levels = [torch.split(level, lengths) for level in maps]
+        # the head reads what is given out of each modality, so that there is a gradient with respect to it
+        branches, weights = self._predicted([torch.cat(level) for level in levels])  # (N, K, h, w), (N, 1, h, w)
 
         def total(values: Tensor) -> Tensor:
             return values.new_zeros((len(availability), *values.shape[1:])).index_add(0, sample, values)
 
         fused = total(weights * branches) / total(weights)
         mean = total(maps[-1]) / availability.sum(dim=1)[:, None, None, None]
-        lengths = [len(chosen) for chosen in samples.values()]
-        parts = zip(*(torch.split(level, lengths) for level in (*maps, branches)), strict=True)
+        parts = zip(*levels, torch.split(branches, lengths), strict=True)
         unimodal = {
             name: Unimodal(samples[name], tuple(features), prediction)
             for name, (*features, prediction) in zip(samples, parts, strict=True)

@@ -142,7 +142,8 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), *, trained: bool = Fa
     Args:
         path: YAML file.
         overrides: ``key.path=value`` each, values in YAML; list items by number.
-        trained: Whether it is that of a run, which needs legends and text encoders no more.
+        trained: Whether it is that of a run, which needs legends and text encoders no more, and may have options that
+            are withdrawn since.
 
     Raises:
         RecipeError: If the file cannot be read, a key is unknown, missing or wrong, or things do not combine.

@@ -25,11 +25,18 @@ BANDS = {"rgb": 3, "nir": 1, "dem": 1}
 CLASSES = 7
 OBJECTIVES = {
     "cross_entropy": ["cross_entropy"],
-    "+ functional_entropy": ["cross_entropy", {"name": "functional_entropy"}],
-    "+ functional_entropy, form: inputs": [
-        "cross_entropy",
-        {"name": "functional_entropy", "options": {"form": "inputs"}},
-    ],
+    "+ unimodal_cross_entropy": ["cross_entropy", "unimodal_cross_entropy"],
+    **{
+        f"+ functional_entropy, {key}: {form}": [
+            "cross_entropy",
+            {"name": "functional_entropy", "options": {without: 0, key: form}},
+        ]
+        for key, without, forms in (
+            ("form", "features", ("inputs", "conditional")),
+            ("feature_form", "prediction", ("segmentation", "common")),
+        )
+        for form in forms
+    },
 }
 
 

@@ -24,7 +24,8 @@ def test_weights_are_kept_for_diagnoses(make_recipe: MakeRecipe, tmp_path: Path)
     overrides = [
         "data.chip=48",
         "stages.0.schedule.keep_every=3",
-        "stages.0.method={scenarios: complete, objectives: [stars, functional_entropy]}",
+        "stages.0.method.scenarios=complete",
+        "stages.0.method.objectives=[stars, {name: functional_entropy, options: {form: inputs, feature_form: common}}]",
         "network={name: stars, options: {encoder: resnet-tiny, pyramid: 8, width: 8}}",
     ]
     run = tmp_path / "run"

@@ -135,7 +135,8 @@ def test_nothing_of_functional_entropy_reaches_the_model(
     make_recipe: MakeRecipe, tmp_path: Path, run_folder: Path
 ) -> None:
     """What is exported is the network that a run opens as: part by part the one that learned without it."""
-    method = "stages.0.method={scenarios: dropout, objectives: [cross_entropy, functional_entropy]}"
+    entropy = "{name: functional_entropy, options: {form: inputs, feature_form: segmentation}}"
+    method = f"stages.0.method={{scenarios: dropout, objectives: [cross_entropy, {entropy}]}}"
     Training(make_recipe(tmp_path, [method]), tmp_path / "run", accelerator="cpu").run()
     assert not same(tmp_path / "run", run_folder)
     one, other = (open_run(run, "best")[1] for run in (tmp_path / "run", run_folder))

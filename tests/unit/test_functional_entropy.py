@@ -1,6 +1,7 @@
 """Functional entropy: informations and terms by a second computation."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,14 +10,14 @@ import torch
 from torch import Tensor
 
 from engine.errors import RecipeError
-from engine.methods.contract import Step
+from engine.methods.contract import Preparation, Step
 from engine.methods.functional_entropy import (
     FunctionalEntropy,
     FunctionalEntropyOptions,
     Information,
     feature_information,
     input_information,
-    prediction_information,
+    segmentation_information,
 )
 from engine.modality import BandStatistics, Modality
 from engine.networks.contract import Unimodal
@@ -31,6 +32,12 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "cmx_cnn": {"size": "tiny"},
     "cbc_slp": {"size": "tiny"},
 }
+OPTIONS = {**NETWORKS, "lds2ae": {"window": 5, "width": 8, "depth": 1, "heads": 2}}
+
+FORMS = [
+    *((name, ("inputs", "common")) for name in NETWORKS),
+    *((name, ("conditional", "segmentation")) for name in ("mean_fusion", "stars", "lds2ae")),
+]
 
 
 def segmenter(name: str) -> Segmenter:
@@ -39,7 +46,7 @@ def segmenter(name: str) -> Segmenter:
         Modality(key, tuple(map(str, range(count))), "float32", "", (BandStatistics(2.0, 3.0, -9, 9),) * count)
         for key, count in BANDS.items()
     ]
-    return Segmenter(build_network(name, NETWORKS[name], BANDS, 4), modalities).train()
+    return Segmenter(build_network(name, OPTIONS[name], BANDS, 4), modalities).train()
 
 
 def given(batch: int = 4, size: int = 64) -> tuple[dict[str, Tensor], Tensor]:
@@ -55,17 +62,24 @@ def taken(name: str, availability: Tensor = AVAILABLE) -> Step:
     return Step(trained, inputs, availability, labels, lambda: detail)
 
 
+def settled(name: str) -> Step:
+    """A step of a network in evaluation mode, whose samples do not act on one another."""
+    trained = segmenter(name).eval()
+    inputs, labels = given()
+    return Step(trained, inputs, AVAILABLE, labels, lambda: trained.detail(inputs, AVAILABLE))
+
+
 def unimodal(*shape: int, availability: Tensor = AVAILABLE) -> dict[str, Unimodal]:
-    """Two feature maps and a prediction of random numbers for each modality, in double precision."""
+    """Two feature maps of random numbers for each modality, in double precision."""
     generator = torch.Generator().manual_seed(2)
     found = {}
     for number, name in enumerate(BANDS):
         samples = availability[:, number].nonzero()[:, 0]
         maps = [
             torch.randn(len(samples), *shape, generator=generator, dtype=torch.float64).mul(1 + number).requires_grad_()
-            for _ in range(3)
+            for _ in range(2)
         ]
-        found[name] = Unimodal(samples, tuple(maps[:2]), maps[2])
+        found[name] = Unimodal(samples, tuple(maps))
     return found
 
 
@@ -86,25 +100,8 @@ def by_differentiation(
     return {name: float(np.mean(many)) for name, many in values.items()}
 
 
-def means(found: Information | None) -> dict[str, float]:
-    assert found is not None
+def means(found: Information) -> dict[str, float]:
     return {name: float(value.detach()) for name, value in found.means().items()}
-
-
-def test_the_predictions_information_is_the_squared_gradient_over_the_loss() -> None:
-    found = unimodal(4, 6, 5)
-    labels = torch.randint(0, 4, (4, 6, 5), generator=torch.Generator().manual_seed(3))
-
-    def loss(leaves: list[Tensor], sample: int) -> Tensor:
-        together = torch.stack([leaf.softmax(dim=0) for leaf in leaves[1:]]).mean(dim=0)
-        return torch.nn.functional.nll_loss(together.log()[None], labels[[sample]])
-
-    def prediction(one: Unimodal) -> Tensor:
-        assert one.prediction is not None
-        return one.prediction
-
-    expected = by_differentiation(found, prediction, loss)
-    assert means(prediction_information(found, labels)) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(7, 6, 5), (7, 3, 4, 2)])
@@ -120,37 +117,41 @@ def test_the_features_information_is_the_squared_gradient_over_the_loss(shape: t
         assert means(result) == pytest.approx(expected, rel=1e-6)
 
 
-def test_unlabelled_pixels_do_not_count() -> None:
-    found = unimodal(4, 6, 5)
-    labels = torch.randint(0, 4, (4, 6, 5), generator=torch.Generator().manual_seed(3))
-    labels[:, 3:] = -1
-    half = {
-        name: Unimodal(one.samples, one.features, None if one.prediction is None else one.prediction[:, :, :3])
-        for name, one in found.items()
-    }
-    whole, cut = prediction_information(found, labels), prediction_information(half, labels[:, :3])
-    assert means(whole) == pytest.approx(means(cut))
+def test_the_segmentation_information_is_the_squared_gradient_through_the_head() -> None:
+    """Sample by sample, of the head by itself, whose maps are leaves."""
+    step = settled("mean_fusion")
+    network, maps = step.segmenter.network, step.detail.unimodal
+    values: dict[tuple[int, str], list[float]] = {(level, name): [] for level in range(4) for name in BANDS}
+    for sample in range(3):
+        there = {name: one.samples.tolist().index(sample) for name, one in maps.items() if sample in one.samples}
+        leaves = {
+            name: [level[[place]].detach().requires_grad_() for level in maps[name].features]
+            for name, place in there.items()
+        }
+        coarse = torch.stack([network.head(one) for one in leaves.values()]).mean(dim=0)  # type: ignore[operator]
+        logits = torch.nn.functional.interpolate(coarse, size=(64, 64), mode="bilinear")
+        known = step.labels[sample] >= 0
+        loss = -logits.log_softmax(dim=1)[0, step.labels[sample][known], known].mean()
+        loss.backward()
+        for name, levels in leaves.items():
+            for level, leaf in enumerate(levels):
+                assert leaf.grad is not None
+                values[level, name].append(float(leaf.grad.square().sum() * known.sum() / loss.detach()))
+    for level, found in enumerate(segmentation_information(step)):
+        expected = {name: float(np.mean(values[level, name])) for name in BANDS}
+        assert means(found) == pytest.approx(expected, rel=1e-4)
 
 
 def test_terms_are_the_same_at_any_resolution_and_scale_of_the_loss() -> None:
     found = unimodal(4, 6, 5)
-    labels = torch.randint(0, 4, (4, 6, 5), generator=torch.Generator().manual_seed(3))
-
-    def finer(values: Tensor) -> Tensor:
-        return values.repeat_interleave(3, dim=-1).repeat_interleave(3, dim=-2)
-
     fine = {
         name: Unimodal(
             one.samples,
-            tuple(finer(level) for level in one.features),
-            None if one.prediction is None else finer(one.prediction),
+            tuple(level.repeat_interleave(3, dim=-1).repeat_interleave(3, dim=-2) for level in one.features),
         )
         for name, one in found.items()
     }
-    for one, other in (
-        (prediction_information(found, labels), prediction_information(fine, finer(labels))),
-        *zip(feature_information(found, 4), feature_information(fine, 4), strict=True),
-    ):
+    for one, other in zip(feature_information(found, 4), feature_information(fine, 4), strict=True):
         assert means(one) == pytest.approx(means(other))
     assert inverse([[0.3e4, 0.01e4, 2e4]]) == pytest.approx(inverse([[0.3, 0.01, 2.0]]))
 
@@ -189,19 +190,17 @@ def test_a_term_balances_and_gains_nothing_by_raising_all_alike() -> None:
 
 
 def test_weights_are_the_papers_unless_a_recipe_says_others() -> None:
-    options = FunctionalEntropyOptions()
-    assert (options.prediction, options.features, options.form) == (0.3, 0.02, "predictions")
-    step = taken("mean_fusion")
-    plain, heavy = (
-        {name: float(value.detach()) for name, value in FunctionalEntropy(one).loss(step).terms.items()}
-        for one in (options, FunctionalEntropyOptions(prediction=0.6, features=0.06))
-    )
+    options = FunctionalEntropyOptions(form="conditional", feature_form="common")
+    assert (options.prediction, options.features) == (0.3, 0.02)
+    step, found = taken("mean_fusion"), []
+    for one in (options, options.model_copy(update={"prediction": 0.6, "features": 0.06})):
+        torch.manual_seed(5)
+        found.append({name: float(value.detach()) for name, value in FunctionalEntropy(one).loss(step).terms.items()})
+    plain, heavy = found
     assert heavy["entropy_prediction"] == pytest.approx(2 * plain["entropy_prediction"])
     assert heavy["entropy_features"] == pytest.approx(3 * plain["entropy_features"])
     without = FunctionalEntropy(FunctionalEntropyOptions(prediction=0, features=0)).loss(step)
-    assert without.terms == {}
-    assert len(without.facts) == 15
-    assert not any(value.requires_grad for value in without.facts.values())
+    assert (without.terms, without.facts) == ({}, {})
 
 
 def test_informations_are_logged_as_means_over_the_samples_that_count() -> None:
@@ -212,28 +211,17 @@ def test_informations_are_logged_as_means_over_the_samples_that_count() -> None:
 
 
 def test_gradients_are_those_of_finite_differences() -> None:
-    everything = torch.ones(2, 2, dtype=torch.bool)
     samples = torch.arange(2)
-    labels = torch.randint(0, 3, (2, 2, 2), generator=torch.Generator().manual_seed(0))
-
-    def values(one: Tensor, other: Tensor) -> tuple[Tensor, ...]:
-        found = {"a": Unimodal(samples, (one,), one), "b": Unimodal(samples, (other,), other)}
-        information = prediction_information(found, labels)
-        assert information is not None
-        return tuple(information.means().values())
 
     def features(one: Tensor, other: Tensor) -> tuple[Tensor, ...]:
-        found = {"a": Unimodal(samples, (one,)), "b": Unimodal(samples, (other,))}
         # the mean over both takes no gradient: only one of them moves
-        held = {**found, "b": Unimodal(samples, (other.detach(),))}
-        return (feature_information(held, 2)[0].means()["a"],)
+        found = {"a": Unimodal(samples, (one,)), "b": Unimodal(samples, (other.detach(),))}
+        return (feature_information(found, 2)[0].means()["a"],)
 
     generator = torch.Generator().manual_seed(1)
     one, other = (
-        torch.randn(len(everything), 3, 2, 2, generator=generator, dtype=torch.float64, requires_grad=True)
-        for _ in range(2)
+        torch.randn(2, 3, 2, 2, generator=generator, dtype=torch.float64, requires_grad=True) for _ in range(2)
     )
-    assert torch.autograd.gradcheck(values, (one, other))
     common = ((one + other) / 2).detach().softmax(dim=1)
     (found,) = torch.autograd.grad(features(one, other), one)
 
@@ -247,25 +235,31 @@ def test_gradients_are_those_of_finite_differences() -> None:
     assert torch.autograd.gradcheck(held, (one,))
 
 
-def test_the_inputs_information_is_the_squared_gradient_at_a_noisy_place() -> None:
+@pytest.mark.parametrize("conditional", [False, True])
+def test_the_inputs_information_is_the_squared_gradient_at_a_noisy_place(conditional: bool) -> None:
     """Sample by sample, by a network in evaluation mode, whose gradient is taken with respect to scaled inputs."""
-    step = taken("mean_fusion")
-    step.segmenter.eval()
+    step = settled("mean_fusion")
     torch.manual_seed(5)
-    found = input_information(step, 0.1)
+    found = input_information(step, 0.1, conditional=conditional)
     torch.manual_seed(5)
     noisy = {name: values + 0.1 * 3.0 * torch.randn_like(values) for name, values in step.inputs.items()}
     values: dict[str, list[float]] = {name: [] for name in BANDS}
     for sample in range(3):
-        scaled = {name: ((one[[sample]] - 2) / 3).requires_grad_() for name, one in noisy.items()}
-        logits = step.segmenter.network(scaled, AVAILABLE[[sample]])
-        loss = torch.nn.functional.cross_entropy(logits, step.labels[[sample]], ignore_index=-1)
-        gradients = torch.autograd.grad(loss, list(scaled.values()), allow_unused=True)
-        pixels = int((step.labels[sample] >= 0).sum())
-        for place, (name, gradient) in enumerate(zip(scaled, gradients, strict=True)):
-            if AVAILABLE[sample, place]:
-                assert gradient is not None
-                values[name].append(float(0.01 * gradient.square().sum() * pixels / (2 * loss.detach())))
+        known = step.labels[sample] >= 0
+        there = AVAILABLE[sample]
+        whole = {name: one[[sample]] for name, one in step.inputs.items()}
+        for place in there.nonzero()[:, 0].tolist():
+            name = list(BANDS)[place]
+            scaled = {key: ((one[[sample]] - 2) / 3).requires_grad_() for key, one in noisy.items()}
+            if conditional:
+                says = step.segmenter(whole, there[None]).softmax(dim=1)[0].detach()
+                alone = step.segmenter.network(scaled, torch.eye(3, dtype=torch.bool)[[place]])[0]
+                loss = -(says * alone.log_softmax(dim=0))[:, known].sum(dim=0).mean()
+            else:
+                logits = step.segmenter.network(scaled, there[None])[0]
+                loss = -logits.log_softmax(dim=0)[step.labels[sample][known], known].mean()
+            (gradient,) = torch.autograd.grad(loss, scaled[name])
+            values[name].append(float(0.01 * gradient.square().sum() * known.sum() / (2 * loss.detach())))
     expected = {name: float(np.mean(many)) for name, many in values.items()}
     assert means(found) == pytest.approx(expected, rel=1e-3)
 
@@ -287,14 +281,13 @@ def test_the_inputs_term_can_be_minimised_and_leaves_norms_as_they_are(name: str
 
 
 def test_the_inputs_terms_derivative_is_that_of_finite_differences() -> None:
-    step = taken("mean_fusion")
-    step.segmenter.eval()
+    step = settled("mean_fusion")
     weight = step.segmenter.network.get_parameter("head.classify.weight")
     direction = torch.randn(weight.shape, generator=torch.Generator().manual_seed(0))
 
     def information() -> Tensor:
         torch.manual_seed(5)
-        return input_information(step, 0.1).means()["sar"]
+        return input_information(step, 0.1, conditional=False).means()["sar"]
 
     (gradient,) = torch.autograd.grad(information(), weight)
     sides = []
@@ -307,12 +300,10 @@ def test_the_inputs_terms_derivative_is_that_of_finite_differences() -> None:
     assert float((gradient * direction).sum()) == pytest.approx((sides[0] - sides[1]) / 0.02, rel=0.02)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("form", ["predictions", "inputs"])
+@pytest.mark.parametrize(("name", "form"), FORMS)
 @pytest.mark.parametrize("case", ["all", "one each", "nothing labelled", "one sample"])
-def test_terms_are_finite_whatever_is_missing(name: str, form: str, case: str) -> None:
-    predicts = segmenter(name).network.predicts_alone
-    options = FunctionalEntropyOptions.model_validate({"form": form} | ({} if predicts else {"form": "inputs"}))
+def test_terms_are_finite_whatever_is_missing(name: str, form: tuple[str, str], case: str) -> None:
+    options = FunctionalEntropyOptions.model_validate({"form": form[0], "feature_form": form[1]})
     availability = torch.eye(3, dtype=torch.bool) if case == "one each" else AVAILABLE
     step = taken(name, availability[:1] if case == "one sample" else availability)
     if case == "nothing labelled":
@@ -331,39 +322,34 @@ def test_terms_are_finite_whatever_is_missing(name: str, form: str, case: str) -
     if case == "nothing labelled":
         assert loss.terms["entropy_prediction"] == 0
     if case == "all":
-        assert loss.terms["entropy_prediction"] > 0
+        assert min(loss.terms.values()) > 0
         groups = len(step.detail.unimodal)
         stages = len(next(iter(step.detail.unimodal.values())).features)
-        assert len(loss.facts) == (3 if options.form == "inputs" else groups) + groups * stages
+        assert len(loss.facts) == 3 + groups * stages
 
 
-def test_alike_and_perfect_sensors_give_finite_terms_and_gradients() -> None:
-    everything = torch.ones(2, 2, dtype=torch.bool)
-    labels = torch.zeros(len(everything), 4, 4, dtype=torch.long)
+def test_alike_sensors_give_finite_terms_and_gradients() -> None:
     for margin in (0.0, 200.0):  # nothing is known; the loss is zero
         logits = torch.zeros(2, 3, 4, 4)
         logits[:, 0] = margin
         alike = [logits.clone().requires_grad_() for _ in range(2)]
-        found = {name: Unimodal(torch.arange(2), (one,), one) for name, one in zip("ab", alike, strict=True)}
-        prediction = prediction_information(found, labels)
-        assert prediction is not None
-        terms = [one.inverse(0.05) for one in (prediction, *feature_information(found, 2))]
-        sum(terms, torch.zeros(())).backward()
-        assert all(term.isfinite() for term in terms)
+        found = {name: Unimodal(torch.arange(2), (one,)) for name, one in zip("ab", alike, strict=True)}
+        (information,) = feature_information(found, 2)
+        information.inverse(0.05).backward()
         assert all(one.grad is not None and one.grad.isfinite().all() for one in alike)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_what_a_missing_sensor_holds_changes_no_information(name: str) -> None:
-    step = taken(name)
-    step.segmenter.eval()
+    step = settled(name)
     spoiled = {key: values.clone() for key, values in step.inputs.items()}
     for place, key in enumerate(BANDS):
         spoiled[key][~AVAILABLE[:, place]] = float("nan")
     found = []
     for inputs in (step.inputs, spoiled):
         torch.manual_seed(5)
-        information = input_information(Step(step.segmenter, inputs, AVAILABLE, step.labels, step.forward), 0.1)
+        spoilt = Step(step.segmenter, inputs, AVAILABLE, step.labels, step.forward)
+        information = input_information(spoilt, 0.1, conditional=False)
         weight = next(step.segmenter.parameters())
         (gradient,) = torch.autograd.grad(information.inverse(0.05), weight)
         found.append((means(information), gradient))
@@ -390,7 +376,7 @@ def test_training_with_the_inputs_form_still_learns() -> None:
             detail = trained.detail(inputs, everything)
             loss = torch.nn.functional.cross_entropy(detail.logits, labels)
             if form:
-                objective = FunctionalEntropy(FunctionalEntropyOptions(form="inputs"))
+                objective = FunctionalEntropy(FunctionalEntropyOptions(form="inputs", feature_form="common"))
                 terms = objective.loss(Step(trained, inputs, everything, labels, lambda detail=detail: detail)).terms
                 loss = loss + torch.stack(list(terms.values())).sum()
             optimizer.zero_grad()
@@ -409,9 +395,33 @@ def test_a_single_sensor_has_nothing_to_balance() -> None:
         FunctionalEntropy(FunctionalEntropyOptions()).check(network)
 
 
-def test_a_network_without_predictions_of_single_sensors_needs_the_other_form() -> None:
+def test_a_network_without_predictions_of_single_sensors_needs_other_forms() -> None:
     network = segmenter("cmx_cnn").network
-    with pytest.raises(RecipeError, match="choose form: inputs, or prediction: 0"):
-        FunctionalEntropy(FunctionalEntropyOptions()).check(network)
-    FunctionalEntropy(FunctionalEntropyOptions(form="inputs")).check(network)
-    FunctionalEntropy(FunctionalEntropyOptions(prediction=0)).check(network)
+    for options, cure in (
+        ({"form": "conditional", "feature_form": "common"}, "choose form: inputs, or prediction: 0"),
+        ({"form": "inputs", "feature_form": "segmentation"}, "choose feature_form: common, or features: 0"),
+    ):
+        objective = FunctionalEntropy(FunctionalEntropyOptions.model_validate(options))
+        with pytest.raises(RecipeError, match=cure):
+            objective.check(network)
+        objective.check(segmenter("mean_fusion").network)
+    FunctionalEntropy(FunctionalEntropyOptions(form="inputs", feature_form="common")).check(network)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"form": "predictions"}, "form: predictions.* is withdrawn: it lowers the answers that are right"),
+        ({}, "form: has no default"),
+        ({"form": "inputs"}, "feature_form: has no default; name segmentation, or common"),
+    ],
+)
+def test_no_training_begins_or_goes_on_without_forms_that_are_kept(options: dict[str, str], reason: str) -> None:
+    objective = FunctionalEntropy(FunctionalEntropyOptions.model_validate(options))
+    trained = segmenter("mean_fusion")
+    objective.check(trained.network)  # a finished run can be read
+    with pytest.raises(RecipeError, match=reason):
+        objective.check_files(trained.network, ())
+    preparation = Preparation("train", Path(), (), lambda: iter(()), lambda _: None, lambda _: None)
+    with pytest.raises(RecipeError, match=reason):
+        objective.prepare(trained, preparation)

@@ -13,6 +13,7 @@ import yaml
 
 from engine.errors import RecipeError
 from engine.language import minilm
+from engine.methods.registry import build_method
 from engine.training.recipe import Recipe, read_recipe, write_recipe
 from engine.training.schedule import rate_factor
 from engine.training.settings import DecaySettings
@@ -368,3 +369,16 @@ def test_a_recipe_of_a_run_needs_no_legend(content: dict[str, Any], tmp_path: Pa
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(with_language(content, WORLDCOVER | {"legend": "gone.yaml"})), encoding="utf-8")
     assert len(read_recipe(path, trained=True).stages) == 2
+
+
+@pytest.mark.parametrize("options", [{}, {"form": "predictions"}])
+def test_a_withdrawn_form_is_refused_of_a_training_and_read_of_a_run(
+    content: dict[str, Any], tmp_path: Path, options: dict[str, str]
+) -> None:
+    entropy = {"name": "functional_entropy", "options": options}
+    changed = content | {"stages": [stage(objectives=["cross_entropy", entropy])]}
+    message = refused(changed, tmp_path)
+    assert "stages.0.method.objectives.1: functional_entropy: form" in message
+    assert "withdrawn" in message
+    found = read_recipe(tmp_path / "recipe.yaml", trained=True)
+    assert build_method(found.stages[0].method, len(found.classes)).learns_classes, "it can be exported"
