@@ -27,6 +27,7 @@ class Preparation:
         stage: Name of the stage.
         folder: The run folder.
         classes: The recipe's.
+        chip: Pixels along a chip.
         batches: Gives the training split's chips that have every modality, as raw values ``[B, C_m, H, W]`` by
             modality, on the training's device; always the same, in the same order.
         progress: Told how many of them are done.
@@ -36,6 +37,7 @@ class Preparation:
     stage: str
     folder: Path
     classes: tuple[LandClass, ...]
+    chip: int
     batches: Callable[[], Iterator[dict[str, Tensor]]]
     progress: Callable[[int], None]
     say: Callable[[str], None]

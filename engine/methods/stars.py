@@ -15,7 +15,8 @@ Departures:
 * Of more than three modalities each is translated to the mean of the others that a sample has.
 * Equation 6 is the mean over the branches that a batch has samples for, each over its own.
 * Places of a sample where a sensor has no data hold its training mean and take part in equation 4, not in the others.
-* Classes that no pixel keeps in the coarser map of a stage, by the nearest one, are not sampled there.
+* Pixels are drawn from the labels at full resolution, once for both stages; each takes the features of the place that
+  it lies in. A class with few or scattered labels is so drawn like any other.
 """
 
 from __future__ import annotations
@@ -31,10 +32,14 @@ from torch.nn import functional as F
 
 from engine.data.settings import Settings
 from engine.errors import RecipeError
-from engine.methods.contract import Loss, Objective, Step
+from engine.methods.contract import Loss, Objective, Preparation, Step
 from engine.methods.cross_entropy import cross_entropy
 from engine.networks.contract import Network
+from engine.networks.segmenter import Segmenter
 from engine.networks.stars import ALIGNED, Stars, StarsDetail
+
+PLACES = 8
+"""Along the deepest maps there should be so many or more."""
 
 
 class StarsObjectiveOptions(Settings):
@@ -122,6 +127,16 @@ class StarsObjective(Objective):
         if beyond:
             raise RecipeError(f"stars: background: {beyond[0]} is no position below {network.classes}")
 
+    def prepare(self, segmenter: Segmenter, preparation: Preparation) -> None:
+        """See :meth:`Objective.prepare`: says where there are few places to compare."""
+        places = -(-preparation.chip // 32)
+        if places < PLACES and len(segmenter.modalities) > 1:
+            preparation.say(
+                f"Warning: data.chip: {preparation.chip} pixels leave {places} x {places} places to align at 1/32 (the "
+                f"paper has 16 x 16). Take {32 * PLACES} or more, or network.options.translation_norm: none, which "
+                "keeps the level of chips that hold a single class"
+            )
+
     def loss(self, step: Step) -> Loss:
         """``segmentation`` (equation 6), ``semantic`` and ``translation`` with their weights (equation 7)."""
         segmenter, availability, labels = step.segmenter, step.availability, step.labels
@@ -147,12 +162,14 @@ class StarsObjective(Objective):
             together = (has[one] & has[other]).nonzero()[:, 0]
             if not len(together):
                 continue
-            for first, second in zip(_of(detail, one, has, together), _of(detail, other, has, together), strict=True):
-                coarse = F.interpolate(labels[together][:, None].float(), size=first.shape[-2:], mode="nearest").long()
-                places = drawn_pixels(coarse, self.options.pixels, self.options.background)
-                if len(places):
-                    anchors, others = (maps.movedim(1, 3).flatten(0, 2)[places] for maps in (first, second))
-                    terms.append(semantic_loss(anchors, others, coarse.flatten()[places], self.options.temperature))
+            known = labels[together]
+            drawn = drawn_pixels(known, self.options.pixels, self.options.background)
+            if not len(drawn):
+                continue
+            pixels = torch.unravel_index(drawn, known.shape)
+            for maps in zip(_of(detail, one, has, together), _of(detail, other, has, together), strict=True):
+                anchors, partners = (_at(features, pixels, known.shape) for features in maps)
+                terms.append(semantic_loss(anchors, partners, known[pixels], self.options.temperature))
         return torch.stack(terms).mean() if terms else detail.logits.new_zeros(())
 
     def _translation(
@@ -176,6 +193,13 @@ class StarsObjective(Objective):
                 # the mean's direction is that of the sum
                 terms.append(translation_loss(translated[place], sums, self.options.detach))
         return torch.stack(terms).mean() if terms else detail.logits.new_zeros(())
+
+
+def _at(features: Tensor, pixels: Sequence[Tensor], shape: torch.Size) -> Tensor:
+    """``[N, C]``: features ``[B, C, h, w]`` at the samples, rows and columns of pixels of images ``[B, H, W]``."""
+    sample, row, col = pixels
+    rows, cols = features.shape[-2:]
+    return features[sample, :, row * rows // shape[1], col * cols // shape[2]]
 
 
 def _places(has: Tensor, samples: Tensor) -> Tensor:

@@ -15,6 +15,9 @@ Departures:
 * With three sensors or more the fused branch should see subsets of them in training (the scenarios ``several``).
 * Translation modules (equation 1) stand for each ordered pair of up to three modalities; of more, each modality has one
   that translates to the mean of the others, whose number grows with M and not with its square.
+* In training the shared encoder's batch norms see all sensors' samples at once, which are what their running statistics
+  describe. MetaRS runs the encoder once a sensor: in training each is normed by its own statistics, in use by a mean of
+  both. ``shared_norms: by_sensor`` does so.
 * Stacks of the decoders resize to the next finer level's size instead of doubling, which fits every tile.
 """
 
@@ -22,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from pydantic import Field
@@ -33,7 +36,7 @@ from engine.data.settings import Settings
 from engine.errors import ModelError
 from engine.networks.contract import Detail, Inputs, Network, Normalise, Unimodal
 from engine.networks.encoders import Encoder, build_encoder
-from engine.networks.heads import resized
+from engine.networks.stars_layers import PyramidDecoder, SharedSpecificFusion, Translation, TranslationNorm
 
 ALIGNED = (2, 3)
 """The stages whose shared features are aligned, from 0: the paper's stages 3 and 4."""
@@ -49,12 +52,18 @@ class StarsOptions(Settings):
         weights: Hub name or folder of pretrained weights of all encoders; random ones where None.
         pyramid: Channels of the decoders' pyramids.
         width: Channels of the decoders behind their pyramids.
+        translation_norm: Normalisation in the translation modules, see :class:`Translation`.
+        shared_norms: What the batch norms of the shared encoder take their statistics from in training: ``together``
+            all sensors' samples, ``by_sensor`` those of one sensor at a time, as MetaRS does. Either way there is one
+            set of weights and of running statistics, so that the answer of given weights does not depend on it.
     """
 
     encoder: str = "resnet-50"
     weights: str | None = None
     pyramid: int = Field(default=256, ge=1)
     width: int = Field(default=128, ge=1)
+    translation_norm: TranslationNorm = "instance"
+    shared_norms: Literal["together", "by_sensor"] = "together"
 
 
 @dataclass(frozen=True)
@@ -70,101 +79,6 @@ class StarsDetail(Detail):
     """
 
     translated: Mapping[str, tuple[Tensor, ...]] = field(kw_only=True)
-
-
-class Excitation(nn.Module):
-    """Squeeze and excitation over channels and over places, added (Fig. 4).
-
-    Args:
-        width: Channels C.
-        reduction: d of the channels' bottleneck.
-    """
-
-    def __init__(self, width: int, reduction: int = 16) -> None:
-        super().__init__()
-        inner = max(1, width // reduction)
-        self.channel = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Conv2d(width, inner, 1), nn.ReLU(), nn.Conv2d(inner, width, 1), nn.Sigmoid()
-        )
-        self.place = nn.Sequential(nn.Conv2d(width, 1, 1), nn.Sigmoid())
-
-    def forward(self, features: Tensor) -> Tensor:
-        """``[B, C, h, w]`` of the same."""
-        excited: Tensor = features * self.channel(features) + features * self.place(features)
-        return excited
-
-
-class SharedSpecificFusion(nn.Module):
-    """Two maps to one of as many channels (Fig. 3, without its residual and its last concatenation).
-
-    Args:
-        width: Channels C.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.one, self.other, self.both = Excitation(width), Excitation(width), Excitation(width)
-        self.mix = nn.Sequential(nn.Conv2d(2 * width, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
-
-    def forward(self, one: Tensor, other: Tensor) -> Tensor:
-        """``[B, C, h, w]`` of two such maps."""
-        fused: Tensor = self.both(self.mix(torch.cat([self.one(one), self.other(other)], dim=1)))
-        return fused
-
-
-class PyramidDecoder(nn.Module):
-    """A feature pyramid, whose levels are brought to the finest one, averaged and classified.
-
-    Args:
-        levels: Channels of each level, finest first.
-        pyramid: Channels of the pyramid.
-        width: Channels behind it.
-        classes: K.
-    """
-
-    def __init__(self, levels: Sequence[int], pyramid: int, width: int, classes: int) -> None:
-        super().__init__()
-        self.laterals = nn.ModuleList(nn.Conv2d(channels, pyramid, 1) for channels in levels)
-        self.outputs = nn.ModuleList(nn.Conv2d(pyramid, pyramid, 3, padding=1) for _ in levels)
-        self.stacks = nn.ModuleList(
-            nn.ModuleList(
-                nn.Sequential(
-                    nn.Conv2d(width if step else pyramid, width, 3, padding=1, bias=False),
-                    nn.BatchNorm2d(width),
-                    nn.ReLU(),
-                )
-                for step in range(max(1, level))
-            )
-            for level in range(len(levels))
-        )
-        self.classify = nn.Conv2d(width, classes, 1)
-
-    def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Logits ``[B, K, h, w]`` at the finest level's resolution."""
-        tops = [lateral(level) for lateral, level in zip(self.laterals, maps, strict=True)]
-        for level in range(len(tops) - 2, -1, -1):
-            tops[level] = tops[level] + F.interpolate(tops[level + 1], size=tops[level].shape[-2:], mode="nearest")
-        finest = []
-        for level, (output, stack) in enumerate(zip(self.outputs, self.stacks, strict=True)):
-            features = output(tops[level])
-            for step, layer in enumerate(cast(nn.ModuleList, stack)):
-                features = layer(features)
-                if level:
-                    features = resized(features, tops[level - 1 - step])
-            finest.append(features)
-        logits: Tensor = self.classify(torch.stack(finest).mean(dim=0))
-        return logits
-
-
-class Translation(nn.Sequential):
-    """Maps one modality's shared features to another's (equation 1).
-
-    Args:
-        width: Channels C.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__(nn.Conv2d(width, width, 1), nn.InstanceNorm2d(width), nn.SiLU(), nn.Conv2d(width, width, 1))
 
 
 class Stars(Network):
@@ -185,6 +99,7 @@ class Stars(Network):
     def __init__(self, options: StarsOptions, bands: Mapping[str, int], classes: int) -> None:
         super().__init__(bands, classes)
         self.shared: Encoder = build_encoder(options.encoder, bands, options.weights)  # with all stems
+        self.by_sensor = options.shared_norms == "by_sensor"
         self.specific = nn.ModuleDict({name: build_encoder(options.encoder, {}, options.weights) for name in bands})
         widths = self.shared.widths
         if len(bands) == 1:
@@ -198,7 +113,9 @@ class Stars(Network):
             self.fused_fusions = nn.ModuleList(SharedSpecificFusion(width) for width in widths)
             self.fused_decoder = PyramidDecoder(widths, *sizes)
             for key in self.routes:
-                self.translations[key] = nn.ModuleList(Translation(widths[stage]) for stage in ALIGNED)
+                self.translations[key] = nn.ModuleList(
+                    Translation(widths[stage], options.translation_norm) for stage in ALIGNED
+                )
 
     @property
     def routes(self) -> dict[str, tuple[str, tuple[str, ...]]]:
@@ -223,10 +140,7 @@ class Stars(Network):
         stems = {name: self.shared.stem(name, inputs[name][some]) for name, some in having.items() if len(some)}
         if self.training and max(next(iter(stems.values())).shape[-2:]) <= 8:
             raise ModelError("data.chip: stars learns from chips of more than 32 pixels: it compares places at 1/32")
-        levels = self.shared.stages(torch.cat(list(stems.values())))
-        lengths = [len(stem) for stem in stems.values()]
-        split = [torch.split(level, lengths) for level in levels]
-        shared = {name: [level[number] for level in split] for number, name in enumerate(stems)}
+        shared, levels = self._stages(stems)
 
         alone = availability.sum(dim=1) == 1
         size = inputs[self.names[0]].shape[-2:]
@@ -260,6 +174,15 @@ class Stars(Network):
             {name: Unimodal(having[name], tuple(maps), predictions.get(name)) for name, maps in shared.items()},
             translated=self._translated(shared) if self.training else {},
         )
+
+    def _stages(self, stems: Mapping[str, Tensor]) -> tuple[dict[str, list[Tensor]], list[Tensor]]:
+        """The shared encoder's maps of all stages, by modality and one modality behind the other."""
+        if self.by_sensor:
+            shared = {name: self.shared.stages(stem) for name, stem in stems.items()}
+            return shared, [torch.cat(maps) for maps in zip(*shared.values(), strict=True)]
+        levels = self.shared.stages(torch.cat(list(stems.values())))
+        split = [torch.split(level, [len(stem) for stem in stems.values()]) for level in levels]
+        return {name: [level[number] for level in split] for number, name in enumerate(stems)}, levels
 
     def _translated(self, shared: Mapping[str, Sequence[Tensor]]) -> dict[str, tuple[Tensor, ...]]:
         found = {}

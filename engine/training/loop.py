@@ -278,6 +278,7 @@ class Training:
             name,
             self.folder,
             self.recipe.class_values,
+            self.recipe.data.chip,
             grouped,
             lambda samples: self.notice(f"{name}: {samples} chips measured"),
             self.say,

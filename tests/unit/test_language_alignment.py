@@ -108,7 +108,9 @@ def drawn(folder: Path, width: int) -> dict[str, object]:
 
 def prepared(objective: Objective, found: Segmenter, folder: Path, classes: tuple[LandClass, ...] = CLASSES) -> None:
     objective.check(found.network)
-    objective.prepare(found, Preparation("train", folder, classes, lambda: iter(()), lambda _: None, lambda _: None))
+    objective.prepare(
+        found, Preparation("train", folder, classes, 128, lambda: iter(()), lambda _: None, lambda _: None)
+    )
 
 
 def step_of(found: Segmenter, availability: torch.Tensor = ALL, labels: torch.Tensor | None = None) -> Step:

@@ -87,7 +87,7 @@ def preparation(folder: Path, size: int, told: list[int], count: int = 10) -> Pr
         for start in range(0, count, size):
             yield {name: tensor[start : start + size] for name, tensor in values.items()}
 
-    return Preparation("tune", folder, (), batches, told.append, lambda _line: None)
+    return Preparation("tune", folder, (), 128, batches, told.append, lambda _line: None)
 
 
 @pytest.mark.parametrize("name", ["mean_fusion", "cbc_slp", "cmx_cnn"])

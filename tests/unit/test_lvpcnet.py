@@ -177,7 +177,7 @@ def of_raw_values(network: Lvpcnet) -> Segmenter:
 def prepared(objective: Objective, network: Lvpcnet, folder: Path) -> Segmenter:
     segmenter = of_raw_values(network)
     objective.check(network)
-    told = Preparation("train", folder, CLASSES, lambda: iter(()), lambda _done: None, lambda _line: None)
+    told = Preparation("train", folder, CLASSES, 128, lambda: iter(()), lambda _done: None, lambda _line: None)
     objective.prepare(segmenter, told)
     return segmenter
 

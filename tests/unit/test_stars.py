@@ -1,12 +1,14 @@
 """STARS: its loss terms by a second computation, and which decoder answers."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from engine.errors import ModelError, RecipeError
-from engine.methods.contract import Step
+from engine.methods.contract import Preparation, Step
 from engine.methods.stars import (
     StarsObjective,
     StarsObjectiveOptions,
@@ -17,10 +19,13 @@ from engine.methods.stars import (
 from engine.modality import BandStatistics, Modality
 from engine.networks.registry import build_network
 from engine.networks.segmenter import Segmenter
-from engine.networks.stars import Excitation, PyramidDecoder, Stars, StarsDetail, Translation
+from engine.networks.stars import Stars, StarsDetail
+from engine.networks.stars_layers import Excitation, PyramidDecoder, Translation, TranslationNorm
 from engine.training.adaptation import targets
+from engine.training.recipe import read_recipe
 
 BANDS = {"rgb": 3, "sar": 2, "dem": 1, "heat": 1}
+RECIPES = Path(__file__).parents[2] / "recipes" / "stars"
 OPTIONS = {"encoder": "resnet-tiny", "pyramid": 8, "width": 8}
 
 
@@ -150,7 +155,7 @@ def test_losses_are_finite_whatever_is_missing(count: int, there: str, kept: str
         labels = torch.where(labels == 2, 2, -1)
     elif kept == "one pixel":
         labels = torch.full_like(labels, -1)
-        labels[0, 1, 1] = 2  # which no coarser map keeps
+        labels[0, 1, 1] = 2
     elif kept == "nothing":
         labels = torch.full_like(labels, -1)
     step = Step(trained, inputs, availability, labels, lambda: trained.detail(inputs, availability))
@@ -209,6 +214,87 @@ def test_a_translation_is_two_convolutions_about_a_normalisation_of_each_sample(
         normed = (inner - mean) / np.sqrt(variance + 1e-5)
         expected = convolved(module[3], normed * sigmoid(normed))
         np.testing.assert_allclose(module(maps)[sample].detach().numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("norm", ["instance", "affine", "none"])
+def test_a_translation_keeps_the_level_of_an_image_only_without_a_norm(norm: TranslationNorm) -> None:
+    torch.manual_seed(0)
+    module = Translation(6, norm)
+    levels = module(torch.randn(2, 6, 1, 1).expand(2, 6, 4, 4))
+    assert torch.allclose(levels[0], levels[1], atol=1e-5) == (norm != "none")
+    assert any("1." in name for name, _ in module.named_parameters()) == (norm == "affine")
+
+
+def test_the_scale_and_shift_of_a_translation_are_those_of_its_channels() -> None:
+    torch.manual_seed(0)
+    module, maps = Translation(6, "affine"), torch.randn(2, 6, 5, 4)
+    scale, shift = (module.get_parameter(f"1.{name}").data.normal_().double().numpy() for name in ("weight", "bias"))
+    inner = convolved(module[0], maps[1].double().numpy())
+    normed = (inner - inner.mean(axis=(1, 2), keepdims=True)) / np.sqrt(inner.var(axis=(1, 2), keepdims=True) + 1e-5)
+    moved = scale[:, None, None] * normed + shift[:, None, None]
+    expected = convolved(module[3], moved * sigmoid(moved))
+    np.testing.assert_allclose(module(maps)[1].detach().numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_translations_of_a_network_are_normed_as_its_option_says() -> None:
+    def parameters(norm: str) -> set[str]:
+        network = build_network("stars", {**OPTIONS, "translation_norm": norm}, {"sar": 2, "rgb": 3}, 4)
+        return {name for name, _ in network.named_parameters() if name.startswith("translations.")}
+
+    more = {
+        f"translations.{key}.{stage}.1.{kind}"
+        for key in ("0-1", "1-0")
+        for stage in "01"
+        for kind in ("weight", "bias")
+    }
+    assert parameters("affine") - parameters("instance") == more
+    assert parameters("none") == parameters("instance") == parameters("affine") - more
+
+
+@pytest.mark.parametrize("norms", ["together", "by_sensor"])
+def test_a_sensor_is_normed_without_the_others_only_by_sensor(norms: str) -> None:
+    """Running statistics move once a forward pass or, by sensor, twice; once before that by hand."""
+    torch.manual_seed(0)
+    network = build_network("stars", {**OPTIONS, "shared_norms": norms}, {"sar": 2, "rgb": 3}, 4).train()
+    assert isinstance(network, Stars)
+    inputs, _ = given(2)
+    other = {"rgb": inputs["rgb"], "sar": 3 * inputs["sar"] + 1}
+    availability = torch.ones(4, 2, dtype=torch.bool)
+    with torch.no_grad():
+        alone = network.shared.stages(network.shared.stem("rgb", inputs["rgb"]))
+        one, two = (network.detail(some, availability).unimodal["rgb"].features for some in (inputs, other))
+    for own, first, second in zip(alone, one, two, strict=True):
+        assert torch.allclose(own, first, atol=1e-5) == (norms == "by_sensor")
+        assert torch.allclose(first, second, atol=1e-5) == (norms == "by_sensor")
+    steps = {int(value) for key, value in network.shared.named_buffers() if "shared." in key and "tracked" in key}
+    assert steps == ({5} if norms == "by_sensor" else {3})
+
+
+def test_answers_of_given_weights_are_the_same_by_sensor_and_together() -> None:
+    torch.manual_seed(0)
+    one, other = (
+        build_network("stars", {**OPTIONS, "shared_norms": norms}, {"sar": 2, "rgb": 3}, 4).eval()
+        for norms in ("together", "by_sensor")
+    )
+    other.load_state_dict(one.state_dict())
+    inputs, _ = given(2)
+    availability = torch.tensor([[1, 0], [0, 1], [1, 1], [1, 1]], dtype=torch.bool)
+    with torch.no_grad():
+        torch.testing.assert_close(one(inputs, availability), other(inputs, availability))
+
+
+@pytest.mark.parametrize(("chip", "count", "told"), [(224, 2, True), (225, 2, False), (256, 3, False), (128, 1, False)])
+def test_chips_with_few_places_to_align_are_spoken_of(chip: int, count: int, told: bool, tmp_path: Path) -> None:
+    lines: list[str] = []
+    preparation = Preparation("train", tmp_path, (), chip, lambda: iter(()), lambda _: None, lines.append)
+    StarsObjective(StarsObjectiveOptions()).prepare(segmenter(count), preparation)
+    assert [line.startswith("Warning: data.chip: 224 pixels leave 7 x 7 places") for line in lines] == [True] * told
+
+
+@pytest.mark.parametrize("name", ["ombria", "potsdam", "zion"])
+def test_recipes_have_chips_with_enough_places_to_align(name: str) -> None:
+    """All others in the folder take theirs from these."""
+    assert read_recipe(RECIPES / f"{name}.yaml").data.chip >= 256
 
 
 def test_a_decoder_averages_the_levels_of_a_pyramid() -> None:
@@ -274,10 +360,13 @@ def terms(trained: Segmenter, availability: Tensor, labels: Tensor, **options: o
 
 @pytest.mark.parametrize("background", [(), (0,)])
 def test_the_semantic_term_is_the_papers_over_pairs_and_stages(background: tuple[int, ...]) -> None:
-    """Equation 5 in NumPy: so many are drawn that each pixel of a class is there equally often."""
+    """Equation 5 in NumPy: so many are drawn that each pixel of a class is there equally often.
+
+    One pixel of 1024 has a label: none of them is in the middle of a place of the deeper maps.
+    """
     trained = segmenter(3)
-    labels = torch.tensor([[[0, 1], [2, 0]], [[2, 2], [0, 1]], [[1, 0], [0, 2]], [[0, 0], [1, 2]]])
-    labels = labels.repeat_interleave(32, dim=1).repeat_interleave(32, dim=2)
+    labels = torch.full((4, 64, 64), -1)
+    labels[:, 3::32, 21::32] = torch.tensor([[[0, 1], [2, 0]], [[2, 2], [0, 1]], [[1, 0], [0, 2]], [[0, 0], [1, 2]]])
     have = {"rgb": [0, 1, 3], "sar": [0, 1, 2], "dem": [0, 2]}
     availability = torch.tensor([[1, 1, 1], [1, 1, 0], [0, 1, 1], [1, 0, 0]], dtype=torch.bool)
     found = terms(trained, availability, labels, semantic=1.0, translation=0.0, pixels=48, background=background)
@@ -289,13 +378,13 @@ def test_the_semantic_term_is_the_papers_over_pairs_and_stages(background: tuple
         for stage, side in ((2, 4), (3, 2)):
             anchors, others, classes = [], [], []
             for sample in set(have[one]) & set(have[other]):
-                for y in range(side):
-                    for x in range(side):
+                for y in (3, 35):
+                    for x in (21, 53):
                         for name, rows in ((one, anchors), (other, others)):
                             maps = detail.unimodal[name].features[stage][have[name].index(sample)]
-                            vector = maps[:, y, x].detach().double().numpy()
+                            vector = maps[:, y // (64 // side), x // (64 // side)].detach().double().numpy()
                             rows.append(vector / np.linalg.norm(vector))
-                        classes.append(int(labels[sample, y * 64 // side, x * 64 // side]))
+                        classes.append(int(labels[sample, y, x]))
             known = np.array([one_class not in background for one_class in classes])
             likeness = np.exp(np.array(anchors)[known] @ np.array(others)[known].T / 0.1)
             kinds = np.array(classes)[known]
