@@ -22,6 +22,8 @@ Departures, and what the paper leaves open (no public code; sizes are those of L
   not change them: they are those of the sensor itself.
 * These convolutions, reconstructions and v1's layer begin as PyTorch's layers do; all else as masked autoencoders.
 * The paper's "extra learnable classification token" of the prompted encoder is the missing sensor's own, frozen.
+* In the first stage no sensor is missing, so that the classifier never meets the shared features of some of them alone,
+  which it gets later. `shared_subsets` has it learn from random subsets; each sensor's own features stay complete.
 * The first stage learns from complete samples (`complete`, `strict: true`), the second one from incomplete ones
   (`incomplete`): it has nothing to learn of others.
 * Prompts stand behind the class token; what a layer makes of them is dropped, and the next layer gets its own.
@@ -43,7 +45,7 @@ from dataclasses import dataclass, field
 from typing import Literal, cast
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from engine.networks.contract import Detail, Inputs, Normalise, Unimodal
@@ -61,6 +63,8 @@ class LvpcnetOptions(WindowOptions):
         compensation: How what a missing sensor would add is recreated: by ``prompts``; by a perceptron
             (``reconstruction``, vp2 in the paper); ``none`` leaves it out (vp1).
         decoupled: Whether there is an encoder that the sensors share beside their own (without: vf).
+        shared_subsets: In training, whether the classifier gets, of a sample that has every sensor, the mean of the
+            shared features of a random subset, each as likely as any other (not in the paper: of all).
         text_width: Longest vectors of text that features can be aligned with.
         domains: Whether there is a layer that tells sensors apart by their own features (for v1).
     """
@@ -68,8 +72,15 @@ class LvpcnetOptions(WindowOptions):
     prompts: int = Field(default=2, ge=1)
     compensation: Literal["prompts", "reconstruction", "none"] = "prompts"
     decoupled: bool = True
+    shared_subsets: bool = False
     text_width: int = Field(default=512, ge=1)
     domains: bool = False
+
+    @model_validator(mode="after")
+    def _something_shared(self) -> LvpcnetOptions:
+        if self.shared_subsets and not self.decoupled:
+            raise ValueError("shared_subsets: with decoupled: false no feature is shared; leave one of the two out")
+        return self
 
 
 @dataclass(frozen=True)
@@ -192,23 +203,31 @@ class Lvpcnet(WindowNetwork):
         count = availability.sum(dim=1)[:, None, None, None]
         first = next(iter(own.values())).tokens
         logits = first.new_zeros((len(availability), self.classes, *first.shape[2:]))
-        latent = first.new_zeros((len(availability), *first.shape[1:]))
         for name, found in own.items():
             logits = logits.index_add(0, found.samples, self._answer(name, found.tokens).to(logits.dtype))
-            common = shared[name] if shared else found
-            latent = latent.index_add(0, common.samples, common.tokens)
-        latent = latent / count
         for (missing, _), found in recreated.items():
             part = self._answer(missing, found.tokens) / count[found.samples]
             logits = logits.index_add(0, found.samples, part.to(logits.dtype))
+        latent = self._mean(shared or own, availability)
         if shared:
-            logits = logits + self._answer(None, latent)
+            reduced = self.training and self.options.shared_subsets
+            slot = self._mean(shared, _subsets(availability)) if reduced else latent
+            logits = logits + self._answer(None, slot)
         logits = self.spread(logits + self.bias[:, None, None], image)
         unimodal = {
             name: Unimodal(found.samples, (*([shared[name].tokens] if shared else []), found.tokens))
             for name, found in own.items()
         }
         return LvpcnetDetail(logits, {"shared": latent}, unimodal, shared, own, recreated)
+
+    def _mean(self, features: Mapping[str, Features], whose: Tensor) -> Tensor:
+        """Mean ``[B, d, h, w]`` of the features of those sensors that ``whose`` ``[B, M]`` names for each sample."""
+        first = next(iter(features.values())).tokens
+        total = first.new_zeros((len(whose), *first.shape[1:]))
+        for name, found in features.items():
+            named = whose[found.samples, self.names.index(name)]
+            total = total.index_add(0, found.samples, found.tokens * named[:, None, None, None])
+        return total / whose.sum(dim=1)[:, None, None, None]
 
     def projected(self, name: str | None, tokens: Tensor) -> Tensor:
         """Features ``[P, d]`` of a sensor's own encoder (None: of the shared one) in the space of the text."""
@@ -314,6 +333,14 @@ class Lvpcnet(WindowNetwork):
 
         found: Tensor = torch.cond(needed, present, absent, (values,))
         return found
+
+
+def _subsets(availability: Tensor) -> Tensor:
+    """``availability`` ``[B, M]``, but of each sample that has every sensor a random subset of one or more."""
+    count = availability.shape[1]
+    bits = torch.randint(1, 1 << count, (len(availability), 1), device=availability.device)
+    drawn = (bits >> torch.arange(count, device=availability.device) & 1).bool()
+    return torch.where(availability.all(dim=1, keepdim=True), drawn, availability)
 
 
 def _by_pairs(bands: Mapping[str, int], build: Callable[[str, str], nn.Module]) -> nn.ModuleDict:

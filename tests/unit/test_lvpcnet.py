@@ -157,6 +157,47 @@ def test_without_compensation_what_is_missing_adds_nothing() -> None:
     torch.testing.assert_close(detail.logits[0, :, 1, 1], expected)
 
 
+def test_the_classifier_can_learn_from_what_random_subsets_share() -> None:
+    """In training, of samples that have every sensor: each subset as often as any other, what is their own complete."""
+    network = built({"shared_subsets": True, "compensation": "none"})
+    count = 700
+    given = {name: torch.randn(count + 1, bands, 3, 3) for name, bands in BANDS.items()}
+    availability = torch.ones(count + 1, 3, dtype=torch.bool)
+    availability[count, 1] = False
+    detail = network.train().detail(given, availability)
+    shared = {name: array(found.tokens[:, :, 0, 0]) for name, found in detail.shared.items()}
+    own = {name: array(found.tokens[:, :, 0, 0]) for name, found in detail.own.items()}
+    heads = {name: array(network.heads[name].weight) for name in BANDS}
+    found, drawn = array(detail.logits[:, :, 1, 1]), []
+    subsets = [[name for place, name in enumerate(BANDS) if bits >> place & 1] for bits in range(1, 8)]
+    for sample in range(count):
+        rest = array(network.bias) + sum(heads[name] @ own[name][sample] for name in BANDS)
+        answers = [
+            rest + array(network.shared_head.weight) @ np.mean([shared[name][sample] for name in names], axis=0)
+            for names in subsets
+        ]
+        apart = [np.abs(answer - found[sample]).max() for answer in answers]
+        assert min(apart) < 1e-4
+        drawn.append(int(np.argmin(apart)))
+    assert np.bincount(drawn, minlength=7) == pytest.approx([100] * 7, abs=40)
+    mean = np.mean([shared[name][:count] for name in BANDS], axis=0)
+    np.testing.assert_allclose(array(detail.latents["shared"][:count, :, 0, 0]), mean, atol=1e-5)
+    pair = np.mean([shared["optical"][count], shared["dem"][count]], axis=0)
+    slots = [(network.shared_head, pair), (network.heads["optical"], own["optical"][count])]
+    slots.append((network.heads["dem"], own["dem"][count]))
+    expected = sum(array(head.weight) @ feature for head, feature in slots) + array(network.bias)
+    np.testing.assert_allclose(found[count], expected, atol=1e-4)
+    other = built({"compensation": "none"})
+    other.load_state_dict(network.state_dict())
+    few = {name: values[:4] for name, values in given.items()}
+    torch.testing.assert_close(network.eval()(few, availability[:4]), other.eval()(few, availability[:4]))
+
+
+def test_a_network_that_shares_nothing_has_no_subsets_to_learn_from() -> None:
+    with pytest.raises(RecipeError, match="shared_subsets: with decoupled: false"):
+        built({"shared_subsets": True, "decoupled": False})
+
+
 SENSORS = {"optical": "optical", "sar": "radar", "dem": "elevation"}
 CLASSES = (
     LandClass(1, "water", "#000000"),
