@@ -57,7 +57,11 @@ def rate_factor(step: int, steps: int, steps_per_epoch: int, decay: DecaySetting
     if decay.name == "cosine":
         return (1 + math.cos(math.pi * progress)) / 2
     if decay.name == "step":
-        return float(decay.gamma ** (step // steps_per_epoch // decay.step_epochs))
+        epoch = step // steps_per_epoch
+        falls = (
+            epoch // decay.step_epochs if decay.milestones is None else sum(epoch >= one for one in decay.milestones)
+        )
+        return float(decay.gamma**falls)
     return 1.0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -66,7 +66,8 @@ class DecaySettings(Settings):
 
     Args:
         name: ``poly``: (1 - t) ** power; ``cosine``: half a cosine to zero; ``step``: times gamma every
-            ``step_epochs`` epochs; ``constant``.
+            ``step_epochs`` epochs, or after each of ``milestones``; ``constant``.
+        milestones: Epochs of the stage, in their order, after which the rate falls in place of every ``step_epochs``.
         warmup: Share of the steps in which the rate rises linearly from ``warmup_from`` times its value.
     """
 
@@ -74,8 +75,17 @@ class DecaySettings(Settings):
     power: float = 0.9
     gamma: float = Field(default=0.91, gt=0, le=1)
     step_epochs: int = Field(default=5, ge=1)
+    milestones: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] | None = None
     warmup: float = Field(default=0.05, ge=0, lt=1)
     warmup_from: float = Field(default=0.1, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _milestones_are_steps(self) -> DecaySettings:
+        if self.milestones is not None and self.name != "step":
+            raise ValueError(f"milestones: {self.name} has none; choose name: step, or leave them out")
+        if self.milestones is not None and list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError("milestones: the epochs do not rise; put them in their order, each once")
+        return self
 
 
 class ScheduleSettings(Settings):

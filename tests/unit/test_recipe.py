@@ -167,6 +167,29 @@ def test_rates_warm_up_and_decay() -> None:
     assert [rate_factor(epoch * 10, 100, 10, step) for epoch in range(5)] == [1, 1, 0.5, 0.5, 0.25]
 
 
+def test_a_rate_falls_after_the_milestones_alone() -> None:
+    decay = DecaySettings(name="step", warmup=0, gamma=0.1, milestones=(2, 5))
+    rates = [rate_factor(epoch * 10, 70, 10, decay) for epoch in range(7)]
+    assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.1, 0.01, 0.01])
+    assert rate_factor(19, 70, 10, decay) == 1, "the last step of the second epoch"
+
+
+@pytest.mark.parametrize(
+    ("decay", "expected"),
+    [
+        ({"name": "cosine", "milestones": [2]}, "milestones: cosine has none; choose name: step"),
+        ({"name": "step", "milestones": [5, 2]}, "milestones: the epochs do not rise"),
+        ({"name": "step", "milestones": []}, "stages.0.schedule.decay.milestones"),
+        ({"name": "step", "milestones": [0]}, "stages.0.schedule.decay.milestones"),
+    ],
+)
+def test_milestones_that_say_nothing_are_refused(
+    content: dict[str, Any], tmp_path: Path, decay: dict[str, Any], expected: str
+) -> None:
+    content["stages"][0]["schedule"]["decay"] = decay
+    assert expected in refused(content, tmp_path)
+
+
 def test_names_that_torch_takes_itself_are_refused(content: dict[str, Any], tmp_path: Path) -> None:
     content["modalities"][0]["name"] = "values"
     content["data"]["scenes"][0]["sources"] = {"values": "a.tif"}
