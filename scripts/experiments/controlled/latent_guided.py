@@ -77,7 +77,9 @@ def distributions(base: Segmenter, inputs: dict[str, Tensor]) -> tuple[list[floa
     from engine.methods.latent_guided import LatentGuidedOptions, distribution, measured_distortions
 
     options = LatentGuidedOptions()
-    preparation = Preparation("tune", Path(), (), lambda: batches(inputs, 8), lambda _done: None, lambda _line: None)
+    preparation = Preparation(
+        "tune", Path(), (), SIDE, lambda: batches(inputs, 8), lambda _done: None, lambda _line: None
+    )
     distortions = measured_distortions(base, base.network.latents[0], preparation)
     guided, inverted = (
         distribution(distortions, options.sigma, options.ridge, sign * options.temperature, options.mixture)
