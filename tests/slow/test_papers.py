@@ -1,0 +1,21 @@
+"""Each paper's protocol from files of its data set's shape to its table, with small networks and two steps."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[2] / "scripts" / "experiments" / "papers"
+sys.path.insert(0, str(FOLDER))
+reproduce = importlib.import_module("reproduce")
+
+
+@pytest.mark.parametrize("name", reproduce.PROTOCOLS)
+def test_a_dry_run_has_every_figure_of_its_table(name: str, tmp_path: Path) -> None:
+    protocol = reproduce.PROTOCOLS[name]
+    reproduce.MAKERS[protocol.data](tmp_path / "data")
+    reproduce.run(protocol, tmp_path / "data", tmp_path, 1, "cpu", weights=None, dry=True)
+    found = list(reproduce.lines(name, tmp_path / "evaluation"))
+    assert found
+    assert all(len(line.ours) == 1 for line in found)
