@@ -194,9 +194,9 @@ class FoldSplit(Settings):
         return self
 
 
-Scaling = Literal["standard", "band_range", "range", "quantile_range"]
-"""How values are normalised: each band to zero mean and unit deviation, each from 0 to 1, a whole sensor so, or each
-band with its quantiles of 2 % and 98 % at -1 and 1.
+Scaling = Literal["standard", "mean", "band_range", "range", "quantile_range"]
+"""How values are normalised: each band to zero mean and unit deviation, to zero mean alone, from 0 to 1, a whole sensor
+from 0 to 1, or each band with its quantiles of 2 % and 98 % at -1 and 1.
 """
 
 

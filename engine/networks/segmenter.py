@@ -19,9 +19,9 @@ def band_scales(modality: Modality, scaling: Scaling) -> tuple[list[float], list
 
     Args:
         modality: With its statistics.
-        scaling: ``standard``: mean and deviation of the band; ``band_range``: its smallest value and its range;
-            ``range``: those of all bands of the sensor together, so that they keep their proportions;
-            ``quantile_range``: the middle between the band's quantiles of 2 % and 98 % and half of what lies between,
+        scaling: ``standard``: mean and deviation of the band; ``mean``: its mean, and one; ``band_range``: its smallest
+            value and its range; ``range``: those of all bands of the sensor together, so that they keep their
+            proportions; ``quantile_range``: the middle between the band's quantiles of 2 % and 98 % and half of what lies between,
             so that these are -1 and 1 (values beyond are not cut off); where both are the same number, the middle and
             half of the range.
 
@@ -34,6 +34,8 @@ def band_scales(modality: Modality, scaling: Scaling) -> tuple[list[float], list
     bands = modality.statistics
     if scaling == "standard":
         offsets, scales = [band.mean for band in bands], [band.std for band in bands]
+    elif scaling == "mean":
+        offsets, scales = [band.mean for band in bands], [1.0] * len(bands)
     elif scaling == "quantile_range":
         ends = [_quantiles(modality.name, band) for band in bands]
         offsets, scales = [(low + high) / 2 for low, high in ends], [(high - low) / 2 for low, high in ends]
