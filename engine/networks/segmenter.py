@@ -21,9 +21,9 @@ def band_scales(modality: Modality, scaling: Scaling) -> tuple[list[float], list
         modality: With its statistics.
         scaling: ``standard``: mean and deviation of the band; ``mean``: its mean, and one; ``band_range``: its smallest
             value and its range; ``range``: those of all bands of the sensor together, so that they keep their
-            proportions; ``quantile_range``: the middle between the band's quantiles of 2 % and 98 % and half of what lies between,
-            so that these are -1 and 1 (values beyond are not cut off); where both are the same number, the middle and
-            half of the range.
+            proportions; ``quantile_range``: the middle between the band's quantiles of 2 % and 98 % and half of what
+            lies between, so that these are -1 and 1 (values beyond are not cut off); where both are the same number,
+            the middle and half of the range.
 
     A band that was constant is divided by infinity: it is zero whatever comes when mapping, since what another value
     would mean was never learned.
