@@ -57,7 +57,7 @@ def given(batch: int = 4, size: int = 64) -> tuple[dict[str, Tensor], Tensor]:
 
 def taken(name: str, availability: Tensor = AVAILABLE) -> Step:
     trained = segmenter(name)
-    inputs, labels = given(len(availability))
+    inputs, labels = given(len(availability), 9 if name == "lds2ae" else 64)
     detail = trained.detail(inputs, availability)
     return Step(trained, inputs, availability, labels, lambda: detail)
 
