@@ -251,7 +251,7 @@ def fit(
 ) -> None:
     """Trains with Adam, whose rate falls linearly to nothing, as the engine's loop does: draws by step and sample.
 
-    What learns is what needs a gradient.
+    What learns is what needs a gradient; norms of parts that do not stay as they are.
 
     Args:
         trained: Is left in evaluation mode.
@@ -267,11 +267,12 @@ def fit(
     import torch
 
     from engine.availability import Scenario
+    from engine.training.parameters import train_mode
 
     parameters = [one for one in trained.parameters() if one.requires_grad]
     optimizer = torch.optim.Adam(parameters, rate, weight_decay=weight_decay)
     there = torch.stack([~torch.isnan(values).flatten(1).any(dim=1) for values in inputs.values()], dim=1)
-    trained.train()
+    train_mode(trained)
     order = np.random.default_rng([seed, 0])
     for step in range(steps):
         chosen = order.choice(len(labels), batch, replace=len(labels) < batch)
