@@ -148,6 +148,7 @@ def test_lds2ae_is_tuned_at_a_tenth_after_100_epochs_and_a_hundredth_after_131(r
 
 def test_networks_are_as_large_as_the_papers(read: Read) -> None:
     assert size(network_of(read("latent_guided", "No fine-tuning"))) == pytest.approx(85.55e6, rel=0.005)
+    assert size(network_of(read("functional_entropy", "Ours"))) == pytest.approx(6.10e6, rel=0.002)
     prompted = read("lvpcnet", "LVPCnet")
     assert [stage.schedule.epochs for stage in prompted.stages] == [500, 300]
     assert size(network_of(prompted), "prompts.") == 2 * 1024, "for each of two missing sensors"
