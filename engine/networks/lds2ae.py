@@ -20,8 +20,10 @@ Where the paper and its authors' code differ or are silent:
   `pool: mean` the head takes the mean of those that are there.
 * A clean window is seen at step 0. The code draws a step for each prediction, fine-tuning and test alike, so that its
   answers change from call to call.
-* Positions are fixed in pre-training and trained in fine-tuning, as in the code. All weights are fine-tuned, as there;
-  the paper says in one place that the last layer alone is.
+* Positions are fixed in pre-training and trained in fine-tuning, as in the code. They are one table for all sensors;
+  the code has one for each, alike but for what fine-tuning makes of them, with a place for the class token, which adds
+  to a vector that is trained already. All weights are fine-tuned, as there; the paper says in one place that the last
+  layer alone is.
 * `stride` is ours: a preview that classifies one pixel of each stride x stride.
 """
 
