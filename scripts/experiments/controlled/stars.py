@@ -7,8 +7,8 @@ The data hold its mechanism. Images of 256 x 256 pixels, so that the deepest map
 four classes in two sensors of one band:
 
 * ``strong`` shows a level a class, in a fifth of their distance as noise.
-* ``weak`` shows textures of one frequency, whose direction is the class, fainter than the noise. Over them lie what an
-  image has as a whole: textures of the same kind in a mixture of its own, a contrast, a level, a smooth field. Which
+* ``weak`` shows textures of one frequency, whose direction is the class, in noise nearly as strong. Over them lie what
+  an image has as a whole: textures of the same kind in a mixture of its own, a contrast, a level, a smooth field. Which
   direction stands out is thus read off one image otherwise than off another, and is learned from many images only.
 
 Labels are scattered pixels of a few images: .1 % of all pixels, in one image of 24; 1 %, in four; 100 %, in all. Both
@@ -19,8 +19,8 @@ labels. Arms at each share of labels:
   ones too (which move its running statistics), so that the weak sensor's exposure is the same.
 * ``stars``: both sensors, with the paper's terms and weights.
 
-At 1 % also ``joint``, both sensors without alignment; ``L_ncs`` and ``L_psc`` by themselves; ``affine`` and ``no norm``
-in the translations; shared batch norms ``by sensor``.
+At .1 % also ``joint``, both sensors without alignment; ``L_ncs`` and ``L_psc`` by themselves; ``affine`` and ``no
+norm`` in the translations; shared batch norms ``by sensor``.
 
 Measures are mIoU of ``weak`` and ``strong`` alone, on 12 images that nothing was trained on; ``gain``, of ``weak`` over
 ``alone`` with the same labels; and ``likeness``, the mean cosine of the weak sensor's translated features with the
@@ -30,9 +30,12 @@ apart, with or without a scale and shift it does not. What the batch norms do is
 
 Tried on single groups from 1000 on, and dropped, each with textures that no image's own mixture overlies and labels in
 all images: a thousandth of the pixels, of which the weak sensor alone learns as well (24 images, 300 steps: .62 alone,
-.57 without alignment, .60 with it; 16 images, 160 steps at a rate of 5e-3: .66 and .69), so that labels are not what it
-lacks; 120 steps (.34, .39, .40: all is at its start); textures less faint (all labels: .81 and .81 within 100 steps).
-Also ``alone`` on the labelled images only, whose running statistics are then theirs (.13 to STARS' .23 with one).
+.57 without alignment, .60 with it; 16 images, 160 steps: .66 and .69), so that labels are not what it lacks; 120 steps
+(.34, .39, .40: all is at its start); textures less faint (all labels: .81 and .81 within 100 steps). Then ``alone`` on
+the labelled images only, whose running statistics are theirs (.13 to STARS' .23 with one). Last, with all as it is now,
+fainter textures (.9) at a rate of 3e-3, of which two groups of the final run were seen: .2 to .35 with 1 % of the
+labels, where all is chance (.22 alone, .20 joint, .29 STARS; .35, .29, .28). One group of the present design had .77,
+.71 and .78 at 1 %.
 
 A group takes some six minutes of one core.
 
@@ -60,13 +63,13 @@ if TYPE_CHECKING:
     from engine.networks.segmenter import Segmenter
 
 CLASSES, SIDE, REGIONS, IMAGES, TESTS = 4, 256, 14, 24, 12
-FAINT = 0.9
+FAINT = 1.3
 """Deviation of the textures that tell the class, where that of the noise is 1."""
-STEPS, BATCH, RATE, GROUPS = 160, 1, 3e-3, 8
+STEPS, BATCH, RATE, GROUPS = 160, 1, 5e-3, 8
 NETWORK = {"encoder": "resnet-tiny", "pyramid": 16, "width": 16}
 LABELS = {"0.1 %": (1, 0.024), "1 %": (4, 0.06), "100 %": (IMAGES, 1.0)}
 """Images with labels, and the share of their pixels that has one."""
-FEW = "1 %"
+FEW = "0.1 %"
 """Of the arms that are trained with one share of labels alone."""
 JOINT = {"semantic": 0.0, "translation": 0.0}
 ARMS: dict[str, tuple[dict[str, float], dict[str, str]]] = {
@@ -80,8 +83,8 @@ ARMS: dict[str, tuple[dict[str, float], dict[str, str]]] = {
 }
 """Options of the objective and of the network."""
 PARTS = {
-    "1 %": ("joint", "stars"),
-    "0.1 %": ("stars",),
+    "0.1 %": ("joint", "stars"),
+    "1 %": ("stars",),
     "100 %": ("stars",),
     "terms": ("L_ncs", "L_psc"),
     "norms": ("no norm", "by sensor"),
@@ -136,10 +139,8 @@ def images(rng: np.random.Generator, cover: NDArray[np.int64]) -> dict[str, Tens
     }
 
 
-def trained(
-    group: int, bands: dict[str, int], labels: str, options: dict[str, float], network: dict[str, str]
-) -> Segmenter:
-    """One network of one group."""
+def stream(group: int, labels: str) -> tuple[dict[str, Tensor], Tensor]:
+    """Images and labels that a group is trained on; images with labels again and again, until they are half of all."""
     import torch
 
     rng = np.random.default_rng([group, 0])
@@ -148,20 +149,20 @@ def trained(
     labelled, share = LABELS[labels]
     known = np.random.default_rng([group, 1]).random(cover.shape) < share
     known[labelled:] = False
-    # images with labels again and again, until they are about a half of the draws
     order = [*range(labelled)] * max(1, IMAGES // labelled - 1) + [*range(labelled, IMAGES)]
+    return {name: values[order] for name, values in shown.items()}, torch.from_numpy(np.where(known, cover, -1))[order]
+
+
+def trained(
+    group: int, shown: dict[str, Tensor], labels: Tensor, options: dict[str, float], network: dict[str, str]
+) -> Segmenter:
+    """One network of one group, of the sensors that are shown."""
+    import torch
+
     torch.manual_seed(group)
-    found = segmenter("stars", {**NETWORK, **network}, bands, CLASSES)
-    fit(
-        found,
-        method("several", {"name": "stars", "options": options}, classes=CLASSES),
-        {name: shown[name][order] for name in bands},
-        torch.from_numpy(np.where(known, cover, -1))[order],
-        steps=STEPS,
-        seed=group,
-        batch=BATCH,
-        rate=RATE,
-    )
+    found = segmenter("stars", {**NETWORK, **network}, dict.fromkeys(shown, 1), CLASSES)
+    objective = method("several", {"name": "stars", "options": options}, classes=CLASSES)
+    fit(found, objective, shown, labels, steps=STEPS, seed=group, batch=BATCH, rate=RATE)
     return found
 
 
@@ -190,6 +191,7 @@ def work(group: int, part: str) -> Rows:
     shown, truth = images(rng, cover), torch.from_numpy(cover)
     single = images(rng, np.broadcast_to(np.arange(CLASSES)[:, None, None], (CLASSES, SIDE, SIDE)).astype(np.int64))
     labels = part if part in LABELS else FEW
+    learned = stream(group, labels)
     rows: Rows = []
 
     def add(arm: str, **values: float) -> None:
@@ -197,11 +199,11 @@ def work(group: int, part: str) -> Rows:
 
     alone = None
     if part in LABELS:
-        one = trained(group, {"weak": 1}, labels, {}, {})
+        one = trained(group, {"weak": learned[0]["weak"]}, learned[1], {}, {})
         alone = mean_iou(answers(one, {"weak": shown["weak"]}, [True], 4), truth, CLASSES)
         add("alone", weak=alone)
     for arm in PARTS[part]:
-        found = trained(group, {"weak": 1, "strong": 1}, labels, *ARMS[arm])
+        found = trained(group, *learned, *ARMS[arm])
         weak, strong = (
             mean_iou(answers(found, shown, members, 4), truth, CLASSES) for members in ([True, False], [False, True])
         )
