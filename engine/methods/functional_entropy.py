@@ -284,7 +284,10 @@ def input_information(step: Step, noise: float, *, conditional: bool) -> Informa
     if not chosen.any():
         nothing = torch.zeros(availability.shape, device=availability.device)
         return Information(tuple(step.inputs), nothing, torch.zeros_like(availability))
-    scales = {one.name: getattr(step.segmenter, f"scale_{one.name}") for one in step.segmenter.modalities}
+    scales = {}
+    for one in step.segmenter.modalities:
+        scale = getattr(step.segmenter, f"scale_{one.name}")
+        scales[one.name] = torch.where(scale.isfinite(), scale, 0)  # a band that was constant says nothing
     noisy = {}
     for name, values in step.inputs.items():
         around = values.detach().to(torch.float32)

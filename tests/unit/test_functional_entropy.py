@@ -301,13 +301,15 @@ def test_the_inputs_terms_derivative_is_that_of_finite_differences() -> None:
 
 
 @pytest.mark.parametrize(("name", "form"), FORMS)
-@pytest.mark.parametrize("case", ["all", "one each", "nothing labelled", "one sample"])
+@pytest.mark.parametrize("case", ["all", "one each", "nothing labelled", "one sample", "constant band"])
 def test_terms_are_finite_whatever_is_missing(name: str, form: tuple[str, str], case: str) -> None:
     options = FunctionalEntropyOptions.model_validate({"form": form[0], "feature_form": form[1]})
     availability = torch.eye(3, dtype=torch.bool) if case == "one each" else AVAILABLE
     step = taken(name, availability[:1] if case == "one sample" else availability)
     if case == "nothing labelled":
         step.labels[:] = -1
+    if case == "constant band":  # it is divided by infinity
+        step.segmenter.scale_rgb[:, 1] = torch.inf
     loss = FunctionalEntropy(options).loss(step)
     assert set(loss.terms) == {"entropy_features", "entropy_prediction"}
     total = torch.stack(list(loss.terms.values())).sum()
