@@ -86,12 +86,13 @@ TUNED = {
 
 @dataclass(frozen=True)
 class Budget:
-    """A network, its recipe options and steps, and its settings."""
+    """A network, its recipe options and steps, its settings, and the chips' size in pixels."""
 
     network: str
     options: dict[str, Any]
     steps: int
     settings: dict[str, Setting]
+    chip: int = 128
 
 
 COMMON_ALONE = {name: TERMS[name] for name in ("none", "common")}
@@ -115,7 +116,7 @@ BUDGETS = {
     },
     "ombria": {
         "mean_fusion": MEAN_FUSION,
-        "mean_fusion, complete": Budget("mean_fusion", {"encoder": "resnet-tiny"}, 300, COMPLETE),
+        "mean_fusion, complete": Budget("mean_fusion", {"encoder": "resnet-tiny"}, 300, COMPLETE, 64),
         "stars": STARS,
         "cmx_cnn": CMX_CNN,
     },
@@ -166,7 +167,7 @@ def recipe_of(job: Job, root: Path, work: Path) -> Any:  # noqa: ANN401
         "name": "-".join(("entropy", budget.network)),
         "seed": seed if setting.start is None else 1000 + seed,
         "data.root": str(root / "ombria" if data == "ombria" else root),
-        "data.chip": 128,
+        "data.chip": budget.chip,
         "network": {"name": budget.network, "options": {**budget.options, **(setting.network or {})}},
         "stages": [stage],
     }
