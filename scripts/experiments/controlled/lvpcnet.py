@@ -36,7 +36,7 @@ stage (prompts .44, none .44, reconstruction .68: the convolution must grow, and
 600 steps of 2e-2); five labels a class (texts .485, permuted .509, no language .469, three groups, no prompts). As a
 first final design, ended after three other groups (which are not among those here): a weight of 1 in the second stage
 (`learned` .84 by prompts, .74 by none, .98 by the reconstruction). On groups 1000 and 1001 again, by the labels that
-were learned: 1000 steps at a weight of 1 (.975, one group), a rate of 1e-2 (.69 and .92), a weight of .1 (.98 and 1.00).
+were learned: 1000 steps at a weight of 1 (.975, one group), a rate of 1e-2 (.69, .92), a weight of .1 (.98, 1.00).
 
 A group takes two minutes of one core.
 
