@@ -28,11 +28,15 @@ others. Predicted: prompts beat none on both; a frozen convolution, which hands 
 alone; texts beat permuted ones and v1; subsets beat the mean of all. Against the reconstruction and ``uniform`` nothing
 is predicted; what is asked is how near they come.
 
-Tried on groups 1000 and 1001, and dropped: the state at .3 of its size with 200 steps of a rate of 5e-3 in the second
-stage (prompts .44, none .44, reconstruction .68: the convolution must grow and does not in so short a time; after 600
-steps of 2e-2, .71 of .77; the rates here were chosen there, for labels that are learned); five labels a class (texts do
-not help: none .485, permuted .509, no language .469, three groups, no prompts); texts of which a twelfth is the
-class's own. Cross-entropy alone learned faster in the second stage than with texts beside it.
+The weight of the language term in the second stage is .1 (the paper gives none): beside a weight of 1 cross-entropy has
+not learned its own labels after 400 steps.
+
+Tried and dropped. On groups 1000 and 1001: the state at .3 of its size with 200 steps of a rate of 5e-3 in the second
+stage (prompts .44, none .44, reconstruction .68: the convolution must grow, and does not in so short a time; .71 after
+600 steps of 2e-2); five labels a class (texts .485, permuted .509, no language .469, three groups, no prompts). As a
+first final design, ended after three other groups (which are not among those here): a weight of 1 in the second stage
+(`learned` .84 by prompts, .74 by none, .98 by the reconstruction). On groups 1000 and 1001 again, by the labels that
+were learned: 1000 steps at a weight of 1 (.975, one group), a rate of 1e-2 (.69, .92), a weight of .1 (.98, 1.00).
 
 A group takes two minutes of one core.
 
@@ -77,6 +81,7 @@ SENSORS = {"A": "optical", "B": "elevation"}
 BATCH, DECOUPLE, COMPENSATE = 48, (150, 3e-3), (400, 3e-2)
 """Samples a step; steps and rates of the stages."""
 RECONSTRUCT = (400, 5e-3)
+WEIGHTS = {"language_decoupling": 1.0, "language_compensation": 0.1}
 GROUPS = 20
 COMPLETE = {"name": "complete", "options": {"strict": True}}
 PROMPTS, NONE = ("prompts.*", "matches.*"), {"compensation": "none"}
@@ -165,7 +170,7 @@ class Group:
     """
 
     def __init__(self, group: int, folder: Path, permuted: bool) -> None:
-        rng = np.random.default_rng([group, 7])
+        rng = np.random.default_rng([group, 8])
         world = World.drawn(rng)
         self.group, self.folder = group, folder
         self.learned, self.others = world.samples(rng, LABELS), world.samples(rng, TESTS)
@@ -176,7 +181,8 @@ class Group:
     def language(self, name: str, sensors: tuple[str, ...] = tuple(BANDS)) -> dict[str, object]:
         """An objective with the texts."""
         encoder = {"name": "vectors", "options": {"path": str(self.folder / "texts.npz")}}
-        return {"name": name, "options": {"encoder": encoder, "sensors": {one: SENSORS[one] for one in sensors}}}
+        options = {"encoder": encoder, "sensors": {one: SENSORS[one] for one in sensors}, "weight": WEIGHTS[name]}
+        return {"name": name, "options": options}
 
     def decoupled(
         self, *objectives: object, sampler: object = COMPLETE, only: str | None = None, **options: object
