@@ -19,13 +19,15 @@ Found = dict[str, bool]
 
 
 @pytest.fixture
-def effects(tmp_path: Path) -> Callable[[str, int], Found]:
-    """Does the first groups of an experiment as its users would, and says which of its effects they show."""
+def effects(tmp_path: Path) -> Callable[..., Found]:
+    """Does parts of an experiment's first groups as its users would, and says which of its effects they show."""
 
-    def done(name: str, groups: int) -> Found:
+    def done(name: str, groups: int, *parts: str) -> Found:
         path = SCRIPTS / f"{name}.py"
         command = [sys.executable, path, "--groups", str(groups), "--folder", tmp_path]
-        subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        subprocess.run(
+            [*command, *(["--parts", *parts] if parts else [])], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        )
         spec = importlib.util.spec_from_file_location(f"controlled_{name}", path)
         if spec is None or spec.loader is None:
             raise FileNotFoundError(path)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -205,11 +205,13 @@ def main(experiment: Experiment, description: str | None) -> None:
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--groups", type=int, default=experiment.groups, help="how many, from the first")
+    parser.add_argument("--parts", nargs="+", default=experiment.parts, choices=experiment.parts, help="of each group")
     parser.add_argument("--jobs", type=int, default=2, help="at a time, of one thread each")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the table lies")
     parser.add_argument("--table", action="store_true", help="print what there is")
     arguments = parser.parse_args()
-    well = arguments.table or experiment.do(range(arguments.groups), arguments.jobs, arguments.folder)
+    chosen = replace(experiment, parts=arguments.parts)
+    well = arguments.table or chosen.do(range(arguments.groups), arguments.jobs, arguments.folder)
     experiment.show(arguments.folder)
     sys.exit(not well)
 
