@@ -226,6 +226,7 @@ class Stars(Network):
         levels = self.shared.stages(torch.cat(list(stems.values())))
         lengths = [len(stem) for stem in stems.values()]
         split = [torch.split(level, lengths) for level in levels]
+        levels = [torch.cat(level) for level in split]  # all answers come of what is given out of each modality
         shared = {name: [level[number] for level in split] for number, name in enumerate(stems)}
 
         alone = availability.sum(dim=1) == 1
