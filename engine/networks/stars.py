@@ -176,13 +176,14 @@ class Stars(Network):
         )
 
     def _stages(self, stems: Mapping[str, Tensor]) -> tuple[dict[str, list[Tensor]], list[Tensor]]:
-        """The shared encoder's maps of all stages, by modality and one modality behind the other."""
+        """The shared encoder's maps of all stages, by modality and, put together from these, of all modalities."""
         if self.by_sensor:
             shared = {name: self.shared.stages(stem) for name, stem in stems.items()}
-            return shared, [torch.cat(maps) for maps in zip(*shared.values(), strict=True)]
-        levels = self.shared.stages(torch.cat(list(stems.values())))
-        split = [torch.split(level, [len(stem) for stem in stems.values()]) for level in levels]
-        return {name: [level[number] for level in split] for number, name in enumerate(stems)}, levels
+        else:
+            levels = self.shared.stages(torch.cat(list(stems.values())))
+            split = [torch.split(level, [len(stem) for stem in stems.values()]) for level in levels]
+            shared = {name: [level[number] for level in split] for number, name in enumerate(stems)}
+        return shared, [torch.cat(maps) for maps in zip(*shared.values(), strict=True)]
 
     def _translated(self, shared: Mapping[str, Sequence[Tensor]]) -> dict[str, tuple[Tensor, ...]]:
         found = {}

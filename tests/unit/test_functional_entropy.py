@@ -142,6 +142,13 @@ def test_the_segmentation_information_is_the_squared_gradient_through_the_head()
         assert means(found) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize("name", ["mean_fusion", "stars", "lds2ae"])
+def test_the_answer_of_several_sensors_depends_on_the_features_of_each(name: str) -> None:
+    for found in segmentation_information(taken(name, torch.ones(2, 3, dtype=torch.bool))):
+        assert (found.values > 0).all()
+        assert found.there.all()
+
+
 def test_terms_are_the_same_at_any_resolution_and_scale_of_the_loss() -> None:
     found = unimodal(4, 6, 5)
     fine = {
