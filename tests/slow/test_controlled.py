@@ -27,3 +27,11 @@ def test_pre_training_on_unlabelled_windows_helps_a_probe_of_few_labels(effects:
 
 def test_a_weak_sensor_with_few_labels_gains_by_alignment(effects: Effects) -> None:
     assert effects("stars", 8, "0.1 %")["stars, 0.1 % - joint, 0.1 %, weak"]
+
+
+def test_prompts_recreate_a_sensor_that_the_one_there_determines(effects: Effects) -> None:
+    """With the convolution before them; frozen, it hands over noise."""
+    found = effects("lvpcnet", 6, "prompts")
+    assert found["prompts - no prompts, learned"]
+    assert found["prompts - no prompts, without B"]
+    assert found["prompts - frozen convolution, without B"]
