@@ -15,7 +15,8 @@ def test_pre_training_on_unlabelled_windows_helps_a_probe_of_few_labels(
     monkeypatch.syspath_prepend(str(FOLDER))
     experiment = replace(importlib.import_module("lds2ae").EXPERIMENT, parts=("dependent",))
     monkeypatch.syspath_prepend(str(FOLDER))  # before the folder of that name's other script, for the processes
-    assert experiment.do(range(3), parallel=1, folder=tmp_path)
+    assert experiment.do(range(4), parallel=1, folder=tmp_path)
     found = {(one.effect.arm, one.effect.reference, one.effect.measure): one for one in experiment.findings(tmp_path)}
     assert found["whole", "none", "probe 4"].shown
     assert found["whole", "none", "probe 40"].shown
+    assert found["whole", "alone", "single 40"].shown
