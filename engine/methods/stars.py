@@ -133,8 +133,7 @@ class StarsObjective(Objective):
         if places < PLACES and len(segmenter.modalities) > 1:
             preparation.say(
                 f"Warning: data.chip: {preparation.chip} pixels leave {places} x {places} places to align at 1/32 (the "
-                f"paper has 16 x 16). Take {32 * PLACES} or more, or network.options.translation_norm: none, which "
-                "keeps the level of chips that hold a single class"
+                f"paper has 16 x 16). Take {32 * PLACES} pixels or more where the data have them"
             )
 
     def loss(self, step: Step) -> Loss:
