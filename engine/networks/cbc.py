@@ -15,8 +15,6 @@ Departures:
 * A modality with more bands than the depth names those it gives in ``band_lists``; fewer are filled up with the last.
 * The encoder of a modality sees the samples that have it: the published code feeds all and multiplies by zero behind
   it, which would let what is missing reach the statistics of batch norms.
-* Instance norms add 1e-3 to a variance, not PyTorch's 1e-5: without parameters, fourteen of them in a row magnify what
-  single precision rounds in channels that hardly vary, until the exported graph is off by more than it may.
 * Layers that the published code makes and never uses are left out, level 5 of the early fusion with them.
 * The last volume is not resampled along its depth: with aligned corners, as published, a resize to depth 1 takes the
   first slice.

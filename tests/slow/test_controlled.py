@@ -20,9 +20,10 @@ def test_a_neglected_sensor_learns_by_its_own_cross_entropy_and_by_dropout(effec
 
 
 def test_pre_training_on_unlabelled_windows_helps_a_probe_of_few_labels(effects: Effects) -> None:
-    found = effects("lds2ae", 3, "dependent")
+    found = effects("lds2ae", 4, "dependent")
     assert found["whole - none, probe 4"]
     assert found["whole - none, probe 40"]
+    assert found["whole - alone, single 40"]
 
 
 def test_a_weak_sensor_with_few_labels_gains_by_alignment(effects: Effects) -> None:

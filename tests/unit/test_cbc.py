@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.networks.cbc import Cbc
-from engine.networks.cbc_decoder import EPSILON, Decoder
+from engine.networks.cbc_decoder import Decoder
 from engine.networks.cbc_encoder import Encoder, Size
 from engine.networks.registry import build_network
 
@@ -24,7 +24,7 @@ def conv(state: State, layer: str, volume: Tensor, mode: str | None = None, **op
 
 def unit(state: State, layer: str, volume: Tensor, mode: str | None = None) -> Tensor:
     """Convolution, ReLU, instance norm."""
-    return F.instance_norm(torch.relu(conv(state, f"{layer}.0", volume, mode)), eps=EPSILON)
+    return F.instance_norm(torch.relu(conv(state, f"{layer}.0", volume, mode)))
 
 
 def refined(state: State, layer: str, volume: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ def decoded(state: State, prefix: str, skips: list[Tensor], cube: Tensor, rows: 
         weights = torch.cat([state[f"{mix}.volume.weight"], state[f"{mix}.skip.weight"]], dim=1)
         both = F.pad(torch.cat([volume, beside], dim=1), (1,) * 6, mode="replicate")
         mixed = F.conv3d(both, weights, state[f"{mix}.volume.bias"])
-        volume = unit(state, f"{prefix}ends.{level}", F.instance_norm(torch.relu(mixed), eps=EPSILON))
+        volume = unit(state, f"{prefix}ends.{level}", F.instance_norm(torch.relu(mixed)))
     image = F.interpolate(volume, size=(1, rows, cols), mode="trilinear", align_corners=True)[:, :, 0]
     return F.conv2d(image, state[f"{prefix}head.weight"], state[f"{prefix}head.bias"])
 

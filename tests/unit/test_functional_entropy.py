@@ -431,6 +431,6 @@ def test_no_training_begins_or_goes_on_without_forms_that_are_kept(options: dict
     objective.check(trained.network)  # a finished run can be read
     with pytest.raises(RecipeError, match=reason):
         objective.check_files(trained.network, ())
-    preparation = Preparation("train", Path(), (), lambda: iter(()), lambda _: None, lambda _: None)
+    preparation = Preparation("train", Path(), (), 64, lambda: iter(()), lambda _: None, lambda _: None)
     with pytest.raises(RecipeError, match=reason):
         objective.prepare(trained, preparation)

@@ -89,7 +89,7 @@ def test_what_the_noise_leaves_is_said_before_a_training(
     bands = (BandStatistics(500, 40, 0, 1000), BandStatistics(7, 0, 7, 7))
     trained = Segmenter(built(bands={"sar": 2}), [Modality("sar", ("a", "b"), "float32", "", bands)], scaling)
     told: list[str] = []
-    nothing = Preparation("pretrain", Path(), (), lambda: iter(()), lambda _samples: None, told.append)
+    nothing = Preparation("pretrain", Path(), (), 9, lambda: iter(()), lambda _samples: None, told.append)
     LocalDiffusion(LocalDiffusionOptions()).prepare(trained, nothing)
     (line,) = told
     assert f"signal exceeds noise at {steps} of 1000 steps" in line

@@ -25,7 +25,7 @@ from engine.training.adaptation import targets
 from engine.training.recipe import read_recipe
 
 BANDS = {"rgb": 3, "sar": 2, "dem": 1, "heat": 1}
-RECIPES = Path(__file__).parents[2] / "recipes" / "stars"
+RECIPES = Path(__file__).parents[2] / "recipes"
 OPTIONS = {"encoder": "resnet-tiny", "pyramid": 8, "width": 8}
 
 
@@ -291,7 +291,7 @@ def test_chips_with_few_places_to_align_are_spoken_of(chip: int, count: int, tol
     assert [line.startswith("Warning: data.chip: 224 pixels leave 7 x 7 places") for line in lines] == [True] * told
 
 
-@pytest.mark.parametrize("name", ["ombria", "potsdam", "zion"])
+@pytest.mark.parametrize("name", ["stars/ombria", "stars/zion", "papers/potsdam-stars", "papers/earthmiss-stars"])
 def test_recipes_have_chips_with_enough_places_to_align(name: str) -> None:
     """All others in the folder take theirs from these."""
     assert read_recipe(RECIPES / f"{name}.yaml").data.chip >= 256

@@ -242,7 +242,9 @@ class Group:
         with tempfile.TemporaryDirectory(dir=self.folder) as run:
             by.prepare(
                 trained,
-                Preparation("train", Path(run), classes, lambda: iter(()), lambda _done: None, lambda _line: None),
+                Preparation(
+                    "train", Path(run), classes, SIDE, lambda: iter(()), lambda _done: None, lambda _line: None
+                ),
             )
         steps, rate = length
         fit(trained, by, inputs, self.learned[1], steps=steps, seed=self.group, batch=BATCH, rate=rate)
