@@ -32,7 +32,7 @@ class Scales(Network):
         )
 
     def scenario_logits(self, inputs: Inputs, availability: Tensor, normalise: Normalise) -> Tensor:
-        raise NotImplementedError
+        return self.detail(inputs, availability[None]).logits
 
 
 def risen(strong: float, weak: float, **options: object) -> tuple[float, float]:

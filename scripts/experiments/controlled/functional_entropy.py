@@ -39,18 +39,12 @@ Eight groups took 37 minutes in one process, on a machine that others shared.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parent))
-from trial import Effect, Experiment, accuracy, answers, fit, main, method, segmenter
+from trial import Effect, Experiment, Rows, accuracy, answers, fit, main, method, segmenter
 
 if TYPE_CHECKING:
-    from common import Rows
     from torch import Tensor
 
 CLASSES, SIZE, SQUARE, EDGE = 4, 32, 16, 4

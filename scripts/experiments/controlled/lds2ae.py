@@ -35,19 +35,13 @@ About 16 minutes of one core.
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from common import Rows
-from trial import Effect, Experiment, Inputs, accuracy, answers, fit, main, method, segmenter
+from trial import Effect, Experiment, Inputs, Rows, accuracy, answers, fit, main, method, segmenter
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -46,20 +46,15 @@ A group takes two minutes of one core.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-sys.path.append(str(Path(__file__).parents[1]))
-sys.path.append(str(Path(__file__).parent))
-from trial import Effect, Experiment, accuracy, answers, fit, main, method, segmenter
+from trial import Effect, Experiment, Rows, accuracy, answers, fit, main, method, segmenter
 
 if TYPE_CHECKING:
-    from common import Rows
     from numpy.typing import NDArray
     from torch import Tensor
 

@@ -45,18 +45,12 @@ A group takes some six minutes of one core.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parent))
-from trial import Effect, Experiment, answers, fit, main, mean_iou, method, segmenter
+from trial import Effect, Experiment, Rows, answers, fit, main, mean_iou, method, segmenter
 
 if TYPE_CHECKING:
-    from common import Rows
     from numpy.typing import NDArray
     from torch import Tensor
 
