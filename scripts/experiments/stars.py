@@ -4,7 +4,10 @@ On each data set STARS, its ablations (tables 4 and 5 of the paper) and the mode
 alone, one fine-tuned from the other, all stacked as one; the recipes of recipes/stars, made small. All of a seed learn
 from the same chips in the same order for the same number of steps; what is fine-tuned has learned for as many from the
 other sensor before. Nothing is chosen on the way: no validation, the last weights, one reading of the test split. A row
-a scenario goes to the CSV when a training is done; what stands there is not done again:
+a scenario goes to the CSV when a training is done; what stands there is not done again.
+
+A step of STARS trains every sensor and all together, so that as many steps are an equal exposure; "longer" alone takes
+three times as many, which cost about what those of STARS do:
 
     python scripts/experiments/stars.py DATA --work FOLDER [--seeds 0 1 2] [--jobs 4] [--only ombria zion/stars]
     python scripts/experiments/stars.py --table
@@ -30,7 +33,9 @@ COLUMNS = ("data", "setting", "seed", "scenario", "miou", "overall_accuracy", *S
 RESULTS = Results(ROOT / "docs" / "experiments" / "stars.csv", COLUMNS)
 Job = tuple[str, str, int]
 """Data, setting and seed."""
-BATCH, STEPS, RATE = 8, 800, 1e-3
+BATCH, STEPS, RATE, CHIP = 8, 800, 1e-3, 128
+LARGE = {"ombria, chips of 256": 256}
+"""Data sets of larger chips, of which a step takes as many pixels."""
 NETWORKS = {
     "tiny": {"encoder": "resnet-tiny", "pyramid": 64, "width": 32},
     "resnet-18": {"encoder": "resnet-18", "pyramid": 64, "width": 64},
@@ -40,12 +45,13 @@ NETWORKS = {
 
 @dataclass(frozen=True)
 class Setting:
-    """One training: its recipe, options of its objective, the setting that it starts from, and its network."""
+    """One training: its recipe, options of its objective, the setting that it starts from, its network and steps."""
 
     recipe: str
     options: dict[str, Any] = field(default_factory=dict)
     start: str | None = None
     network: str = "tiny"
+    steps: int = STEPS
 
 
 def _aligned(recipe: str) -> dict[str, Setting]:
@@ -84,6 +90,13 @@ SETTINGS: dict[str, dict[str, Setting]] = {
         "optical from dem": Setting("zion-optical-from-dem", start="dem alone"),
         **_aligned("zion"),
     },
+    "ombria, chips of 256": {
+        "s1 alone": Setting("ombria-s1"),
+        "s2 alone": Setting("ombria-s2"),
+        "s1 alone, longer": Setting("ombria-s1", steps=3 * STEPS),
+        "s2 alone, longer": Setting("ombria-s2", steps=3 * STEPS),
+        **{name: _aligned("ombria")[name] for name in ("stars", "no alignment")},
+    },
     "ombria, resnet-18": {
         "s1 alone": Setting("ombria-s1", network="resnet-18"),
         "s2 alone": Setting("ombria-s2", network="resnet-18"),
@@ -109,13 +122,14 @@ def recipe_of(data: str, setting: str, seed: int, root: Path, work: Path) -> Any
     """The recipe of one training."""
     from engine.training.recipe import read_recipe
 
-    chosen = SETTINGS[data][setting]
+    chosen, chip = SETTINGS[data][setting], LARGE.get(data, CHIP)
+    batch = BATCH * CHIP**2 // chip**2
     stage = {
         "method": {"scenarios": "several", "objectives": [{"name": "stars", "options": chosen.options}]},
         "schedule": {
             "epochs": 1,
-            "samples": STEPS * BATCH,
-            "batch": BATCH,
+            "samples": chosen.steps * batch,
+            "batch": batch,
             "validate_every": None,
             "clip": 5,
             "optimizer": {"name": "adam", "learning_rate": RATE, "weight_decay": 1e-4},
@@ -125,7 +139,7 @@ def recipe_of(data: str, setting: str, seed: int, root: Path, work: Path) -> Any
     overrides = {
         "seed": seed,
         "data.root": str(root / "ombria" if data.startswith("ombria") else root),
-        "data.chip": 128,
+        "data.chip": chip,
         "network.options": NETWORKS[chosen.network],
         "stages": [stage],
     }
