@@ -220,7 +220,7 @@ def _turned(patch: Patch, rng: np.random.Generator, collection: SceneCollection)
 
     def turn(array: NDArray[_Value]) -> NDArray[_Value]:
         turned = np.rot90(array, turns, axes=(-2, -1))
-        return np.ascontiguousarray(turned[..., ::-1] if flip else turned)
+        return (turned[..., ::-1] if flip else turned).copy()  # also of one pixel, whose stride no tensor takes
 
     return Patch(
         {name: turn(values) for name, values in patch.values.items()},

@@ -14,6 +14,7 @@ from engine.data.settings import DataSettings
 from engine.data.survey import SceneCollection, survey
 from engine.methods.scenarios import CompleteSampler
 from engine.modality import IGNORED, LandClass, Modality
+from engine.training.batches import collate
 
 Write = Callable[..., Path]
 CLASSES = (LandClass(1, "low", "#000000"), LandClass(2, "high", "#ffffff"))
@@ -170,3 +171,11 @@ def test_chips_without_labels_come_from_where_a_sensor_saw_something(tmp_path: P
     for sample in range(60):
         assert (sampler.draw(0, sample).values["a"] == 7).any()
         assert sampler.draw(0, sample).availability[0]
+
+
+def test_chips_of_one_pixel_become_tensors_however_they_are_turned(folder: Path) -> None:
+    """A turned row or column of one pixel may have a negative stride, which no tensor takes."""
+    collection = opened(folder, chip=1, flips=True, quarter_turns=True)
+    sampler = ChipSampler(collection, survey(collection), 0, 1, CompleteSampler().draw)
+    batch = collate([sampler.draw(0, sample) for sample in range(20)])
+    assert batch.inputs["b"].shape == (20, 2, 1, 1)
