@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from engine.grid import Bounds
 from engine.raster.mosaics import Order
@@ -19,6 +19,25 @@ class Settings(BaseModel):
     """Base of everything in a recipe: unknown keys and infinite numbers are refused, values cannot change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def option_fault(error: ValidationError, known: type[Settings]) -> str:
+    """What is wrong with the options of something, as text behind the key that they stand under.
+
+    Args:
+        error: What checking them raised.
+        known: Whose options they are.
+    """
+    first = error.errors()[0]
+    place = first["loc"]
+    same = [one for one in error.errors() if one["loc"][:1] == place[:1]]
+    if first["type"] == "extra_forbidden":
+        there = ", ".join(known.model_fields) or "none"
+        return f".{'.'.join(map(str, place))}: there is no such option; the options are: {there}"
+    if len(same) > 1:  # one for each of the types that it may have, whose names stand behind the option's
+        place = place[:1]
+    where = "".join(f".{part}" for part in place)
+    return f"{where}: " + "; or ".join(one["msg"].removeprefix("Value error, ") for one in same)
 
 
 def _as_name(value: object) -> object:

@@ -26,6 +26,9 @@ What the paper leaves open, and departures:
   multiplied by the number of places, and a modality's information is divided by the mean over its sample's modalities.
   A term does not change with resolution or with the loss's scale, is at most 1 / ``offset``, and only balances: raising
   all informations alike, which ruins a training, gains nothing. Sums over the modalities are means.
+* Informations are expectations in the equations, inside of the inverse: here means over the samples of a batch (the
+  paper's reference 18 averages there too). The terms see a modality that is neglected in most samples of a batch, not
+  one that is neglected in a few, and depend on what is drawn together.
 * Informations have no sign: raising one makes the answer depend more on a sensor, rightly or wrongly.
 * What all sensors say in equation 4 (the pass without noise, as in the paper's reference 18), and the mean in
   equation 7, take no gradient.
@@ -38,10 +41,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -61,6 +64,12 @@ _CHOICE = (
 )
 
 
+def _named_form(form: object) -> object:
+    if form not in (None, "inputs", "conditional", "predictions"):
+        raise ValueError(f"{form!r} is none of inputs, conditional")
+    return form
+
+
 class FunctionalEntropyOptions(Settings):
     """Options of ``functional_entropy``. A weight of 0 leaves its term out.
 
@@ -76,7 +85,7 @@ class FunctionalEntropyOptions(Settings):
 
     prediction: float = Field(default=0.3, ge=0, allow_inf_nan=False)
     features: float = Field(default=0.02, ge=0, allow_inf_nan=False)
-    form: Literal["inputs", "conditional", "predictions"] | None = None
+    form: Annotated[Literal["inputs", "conditional", "predictions"] | None, BeforeValidator(_named_form)] = None
     feature_form: Literal["segmentation", "common"] | None = None
     noise: float = Field(default=0.1, gt=0, allow_inf_nan=False)
     offset: float = Field(default=0.05, gt=0, allow_inf_nan=False)
@@ -177,9 +186,12 @@ class Information:
         }
 
     def inverse(self, offset: float) -> Tensor:
-        """Mean inverse over the modalities.
+        """Mean over the modalities of 1 / (information + ``offset``).
 
-        It is 1 / (1 + offset) where all are alike, 1 / offset at most, and 0 where nothing counts.
+        A modality's information is relative to the mean of its sample, and then the mean over the samples that have it:
+        the equations' expectation stands inside of the inverse. A modality that is starved in one sample and not in
+        another of the batch is not starved. The result is 1 / (1 + offset) where all are alike, 1 / offset at most, and
+        0 where nothing counts.
 
         Args:
             offset: Added to each information, which is taken over the mean of its sample.

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from engine.data.settings import MethodSettings, Named, Settings
+from engine.data.settings import MethodSettings, Named, Settings, option_fault
 from engine.errors import RecipeError
 from engine.methods.contract import Method, Objective, ScenarioSampler
 from engine.methods.cross_entropy import (
@@ -61,9 +61,7 @@ def _built(known: _Known[_Part], chosen: Named, key: str, classes: int) -> _Part
     try:
         options: Any = kind.model_validate(dict(chosen.options))
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = "".join(f".{part}" for part in problem["loc"])
-        raise RecipeError(f"method.{key}.options{where}: {problem['msg'].removeprefix('Value error, ')}") from error
+        raise RecipeError(f"method.{key}.options{option_fault(error, kind)}") from error
     weights = getattr(options, "class_weights", None)
     if weights is not None and len(weights) != classes:
         raise RecipeError(

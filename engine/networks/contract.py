@@ -59,6 +59,7 @@ class Network(nn.Module, ABC):
         margin: Pixels along the border of its inputs that take the answer of the nearest pixel farther inside: half the
             window of a network that classifies each pixel from the window around it.
         stride: Pixels from one that is classified to the next; those between take its answer.
+        smallest_chip: Pixels along a training chip at the least.
         tile: Size of the tiles that it maps best, where its answer does not depend on them; else None.
         lora_targets: Patterns of the names of modules that low-rank adaptation trains, unless a recipe names others.
     """
@@ -68,6 +69,7 @@ class Network(nn.Module, ABC):
     predicts_alone = False
     margin = 0
     stride = 1
+    smallest_chip = 8
     tile: int | None = None
 
     def __init__(self, bands: Mapping[str, int], classes: int) -> None:

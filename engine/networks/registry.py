@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from engine.data.settings import Settings
+from engine.data.settings import Settings, option_fault
 from engine.errors import RecipeError
 from engine.networks.cbc import Cbc, CbcOptions, CbcSlp, check_bands
 from engine.networks.cmx import Cmx, CmxCnn, CmxCnnOptions, CmxOptions
@@ -39,12 +39,11 @@ def network_options(name: str, options: Mapping[str, Any]) -> Settings:
     """
     if name not in _NETWORKS:
         raise RecipeError(f"network.name: {name!r} is none of {', '.join(_NETWORKS)}")
+    kind = _NETWORKS[name][0]
     try:
-        return _NETWORKS[name][0].model_validate(dict(options))
+        return kind.model_validate(dict(options))
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        raise RecipeError(f"network.options.{where}: {problem['msg']}") from error
+        raise RecipeError(f"network.options{option_fault(error, kind)}") from error
 
 
 def check_network(name: str, options: Mapping[str, Any], bands: Mapping[str, int]) -> None:

@@ -33,7 +33,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engine.data.settings import Settings
-from engine.errors import ModelError
 from engine.networks.contract import Detail, Inputs, Network, Normalise, Unimodal
 from engine.networks.encoders import Encoder, build_encoder
 from engine.networks.stars_layers import PyramidDecoder, SharedSpecificFusion, Translation, TranslationNorm
@@ -95,6 +94,7 @@ class Stars(Network):
     latents = ("shared",)
     lora_targets: tuple[str, ...] = ("fusions.3.*", "fused_fusions.3.*")
     predicts_alone = True
+    smallest_chip = 33  # with 32 the deepest maps have a single place, and there is nothing to compare
 
     def __init__(self, options: StarsOptions, bands: Mapping[str, int], classes: int) -> None:
         super().__init__(bands, classes)
@@ -131,15 +131,9 @@ class Stars(Network):
         }
 
     def detail(self, inputs: Inputs, availability: Tensor) -> StarsDetail:
-        """See :meth:`Network.detail`. In evaluation mode only the decoder that answers for a sample runs.
-
-        Raises:
-            ModelError: In training, if the deepest maps have a single place.
-        """
+        """See :meth:`Network.detail`. In evaluation mode only the decoder that answers for a sample runs."""
         having = {name: availability[:, number].nonzero()[:, 0] for number, name in enumerate(self.names)}
         stems = {name: self.shared.stem(name, inputs[name][some]) for name, some in having.items() if len(some)}
-        if self.training and max(next(iter(stems.values())).shape[-2:]) <= 8:
-            raise ModelError("data.chip: stars learns from chips of more than 32 pixels: it compares places at 1/32")
         shared, levels = self._stages(stems)
 
         alone = availability.sum(dim=1) == 1

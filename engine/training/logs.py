@@ -11,8 +11,7 @@ from pathlib import Path
 from torch.utils.tensorboard import SummaryWriter
 
 from engine.files import sync, unwritable, write_text
-
-METRICS = "metrics.csv"
+from engine.training.run import BOARD, METRICS
 
 
 class Logs:
@@ -34,7 +33,7 @@ class Logs:
         write_text(self._path, text.getvalue())
         try:
             self._file = self._path.open("a", newline="", encoding="utf-8")
-            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+            self._board = SummaryWriter(str(folder / BOARD), purge_step=step + 1)
         except OSError as error:
             raise unwritable(self._path, error) from error
         self._writer = csv.writer(self._file)

@@ -28,9 +28,6 @@ from engine.networks.registry import unbuilt_network
 from engine.training.content import change_language_files, locate, override, recipe_content, value_faults
 from engine.training.settings import ClassSettings, ModalitySettings, StageSettings
 
-SMALLEST_CHIP = 8
-"""Pixels along a chip for networks that see all of it; one that classifies windows needs a window."""
-
 MOST_FAULTS = 20
 """Of a recipe, that are told."""
 
@@ -208,7 +205,7 @@ def _check(recipe: Recipe, path: Path, *, trained: bool) -> None:
         network = unbuilt_network(recipe.network.name, recipe.network.options, bands, len(recipe.classes))
     except EngineError as error:
         raise RecipeError(f"{path}: {error}") from error
-    smallest = SMALLEST_CHIP if network.tile is None else 2 * network.margin + 1
+    smallest = network.smallest_chip if network.tile is None else 2 * network.margin + 1
     if recipe.data.chip < smallest:
         raise RecipeError(
             f"{path}: data.chip: {recipe.data.chip} pixels are too few for {recipe.network.name}: it needs {smallest}"

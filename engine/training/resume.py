@@ -11,6 +11,7 @@ from typing import Any
 from engine.data.facts import changes, read_facts
 from engine.data.survey import Survey
 from engine.errors import RunError
+from engine.training import checkpoints
 from engine.training.checkpoints import Progress
 from engine.training.recipe import Recipe
 from engine.training.run import FACTS
@@ -69,7 +70,9 @@ def check_recipe(folder: Path, there: Recipe, here: Recipe) -> None:
     if there.digest == here.digest:
         return
     cure = f"for a new run from these weights set start.run to {folder} and train into another folder"
-    if grows(there, here):
+    if checkpoints.newest(folder / "checkpoints", "last") is None:
+        cure = "it has no checkpoint yet: leave out --resume, and it begins anew with this recipe"
+    elif grows(there, here):
         cure = f"for more epochs of the last stage use --extend; {cure}"
     raise RunError(f"{folder}: cannot go on: the recipe is another:{recipe_lines(there, here)}\n{_OTHERWISE}; {cure}")
 

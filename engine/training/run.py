@@ -12,7 +12,7 @@ from pathlib import Path
 from engine.data.facts import write_facts
 from engine.data.survey import Survey
 from engine.errors import RecipeError, RunError
-from engine.files import aside, make_folder, publish, write_text
+from engine.files import aside, make_folder, publish, unwritable, write_text
 from engine.modality import BandStatistics, Modality
 from engine.networks.registry import build_network, network_options
 from engine.networks.segmenter import Segmenter
@@ -21,8 +21,12 @@ from engine.training.checkpoints import Kind, find, load, step_of
 from engine.training.recipe import Recipe, StartSettings, read_recipe, write_recipe
 
 RECIPE, STATISTICS, FACTS, CHECKPOINTS = "recipe.yaml", "modalities.json", "data.json", "checkpoints"
+METRICS, BOARD = "metrics.csv", "tensorboard"
 _LEFT = re.compile(r"\..+(\.[0-9a-f]{12}|-[0-9]{9})\.part(\.[a-z]+)?")
 """What is half-written, or half-removed."""
+
+_BEGINNING = {STATISTICS, FACTS, RECIPE, CHECKPOINTS, METRICS, BOARD}
+"""What a training writes before its first checkpoint."""
 
 
 def build_segmenter(recipe: Recipe, modalities: Sequence[Modality]) -> Segmenter:
@@ -37,7 +41,7 @@ def build_segmenter(recipe: Recipe, modalities: Sequence[Modality]) -> Segmenter
 
 
 def check_free(folder: Path) -> None:
-    """Refuses a folder that holds something already, but for what a training left that was killed before it began.
+    """Refuses a folder that holds something already, but for what a training left without a checkpoint.
 
     Raises:
         RunError: If it does.
@@ -45,11 +49,23 @@ def check_free(folder: Path) -> None:
     if not folder.exists():
         return
     if folder.is_dir():
-        left = {path.name for path in folder.iterdir() if not _LEFT.fullmatch(path.name)} - {STATISTICS, FACTS}
-        if not left or (left == {CHECKPOINTS} and not any((folder / CHECKPOINTS).iterdir())):
+        left = {path.name for path in folder.iterdir() if not _LEFT.fullmatch(path.name)}
+        saved = (folder / CHECKPOINTS).is_dir() and any(
+            not _LEFT.fullmatch(path.name) for path in (folder / CHECKPOINTS).iterdir()
+        )
+        if not saved and left <= _BEGINNING:
             tidy(folder)
+            for name in left - {CHECKPOINTS}:
+                _remove(folder / name)
             return
     raise RunError(f"{folder}: exists and is not empty; choose another folder, or go on with --resume")
+
+
+def _remove(path: Path) -> None:
+    try:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    except OSError as error:
+        raise unwritable(path, error) from error
 
 
 def tidy(folder: Path) -> None:

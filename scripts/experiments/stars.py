@@ -6,8 +6,8 @@ from the same chips in the same order for the same number of steps; what is fine
 other sensor before. Nothing is chosen on the way: no validation, the last weights, one reading of the test split. A row
 a scenario goes to the CSV when a training is done; what stands there is not done again.
 
-A step of STARS trains every sensor and all together, so that as many steps are an equal exposure; the weak sensor alone,
-"longer", takes three times as many, which cost about what those of STARS do:
+A step of STARS trains every sensor and all together, so that as many steps are an equal exposure; the weak sensor
+alone, "longer", takes three times as many, which cost about what those of STARS do:
 
     python scripts/experiments/stars.py DATA --work FOLDER [--seeds 0 1 2] [--jobs 4] [--only ombria zion/stars]
     python scripts/experiments/stars.py --table

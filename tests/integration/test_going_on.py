@@ -342,3 +342,22 @@ def test_a_learning_rate_that_depends_on_the_length_cannot_be_extended(
     longer = make_recipe(tmp_path, [*words, "stages.0.schedule.epochs=4"])
     with pytest.raises(RunError, match=r"stages\.0\.schedule\.decay: \w+ with warmup .* sets the learning rate"):
         Training(longer, tmp_path / "run", extend=True, accelerator="cpu")
+
+
+def test_a_folder_without_a_checkpoint_is_begun_anew_and_nothing_else_is_lost(
+    make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    stopped(make_recipe(tmp_path), run, 1)  # the first checkpoint comes at step 3
+    assert newest(run / "checkpoints", "last") is None
+    other = make_recipe(tmp_path, ["seed=7"])
+    with pytest.raises(RunError, match="leave out --resume, and it begins anew"):
+        Training(other, run, resume=True, accelerator="cpu")
+    (run / "notes.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(RunError, match="exists and is not empty"):
+        Training(other, run, accelerator="cpu")
+    (run / "notes.txt").unlink()
+    stopped(other, run, 3)
+    assert newest(run / "checkpoints", "last") is not None
+    with pytest.raises(RunError, match="exists and is not empty"):
+        Training(make_recipe(tmp_path), run, accelerator="cpu")

@@ -196,3 +196,11 @@ def test_figures_stand_beside_the_papers(scripts: ModuleType, tmp_path: Path) ->
     assert "| LDS2AE | lidar | overall_accuracy | 79.79 | 60.00 ± 14.14 | -19.79 |" in text
     assert "| LDS2AE | hyperspectral | overall_accuracy | 95.78 | - | - |" in text
     assert "| DMAE (HS) | hyperspectral | kappa | 94.27 | - | - |" in text
+
+
+def test_an_evaluation_says_which_runs_it_is_of(scripts: ModuleType, tmp_path: Path) -> None:
+    """So that one of the first fold alone is not taken for one of all."""
+    assert scripts._scored(tmp_path) == []
+    (tmp_path / "lgss.csv").touch()
+    (tmp_path / "lgss.json").write_text('{"of": ["Uniform-0"]}', encoding="utf-8")
+    assert scripts._scored(tmp_path) == ["Uniform-0"]

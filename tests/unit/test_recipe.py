@@ -233,6 +233,9 @@ def test_a_chip_holds_a_window_at_least(content: dict[str, Any], tmp_path: Path)
     assert "data.chip: 10 pixels are too few for lds2ae: it needs 11" in refused(content, tmp_path)
     content["network"], content["data"]["chip"] = {"name": "mean_fusion"}, 7
     assert "data.chip: 7 pixels are too few for mean_fusion: it needs 8" in refused(content, tmp_path)
+    content["network"] = {"name": "stars", "options": {"encoder": "resnet-tiny"}}
+    content["data"]["chip"] = 32
+    assert "data.chip: 32 pixels are too few for stars: it needs 33" in refused(content, tmp_path)
 
 
 def test_a_recipe_based_on_itself_is_refused(tmp_path: Path) -> None:
@@ -405,3 +408,34 @@ def test_a_withdrawn_form_is_refused_of_a_training_and_read_of_a_run(
     assert "withdrawn" in message
     found = read_recipe(tmp_path / "recipe.yaml", trained=True)
     assert build_method(found.stages[0].method, len(found.classes)).learns_classes, "it can be exported"
+
+
+@pytest.mark.parametrize(
+    ("network", "scenarios", "words"),
+    [
+        (
+            {"name": "mean_fusion", "options": {"encodr": "segformer-b0"}},
+            "uniform",
+            "network.options.encodr: there is no such option; the options are: encoder, weights, head_width, fusion",
+        ),
+        (
+            {"name": "lvpcnet", "options": {"window": 9, "patch": 2}},
+            "uniform",
+            "network.options: patches of 2 pixels do not fit a window of 9",
+        ),
+        (
+            {"name": "mean_fusion"},
+            {"name": "latent_guided", "options": {"sigma": "mean"}},
+            "method.scenarios.options.sigma: Input should be a valid number, unable to parse string as a number; or "
+            "Input should be 'median'",
+        ),
+    ],
+)
+def test_a_wrong_option_is_told_with_those_that_there_are(
+    content: dict[str, Any], tmp_path: Path, network: object, scenarios: object, words: str
+) -> None:
+    content["network"] = network
+    content["stages"][0]["method"] = {"scenarios": scenarios}
+    found = refused(content, tmp_path)
+    assert words in found
+    assert "Value error" not in found

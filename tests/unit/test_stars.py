@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.errors import ModelError, RecipeError
+from engine.errors import RecipeError
 from engine.methods.contract import Preparation, Step
 from engine.methods.stars import (
     StarsObjective,
@@ -465,13 +465,14 @@ def test_what_the_method_cannot_do_is_refused() -> None:
         StarsObjective(StarsObjectiveOptions(background=(0, 4))).check(segmenter(2).network)
 
 
-def test_chips_with_a_single_place_to_compare_are_refused() -> None:
+def test_the_smallest_chip_has_more_than_one_place_to_compare() -> None:
     trained = segmenter(2)
-    inputs, _ = given(2, size=32)
-    for batch in (1, 4):
-        some = {name: values[:batch] for name, values in inputs.items()}
-        with pytest.raises(ModelError, match="more than 32 pixels"):
-            trained.detail(some, torch.ones((batch, 2), dtype=torch.bool))
+    smallest = trained.network.smallest_chip
+    for size in (smallest - 1, smallest):
+        inputs, _ = given(2, size=size)
+        detail = trained.eval().detail(inputs, torch.ones((len(inputs["a"]), 2), dtype=torch.bool))
+        places = detail.unimodal["a"].features[3].shape[-2:].numel()
+        assert (places > 1) == (size == smallest)
 
 
 @pytest.mark.parametrize("count", [1, 2])

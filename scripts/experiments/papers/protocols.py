@@ -44,12 +44,14 @@ class Small:
     Args:
         network: Options of the network.
         data: Values of the recipe's ``data``.
-        batch: Of every stage, which has two epochs of one step.
+        batch: Of every stage.
+        steps: Of every stage, each an epoch.
     """
 
     network: Mapping[str, Any]
     data: Mapping[str, Any]
     batch: int
+    steps: int = 2
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,9 @@ def _stars(table: str, recipe: str, alone: Mapping[str, str], more: tuple[Arm, .
 
 
 _MUSES = "muses-functional-entropy"
-_ENTROPY = Small({"encoder": "segformer-tiny", "weights": None, "head_width": None}, {"chip": 64}, 2)
+_ENTROPY = Small(
+    {"encoder": "segformer-tiny", "weights": None, "head_width": None}, {"chip": 64}, 2, 6
+)  # a step with two sensors too
 _HOUSTON = {"chip": 9, "few.per_class": 3}
 _WINDOW = {"window": 9, "width": 16, "depth": 1, "heads": 2}
 _LDS2AE, _LVPCNET = "houston2013-lds2ae", "houston2013-lvpcnet"

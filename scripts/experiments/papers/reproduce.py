@@ -5,13 +5,14 @@
     python scripts/experiments/papers/reproduce.py compare PROTOCOL FOLDER
 
 `run` needs a GPU and the data set; a run that was stopped goes on. `dry-run` does the same on small files that it makes
-itself, with small networks and two steps: its figures mean nothing. Protocols: see `protocols.py`, and
+itself, with small networks and a few steps: its figures mean nothing. Protocols: see `protocols.py`, and
 `docs/reproducing.md` for what each needs.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 from beside import REPORTS, folder_of, lines, table
 from made import MAKERS
 from protocols import PROTOCOLS, Arm, Protocol, Repeat, Small
+
+FACTS = {"lgss.csv": "lgss.json", "scenarios.csv": "report.json"}
+"""What stands beside each report of an evaluation."""
 
 RECIPES = Path(__file__).parents[3] / "recipes" / "papers"
 Content = dict[str, Any]
@@ -94,7 +98,7 @@ def _make_small(content: Content, small: Small) -> None:
     for texts in _language(content):
         texts["encoder"] = "hashed"
     for stage in content["stages"]:
-        stage["schedule"] |= {"epochs": 2, "samples": small.batch, "batch": small.batch, "workers": 0}
+        stage["schedule"] |= {"epochs": small.steps, "samples": small.batch, "batch": small.batch, "workers": 0}
 
 
 def run(
@@ -143,27 +147,53 @@ def _train(content: Content, folder: Path, arm: Arm, number: int, device: str) -
     to = _run_of(folder, arm.name, number)
     path = folder / "recipes" / f"{to.name}.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    again = ["--resume"] if (to / "recipe.yaml").exists() else []
+    again = ["--resume"] if any((to / "checkpoints").glob("last-*")) else []
     _engine("train", path, "-o", to, "--device", device, *again)
 
 
 def _evaluate(protocol: Protocol, folder: Path, name: str, runs: Sequence[Path], device: str) -> None:
     to = folder / "evaluation" / name
-    if any((to / report).exists() for report in REPORTS):
+    if _scored(to) == [one.name for one in runs]:
         return
     scored = ["--protocol", "lgss"] if protocol.images else []
     options = ["--checkpoint", "last", "--split", protocol.split, "--device", device, "-o", to, *scored]
     _engine("evaluate", *runs, *options)
 
 
+def _scored(folder: Path) -> list[str]:
+    """The runs that an evaluation is of; none where there is no evaluation."""
+    for report in REPORTS:
+        if (folder / report).exists():
+            found: list[str] = json.loads((folder / FACTS[report]).read_text(encoding="utf-8"))["of"]
+            return found
+    return []
+
+
 def compare(name: str, folder: Path) -> None:
     """Prints a protocol's table beside what a folder of :func:`run` holds."""
+    found = list(lines(name, folder / "evaluation"))
+    if not any(line.ours for line in found):
+        sys.exit(f"{folder}: holds no evaluation of {name}; `run` or `dry-run` makes them")
     print(f"\n{PROTOCOLS[name].table}; figures of the paper as printed\n")
-    print(table(list(lines(name, folder / "evaluation"))))
+    print(table(found))
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
 
 
 def main() -> None:
     """The command line."""
+    try:
+        _command_line()
+    except subprocess.CalledProcessError as error:  # the engine has said why
+        sys.exit(f"stopped: engine {error.cmd[3]} did not end well; mend that, and the same command goes on from here")
+
+
+def _command_line() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     for command in ("run", "dry-run", "compare"):
@@ -173,7 +203,7 @@ def main() -> None:
             one.add_argument("folder", type=Path)
             continue
         one.add_argument("-o", "--output", dest="folder", type=Path, required=True)
-        one.add_argument("--repeats", type=int, help="only so many trainings of each row")
+        one.add_argument("--repeats", type=_count, help="only so many trainings of each row")
         one.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
         if command == "run":
             one.add_argument("--data", type=Path, required=True)
@@ -187,6 +217,8 @@ def main() -> None:
         run(protocol, folder / "data", folder, arguments.repeats or 1, arguments.device, weights=None, dry=True)
         print("\nA dry run: the figures under `here` mean nothing.")
     elif arguments.command == "run":
+        if (folder / "data").exists():
+            sys.exit(f"{folder}: holds a dry run; choose another folder")
         run(
             protocol,
             arguments.data,
