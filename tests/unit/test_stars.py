@@ -470,9 +470,9 @@ def test_the_smallest_chip_has_more_than_one_place_to_compare() -> None:
     smallest = trained.network.smallest_chip
     for size in (smallest - 1, smallest):
         inputs, _ = given(2, size=size)
-        detail = trained.eval().detail(inputs, torch.ones((len(inputs["a"]), 2), dtype=torch.bool))
-        places = detail.unimodal["a"].features[3].shape[-2:].numel()
-        assert (places > 1) == (size == smallest)
+        detail = trained.eval().detail(inputs, torch.ones((4, 2), dtype=torch.bool))
+        for one in detail.unimodal.values():
+            assert (one.features[3].shape[-2:].numel() > 1) == (size == smallest)
 
 
 @pytest.mark.parametrize("count", [1, 2])
