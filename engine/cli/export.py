@@ -36,9 +36,9 @@ def command(
 ) -> None:
     """Write RUN as one self-describing ONNX model that serves every scenario.
 
-    Tile and halo are those that `engine evaluate` maps with: chosen on the validation split by whichever comes first, and
-    kept in the run folder; a network of windows has its own. The model holds the accuracy that they give, on the test
-    split where it has labels, and on validation. ONNX Runtime's answers are compared with the network's in every
+    Tile and halo are those that `engine evaluate` maps with: chosen on the validation split by whichever comes first,
+    and kept in the run folder; a network of windows has its own. The model holds the accuracy that they give, on the
+    test split where it has labels, and on validation. ONNX Runtime's answers are compared with the network's in every
     scenario. With --for deepness, the source is a MODEL written before.
 
     \b

@@ -68,7 +68,7 @@ def share(blocks: int) -> float:
 
 
 def _student(freedom: int) -> float:
-    """Student's t at .975, by M. Abramowitz, I. Stegun, "Handbook of Mathematical Functions", 26.7.5; to .001 from 4."""
+    """Student's t at .975: M. Abramowitz, I. Stegun, "Handbook of Mathematical Functions", 26.7.5; right to .001."""
     z, found = NormalDist().inv_cdf(0.975), 0.0
     terms = (
         ({1: 1}, 1),

@@ -25,7 +25,7 @@ TILE_FACTORS = (1, 2, 4)
 LARGEST_TILE = 512
 
 DEFAULT_SHARE, OTHER_SHARES = 8, (16, 4)
-"""Halos as parts of the tile: 1/8, with which tiles are compared, and 1/16 and 1/4, which are tried of the best tile."""
+"""Halos as parts of the tile: 1/8, with which tiles are compared; 1/16 and 1/4, which are tried of the tile taken."""
 
 FEWEST_PIXELS = 1000
 """Labelled pixels below which nothing is chosen."""

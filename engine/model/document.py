@@ -89,8 +89,8 @@ class ScenarioAccuracy(_Document):
     Intervals are of 95 %, by a bootstrap over spatial blocks of the split.
 
     Args:
-        chosen: Whether checkpoint, tile or halo were chosen on this split, so that its figures are rather too good; None
-            in models of engines that did not say.
+        chosen: Whether checkpoint, tile or halo were chosen on this split, so that its figures are rather too good;
+            None in models of engines that did not say.
         pixels: On how many labelled pixels; None in models of engines that did not say.
         blocks: In how many spatial blocks these lie; None in models of engines that did not say.
         miou_interval: None of too few blocks, and in models of engines that did not say.

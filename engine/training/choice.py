@@ -1,4 +1,4 @@
-"""Tile and halo of a run: chosen once, by an evaluation or an export, whichever is first, and kept in the run folder."""
+"""Tile and halo of a run: chosen once, by evaluation or export, whichever comes first, and kept in the run folder."""
 
 from __future__ import annotations
 
