@@ -21,7 +21,7 @@ from engine.errors import DeviceError, InputError, RecipeError, RunError
 from engine.evaluation.bias import Bias
 from engine.evaluation.comparison import compare_split
 from engine.evaluation.images import FIGURES, IMAGE_REPORT, ImageScores, pooled, score_images, write_image_scores
-from engine.evaluation.intervals import FEWEST
+from engine.evaluation.intervals import FEWEST, counted
 from engine.evaluation.predictors import torch_predictor
 from engine.evaluation.scenarios import REPORT, SUMMARY, Evaluation, evaluate, write_report
 from engine.evaluation.tiling import DEFAULT_SHARE, Tiling
@@ -306,10 +306,10 @@ def _intervals(evaluation: Evaluation) -> str:
     """What the intervals in the tables are."""
     blocks, side = len(evaluation.counts), evaluation.side
     if blocks < FEWEST:
-        return f"No intervals: the labels lie in {blocks} blocks of {side} x {side} pixels, and {FEWEST} are needed."
+        return f"No intervals: labels lie in {counted(blocks)} of {side} x {side} pixels ({FEWEST} needed)."
     return (
-        f"Below the figures stand intervals of 95 %, by a bootstrap over {blocks} blocks of {side} x {side} pixels at "
-        f"most; none where labels lie in fewer than {FEWEST} of them."
+        f"Below the figures stand intervals of 95 %, by a bootstrap over {counted(blocks)} of {side} x {side} pixels "
+        f"at most; there is none where fewer than {FEWEST} of them have pixels."
     )
 
 

@@ -120,3 +120,8 @@ def spreads(counts: NDArray[np.int64]) -> tuple[Spread, ...]:
     every = len(counts)
     means = (interval(mean_known(one), every) for one in (drawn.miou, drawn.overall_accuracy))
     return (*found, Spread(every, *means, ()))
+
+
+def counted(blocks: int) -> str:
+    """A number of blocks in words."""
+    return f"{blocks} spatial block{'s' if blocks != 1 else ''}"

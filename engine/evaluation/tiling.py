@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from engine.data.survey import SceneCollection
 from engine.errors import SplitError
-from engine.evaluation.intervals import FEWEST, interval, resampled
+from engine.evaluation.intervals import FEWEST, counted, interval, resampled
 from engine.evaluation.metrics import mean_known
 from engine.evaluation.scenarios import Evaluation, evaluate
 from engine.modality import Modality
@@ -162,21 +162,18 @@ def choose_tiling(
     try:
         candidates = [tried(chip, default[1])]
     except SplitError:
-        return Tiling(*default, f"{_DEFAULT}: there is no labelled validation pixel to choose on")
+        return Tiling(*default, "the default, since there is no labelled validation pixel to choose on")
     first = candidates[0].evaluation
     blocks, pixels = len(first.counts), max(score.pixels for score in first.scores)
     if blocks < FEWEST or pixels < FEWEST_PIXELS:
-        few = f"{pixels:,} labelled validation pixels in {blocks} blocks are too few to choose on"
-        return Tiling(*default, f"{_DEFAULT}: {few} ({FEWEST_PIXELS:,} in {FEWEST})", evaluation=first)
+        few = f"{pixels:,} labelled validation pixels ({FEWEST_PIXELS:,} needed), {counted(blocks)} ({FEWEST} needed)"
+        return Tiling(*default, f"the default, since there is too little to choose on: {few}", evaluation=first)
     tiles = [chip * factor for factor in TILE_FACTORS if factor > 1 and chip * factor <= LARGEST_TILE]
     candidates += [tried(tile, tile // DEFAULT_SHARE) for tile in tiles]
     tile = best_of(candidates).tile
     candidates += [tried(tile, tile // share) for share in OTHER_SHARES]
     taken = best_of(candidates)
     return Tiling(taken.tile, taken.halo, False, _reason(taken, candidates), True, taken.evaluation)
-
-
-_DEFAULT = "the default"
 
 
 def _reason(taken: Candidate, candidates: Sequence[Candidate]) -> str:

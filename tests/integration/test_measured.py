@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import rasterio
 from commands import Done, engine
@@ -68,7 +66,7 @@ def test_a_model_holds_what_an_evaluation_of_its_run_says(run_folder: Path, mode
 
 def test_what_was_chosen_is_chosen_again_for_other_weights_or_data(run: Path, tmp_path: Path) -> None:
     kept = run / "tiling-best.json"
-    (run / "tiling-best.json").unlink()
+    kept.unlink()
     first = evaluated(run, tmp_path / "one").stderr
     assert first.count("validation mIoU") == 5
     facts = json.loads(kept.read_text())
@@ -94,8 +92,9 @@ def test_what_was_chosen_is_chosen_again_for_other_weights_or_data(run: Path, tm
 def test_on_too_few_labels_nothing_is_chosen(run: Path, tmp_path: Path) -> None:
     """One block in fifty is for validation: a single one of 42."""
     done = evaluated(run, tmp_path / "few", "--set", "data.split.modulo=50")
-    assert "tile 32, halo 4: the default: 1,024 labelled validation pixels in 1 blocks are too few" in done.stderr
-    assert "No intervals: the labels lie in 1 blocks" in done.stdout
+    assert "tile 32, halo 4: the default, since there is too little to choose on" in done.stderr
+    assert "1 spatial block (5 needed)" in done.stderr
+    assert "No intervals: labels lie in 1 spatial block" in done.stdout
     assert report(tmp_path / "few")["scenarios"][0]["low_miou"] is None
 
 
