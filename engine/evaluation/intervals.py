@@ -118,8 +118,8 @@ def spreads(counts: NDArray[np.int64]) -> tuple[Spread, ...]:
         for number, blocks in enumerate(there)
     ]
     every = len(counts)
-    means = (interval(mean_known(one), every) for one in (drawn.miou, drawn.overall_accuracy))
-    return (*found, Spread(every, *means, ()))
+    miou, accuracy = (interval(mean_known(one), every) for one in (drawn.miou, drawn.overall_accuracy))
+    return (*found, Spread(every, miou, accuracy, ()))
 
 
 def counted(blocks: int) -> str:
