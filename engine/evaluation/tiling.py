@@ -179,12 +179,11 @@ def choose_tiling(
 def _reason(taken: Candidate, candidates: Sequence[Candidate]) -> str:
     """Why a candidate was taken, in words."""
     good = equal(candidates)
+    tried = f"of {len(candidates)} tried on {counted(len(taken.evaluation.counts))} of the validation split"
     if len(good) == 1:
-        why = "has the best mean mIoU by more than chance explains"
-    elif taken.seam > SEAM:
-        why = f"of {len(good)} that chance does not tell from the best one its seams show least"
-    else:
-        smooth = sum(not one.seam > SEAM for one in good)
-        why = f"of {smooth} that chance does not tell from the best one, and whose seams do not show, it costs least"
-    blocks = len(taken.evaluation.counts)
-    return f"chosen among {len(candidates)} on {blocks} blocks of the validation split: {why}"
+        return f"{tried}, this one has the best mean mIoU by more than chance explains"
+    as_good = f"{tried}, {len(good)} are equally good but for chance"
+    if taken.seam > SEAM:
+        return f"{as_good}, and the seams of this one show least"
+    smooth = sum(not one.seam > SEAM for one in good)
+    return f"{as_good}, the seams of {smooth} of these do not show, and this one costs least"
