@@ -24,7 +24,7 @@ from engine.evaluation.images import FIGURES, IMAGE_REPORT, ImageScores, pooled,
 from engine.evaluation.intervals import FEWEST, counted
 from engine.evaluation.predictors import torch_predictor
 from engine.evaluation.scenarios import REPORT, SUMMARY, Evaluation, evaluate, write_report
-from engine.evaluation.tiling import DEFAULT_SHARE, Tiling
+from engine.evaluation.tiling import DEFAULT_SHARE, Tiling, own_tiling
 from engine.files import check_target, make_folder
 from engine.mapping.comparison import tell
 from engine.modality import LandClass, Modality
@@ -215,7 +215,9 @@ def _run(
     def tiling(status: Status) -> Tiling:
         if tile is not None:
             return _said(Tiling(tile, tile // DEFAULT_SHARE, False, "as --tile asks; not what an export ships"), status)
-        return _chosen(folder, found, own, segmenter, predict, status, beside=recipe is not None)
+        return own_tiling(segmenter.network) or _chosen(
+            folder, found, own, segmenter, predict, status, beside=recipe is not None
+        )
 
     data = recipe or own
     return _Trained(data, segmenter.modalities, predict, tile or data.data.chip, tiling, 1)

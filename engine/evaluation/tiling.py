@@ -96,6 +96,11 @@ def tiles_of(network: Network, chip: int) -> tuple[int, int, bool]:
     return (chip, chip // DEFAULT_SHARE, False) if network.tile is None else (network.tile, network.margin, True)
 
 
+def own_tiling(network: Network) -> Tiling | None:
+    """The tiling of a network that brings its own; None where one is to be chosen."""
+    return None if network.tile is None else Tiling(network.tile, network.margin, True, "the network's own")
+
+
 def equal(candidates: Sequence[Candidate]) -> list[Candidate]:
     """The best candidate and those that are not below it by more than chance explains.
 
@@ -135,20 +140,17 @@ def choose_tiling(
 ) -> Tiling:
     """The tiling that :func:`best_of` takes on the validation split: first the tile, then its halo.
 
-    Where the split has fewer than FEWEST blocks with labels, or than FEWEST_PIXELS, and for a network that brings its
-    own tile, there is nothing to choose.
+    Where the split has fewer than FEWEST blocks with labels, or than FEWEST_PIXELS, there is nothing to choose.
 
     Args:
         collection: The scenes with their labels.
-        network: What is mapped with.
+        network: What is mapped with; one without tiles of its own.
         modalities: With their training statistics.
         predict: Gives the probabilities of a tile of any size.
         report: Told each candidate that was tried.
         progress: Told what is done for one of them, and the share of it that is done.
     """
     default = tiles_of(network, collection.data.chip)
-    if network.tile is not None:
-        return Tiling(*default, "the network's own")
 
     def tried(tile: int, halo: int) -> Candidate:
         def told(what: str, share: float) -> None:

@@ -70,7 +70,7 @@ def tiling_of(
         run: The run folder.
         checkpoint: Of the run.
         recipe: Of the run, with what was replaced in it.
-        segmenter: The network with the checkpoint's weights.
+        segmenter: The network with the checkpoint's weights; one without tiles of its own.
         collection: The recipe's scenes.
         predict: Gives the probabilities of a tile of any size.
         say: Told in lines what was chosen and why.
@@ -80,8 +80,6 @@ def tiling_of(
     Raises:
         RunError: If the checkpoint is gone.
     """
-    if segmenter.network.tile is not None:
-        return choose_tiling(collection, segmenter.network, segmenter.modalities, predict)
     path = run / f"tiling-{checkpoint.name.rpartition('-')[0]}.json"
     made_for = _made_for(checkpoint, recipe, collection)
     kept = _read(path, say)

@@ -17,7 +17,7 @@ from engine.data.survey import SceneCollection
 from engine.errors import RunError, SplitError
 from engine.evaluation.predictors import torch_predictor
 from engine.evaluation.scenarios import Evaluation, evaluate
-from engine.evaluation.tiling import Candidate, Tiling
+from engine.evaluation.tiling import Candidate, Tiling, own_tiling
 from engine.export.onnx import export_model
 from engine.files import check_target
 from engine.language.vectors import CLASS_VECTORS, ClassVectors
@@ -152,7 +152,9 @@ def release(
     predict = torch_predictor(segmenter, torch.device("cpu"))
     scenes = SceneCollection(recipe.data, recipe.data.root, segmenter.modalities, recipe.class_values)
     with closing(scenes) as collection:
-        tiling = tiling_of(run, checkpoint, recipe, segmenter, collection, predict, say, report, progress)
+        tiling = own_tiling(segmenter.network) or tiling_of(
+            run, checkpoint, recipe, segmenter, collection, predict, say, report, progress
+        )
         test = _scored(collection, segmenter, predict, tiling, "test", progress)
         validation = tiling.evaluation or _scored(collection, segmenter, predict, tiling, "validation", progress)
         pixel_size, area = _pixel_size(collection, recipe), _area(collection, recipe)
