@@ -90,7 +90,7 @@ def tiling_of(
     if kept is not None:
         there, here = kept.made_for.model_dump(), made_for.model_dump()
         other = ", ".join(key for key in here if there[key] != here[key])
-        say(f"{path}: was chosen for another {other}; chosen again")
+        say(f"{path}: what tile and halo were chosen for has changed ({other}); chosen again")
     tiling = choose_tiling(collection, segmenter.network, segmenter.modalities, predict, report, progress)
     say(str(tiling))
     found = _Kept(made_for=made_for, tile=tiling.tile, halo=tiling.halo, reason=tiling.reason, chosen=tiling.chosen)

@@ -81,7 +81,7 @@ def test_what_was_chosen_is_chosen_again_for_other_weights_or_data(run: Path, tm
     before = kept.read_text()
     with Lock(run):
         said = evaluated(run, tmp_path / "one").stderr
-    assert "was chosen for another weights, data; chosen again" in said
+    assert "were chosen for has changed (weights, data); chosen again" in said
     assert "the choice is not kept" in said, "a training is at work there"
     assert kept.read_text() == before
 
