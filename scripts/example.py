@@ -64,7 +64,7 @@ def main() -> None:
     model, root = FOLDER / "zion-landsat-srtm.onnx", f"data.root={arguments.data}"
     resume = ["--resume"] if arguments.work.exists() else []
     run(*engine, "train", RECIPE, "--set", root, "-o", arguments.work, *resume)
-    run(*engine, "export", arguments.work, "-o", model)
+    run(*engine, "export", arguments.work, "-o", model, "--overwrite")
     figures = arguments.work / "evaluation" / "model"  # not beside the model, which is packaged
     run(*engine, "evaluate", model, "--data", RECIPE, "--set", root, "--split", "test", "-o", figures)
     cut(arguments.data)

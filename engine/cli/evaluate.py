@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import click
 import torch
@@ -17,23 +17,26 @@ from rich.table import Table
 
 from engine.data.settings import SplitName
 from engine.data.survey import SceneCollection
-from engine.errors import DeviceError, RecipeError
+from engine.errors import DeviceError, InputError, RecipeError, RunError
 from engine.evaluation.bias import Bias
 from engine.evaluation.comparison import compare_split
 from engine.evaluation.images import FIGURES, IMAGE_REPORT, ImageScores, pooled, score_images, write_image_scores
+from engine.evaluation.intervals import FEWEST, counted
 from engine.evaluation.predictors import torch_predictor
 from engine.evaluation.scenarios import REPORT, SUMMARY, Evaluation, evaluate, write_report
-from engine.evaluation.tiling import tiles_of
+from engine.evaluation.tiling import DEFAULT_SHARE, Tiling, own_tiling
 from engine.files import check_target, make_folder
 from engine.mapping.comparison import tell
 from engine.modality import LandClass, Modality
 from engine.model.file import Model
+from engine.networks.segmenter import Segmenter
 from engine.runtime.batching import Predictor
 from engine.runtime.machine import usable_processors
 from engine.runtime.session import Sessions
-from engine.training.checkpoints import Kind
+from engine.training.checkpoints import Kind, find
+from engine.training.choice import tiling_of
 from engine.training.recipe import Recipe, read_recipe
-from engine.training.run import open_run
+from engine.training.run import open_checkpoint, recipe_of
 
 
 @click.command("evaluate")
@@ -52,7 +55,12 @@ from engine.training.run import open_run
     show_default=True,
     help="Score maps of whole scenes, or image by image as the paper on latent-guided scenario sampling does.",
 )
-@click.option("--tile", type=click.IntRange(8), help="Tile of a run [default: the recipe's chip]; a model has its own.")
+@click.option(
+    "--tile",
+    type=click.IntRange(8),
+    help="Map a run with other tiles than an export ships, or cut images of another size with --protocol lgss [default "
+    "there: the recipe's chip]; a model has its own.",
+)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--strict", is_flag=True, help="Refuse data whose values are not those of the training.")
 def command(
@@ -69,7 +77,9 @@ def command(
 ) -> None:
     """Score a run, or a model with --data, on a split in every scenario.
 
-    Whole scenes are mapped as `engine predict` does; a pixel counts in a scenario where all its sensors are valid. With
+    Whole scenes are mapped as `engine predict` does; a pixel counts in a scenario where all its sensors are valid. Tile
+    and halo are those that `engine export` ships: chosen on the validation split by whichever comes first, and kept in
+    the run folder. Intervals of 95 % are over spatial blocks, since neighbouring pixels are alike. With
     --protocol lgss tiles are predicted one by one, and each has its IoU and F1; of several runs, as those of a
     cross-validation, the images are taken together.
 
@@ -101,14 +111,16 @@ def command(
             compared = compare_split(collection, trained[0].modalities, cast(SplitName, split))
         tell(compared, strict, lambda text: click.echo(f"Warning: {text}", err=True))
     chosen = cast(SplitName, split)
-    facts = {"of": [one.name for one in what], "split": split, "tile": trained[0].size}
+    facts = {"of": [one.name for one in what], "split": split}
     with Console(stderr=True).status("evaluating") as status:
         if protocol == "lgss":
             images = pooled([_images(one, chosen, status) for one in trained])
-            write_image_scores(images, folder, facts)
+            write_image_scores(images, folder, facts | {"tile": trained[0].size})
         else:
-            result = _maps(trained[0], chosen, status)
-            write_report(result, folder, facts | {"halo": trained[0].halo})
+            tiling = trained[0].tiling(status)
+            same = chosen == "validation" and data is None
+            result = (tiling.evaluation if same else None) or _maps(trained[0], tiling, chosen, status)
+            write_report(result, folder, facts | {"tile": tiling.tile, "halo": tiling.halo, "tiling": tiling.reason})
     if protocol == "lgss":
         print_image_scores(images)
     else:
@@ -119,14 +131,13 @@ def command(
 
 @dataclass(frozen=True)
 class _Trained:
-    """What is evaluated: a run or a model, with its data."""
+    """What is evaluated: a run or a model, with its data; of images their size, of maps what gives the tiling."""
 
     recipe: Recipe
     modalities: tuple[Modality, ...]
     predict: Predictor
     size: int
-    halo: int
-    inner_only: bool
+    tiling: Callable[[Status], Tiling]
     threads: int
 
     @property
@@ -162,16 +173,16 @@ def _images(trained: _Trained, split: SplitName, status: Status) -> ImageScores:
         )
 
 
-def _maps(trained: _Trained, split: SplitName, status: Status) -> Evaluation:
+def _maps(trained: _Trained, tiling: Tiling, split: SplitName, status: Status) -> Evaluation:
     with closing(trained.collection()) as collection:
         return evaluate(
             collection,
             trained.modalities,
             trained.predict,
             split,
-            trained.size,
-            trained.halo,
-            inner_only=trained.inner_only,
+            tiling.tile,
+            tiling.halo,
+            inner_only=tiling.inner_only,
             threads=trained.threads,
             progress=lambda name, share: status.update(f"{share:4.0%} {name}"),
         )
@@ -186,22 +197,71 @@ def _run(
     protocol: str,
     device: str,
 ) -> _Trained:
-    own, segmenter = open_run(folder, checkpoint, () if recipe else overrides)
+    own, found = recipe_of(folder, () if recipe else overrides), find(folder, checkpoint)
+    segmenter = open_checkpoint(own, folder, found)
     if recipe is not None:
         _check_same(folder, own.class_values, segmenter.modalities, recipe)
-    recipe = recipe or own
     if segmenter.network.tile is not None and (tile is not None or protocol == "lgss"):
         raise click.UsageError(
             f"{folder}: {own.network.name} classifies each pixel from the window around it: tiles do not change its "
             "answers (leave out --tile), and images by themselves have none along their borders (--protocol lgss)"
         )
-    size, halo, inner_only = tiles_of(segmenter.network, tile or recipe.data.chip)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     elif device == "cuda" and not torch.cuda.is_available():
         raise DeviceError("cuda: torch finds no GPU that it can use; choose --device cpu")
     predict = torch_predictor(segmenter.to(device), torch.device(device))
-    return _Trained(recipe, segmenter.modalities, predict, size, halo, inner_only, 1)
+
+    def tiling(status: Status) -> Tiling:
+        if tile is not None:
+            return _said(Tiling(tile, tile // DEFAULT_SHARE, False, "as --tile asks; not what an export ships"), status)
+        return own_tiling(segmenter.network) or _chosen(
+            folder, found, own, segmenter, predict, status, beside=recipe is not None
+        )
+
+    data = recipe or own
+    return _Trained(data, segmenter.modalities, predict, tile or data.data.chip, tiling, 1)
+
+
+def _chosen(
+    folder: Path,
+    checkpoint: Path,
+    own: Recipe,
+    segmenter: Segmenter,
+    predict: Predictor,
+    status: Status,
+    beside: bool,
+) -> Tiling:
+    """The tiling of a run, by its own data, which need not be those that it is evaluated on."""
+
+    def say(line: str) -> None:
+        status.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    try:
+        with closing(SceneCollection(own.data, own.data.root, segmenter.modalities, own.class_values)) as collection:
+            return tiling_of(
+                folder,
+                checkpoint,
+                own,
+                segmenter,
+                collection,
+                predict,
+                say,
+                lambda tried: say(str(tried)),
+                lambda what, share: status.update(f"{share:4.0%} {what}"),
+            )
+    except InputError as error:
+        if not beside:
+            raise
+        raise RunError(
+            f"{folder}: its tile and halo are chosen on its own validation data, which cannot be read: {error}; "
+            "evaluate a model exported from it, or name a tile with --tile"
+        ) from error
+
+
+def _said(tiling: Tiling, status: Status) -> Tiling:
+    status.console.print(str(tiling), highlight=False)
+    return tiling
 
 
 def _model(path: Path, recipe: Recipe | None, device: str) -> _Trained:
@@ -211,8 +271,9 @@ def _model(path: Path, recipe: Recipe | None, device: str) -> _Trained:
     metadata = model.metadata
     _check_same(path, model.classes, model.modalities, recipe)
     predict = Sessions(model, device).probabilities
+    own = Tiling(metadata.tile, metadata.halo, metadata.inner_only, "the model's own")
     return _Trained(
-        recipe, model.modalities, predict, metadata.tile, metadata.halo, metadata.inner_only, usable_processors()
+        recipe, model.modalities, predict, metadata.tile, lambda status: _said(own, status), usable_processors()
     )
 
 
@@ -233,6 +294,7 @@ def print_tables(evaluation: Evaluation) -> None:
     console.print(_table("per scenario", evaluation, figures))
     classes = {f"iou_{land_class.name}": land_class.name for land_class in evaluation.classes}
     console.print(_table("IoU of each class", evaluation, classes))
+    console.print(_intervals(evaluation), highlight=False)
     if evaluation.bias is not None:
         console.print(_bias_table(evaluation.bias))
         console.print(
@@ -240,6 +302,17 @@ def print_tables(evaluation: Evaluation) -> None:
             f"{evaluation.bias.least:.3f}; {evaluation.bias.dominant.name} contributes most",
             highlight=False,
         )
+
+
+def _intervals(evaluation: Evaluation) -> str:
+    """What the intervals in the tables are."""
+    blocks, side = len(evaluation.counts), evaluation.side
+    if blocks < FEWEST:
+        return f"No intervals: labels lie in {counted(blocks)} of {side} x {side} pixels ({FEWEST} needed)."
+    return (
+        f"Below the figures stand intervals of 95 %, by a bootstrap over {counted(blocks)} of {side} x {side} pixels "
+        f"at most; there is none where fewer than {FEWEST} of them have pixels."
+    )
 
 
 def _bias_table(bias: Bias) -> Table:
@@ -272,6 +345,16 @@ def _table(title: str, evaluation: Evaluation, columns: dict[str, str]) -> Table
         table.add_column(heading, justify="right")
     for row in evaluation.rows():
         if any(key in row for key in columns):
-            cells = [f"{row[key]:.3f}" for key in columns]
-            table.add_row(str(row["scenario"]), *cells)
+            table.add_row(str(row["scenario"]), *(_cell(row, key) for key in columns))
     return table
+
+
+def _cell(row: Mapping[str, Any], figure: str) -> str:
+    """A figure, and below it its interval."""
+    low, high = (row.get(f"{end}_{figure}") for end in ("low", "high"))
+    return f"{row[figure]:.3f}" + ("" if low is None or high is None else f"\n{_short(low)}-{_short(high)}")
+
+
+def _short(value: float) -> str:
+    """Two digits, without the zero before the point."""
+    return f"{value:.2f}".removeprefix("0")

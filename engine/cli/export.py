@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import click
@@ -24,6 +23,7 @@ from engine.training.release import release
 @click.option("--for", "host", type=click.Choice(["deepness"]), help="Write one modality in another host's form.")
 @click.option("--modality", help="The modality, where the other host takes one and the model has several.")
 @click.option("--stac", is_flag=True, help="Write a STAC item (MLM extension) beside the model.")
+@click.option("--overwrite", is_flag=True, help="Write over a model or STAC item that is there.")
 def command(
     source: Path,
     output: Path,
@@ -32,12 +32,14 @@ def command(
     host: str | None,
     modality: str | None,
     stac: bool,
+    overwrite: bool,
 ) -> None:
     """Write RUN as one self-describing ONNX model that serves every scenario.
 
-    Tile size and halo are chosen on the validation split (a network of windows, whose tile is its own, is scored on
-    some of it), and ONNX Runtime's answers are compared with the
-    network's in every scenario. With --for deepness, the source is a MODEL written before.
+    Tile and halo are those that `engine evaluate` maps with: chosen on the validation split by whichever comes first,
+    and kept in the run folder; a network of windows has its own. The model holds the accuracy that they give, on the
+    test split where it has labels, and on validation. ONNX Runtime's answers are compared with the network's in every
+    scenario. With --for deepness, the source is a MODEL written before.
 
     \b
     Examples:
@@ -50,6 +52,7 @@ def command(
     if host:
         if output.exists() and output.samefile(source):
             raise OutputError(f"{output}: is the model that is read; name another output")
+        _check_free(output, overwrite)
         if stac or overrides or source.is_dir():
             raise InputError("--for deepness takes a model (.onnx) and no --stac or --set; export the run first")
         taken = export_deepness(Model(source), modality, output)
@@ -58,27 +61,39 @@ def command(
     if modality or not source.is_dir():
         raise InputError(f"{source}: expected a run folder; a model and --modality go with --for deepness")
     item = output.with_name(f"{output.stem}.json")
+    _check_free(output, overwrite)
     if stac:
         from engine.export.stac import write_item  # its libraries are optional
 
         check_target(item)
         if item.exists() and item.resolve().is_relative_to(source.resolve()):
             raise OutputError(f"{item}: is part of the run, and the STAC item would write over it; name another output")
+        _check_free(item, overwrite)
     console = Console(stderr=True)
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
     with console.status("reading the run") as status:
         metadata = release(
             source,
             output,
             checkpoint,
             overrides,
-            lambda tile, halo, score, seam: console.print(
-                f"tile {tile}, halo {halo}: validation mIoU {score:.4f}"
-                + (f", seams {seam:.2f}" if math.isfinite(seam) else "")
-            ),
+            say,
+            lambda tried: say(str(tried)),
             lambda what, share: status.update(f"{share:4.0%} {what}"),
         )
     click.echo(f"{output}: tile {metadata.tile}, halo {metadata.halo}, {output.stat().st_size / 1e6:.1f} MB")
     click.echo(f"largest difference to the network in any scenario: {metadata.parity:.1e}")
+    for split in dict.fromkeys(one.named_split for one in metadata.accuracy):
+        of_split = [one.miou for one in metadata.accuracy if one.named_split == split]
+        click.echo(f"mean mIoU over the scenarios, {split}: {sum(of_split) / len(of_split):.3f}")
     if stac:
         write_item(Model(output), item)
         click.echo(f"{item}: STAC item")
+
+
+def _check_free(path: Path, overwrite: bool) -> None:
+    if path.is_file() and not overwrite:
+        raise OutputError(f"{path}: is there already; name another output, or write over it with --overwrite")

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.errors import GridError, RunError
-from engine.model.document import ModelMetadata, ScenarioAccuracy
+from engine.model.document import Interval, ModelMetadata, ScenarioAccuracy
 from engine.model.file import Model
 from engine.names import shown
 from engine.raster.sources import SourceSpec, open_source
@@ -74,17 +74,22 @@ def show_model(path: Path) -> None:
         classes.add_row(str(item.value), item.name, Text.assemble(("    ", f"on {item.color}"), f" {item.color}"))
     console.print(classes)
     accuracy = Table(title="accuracy")
-    for column in ("scenario", "mIoU", "overall accuracy", "labelled pixels", "split"):
+    for column in ("scenario", "mIoU", "95 %", "overall accuracy", "95 %", "labelled pixels", "blocks", "split"):
         accuracy.add_column(column)
     for row in metadata.accuracy:
         accuracy.add_row(
             shown(row.scenario),
             f"{row.miou:.3f}",
+            _ends(row.miou_interval),
             f"{row.overall_accuracy:.3f}",
+            _ends(row.overall_accuracy_interval),
             "" if row.pixels is None else f"{row.pixels:,}",
-            row.split,
+            "" if row.blocks is None else str(row.blocks),
+            row.named_split,
         )
     console.print(accuracy)
+    if any(row.blocks is not None for row in metadata.accuracy):
+        console.print("95 %: interval by a bootstrap over spatial blocks; none where too few have labels")
     known = [one for one in metadata.expected.values() if one.classes is not None]
     if known:
         console.print(_by_class(metadata, known))
@@ -97,10 +102,23 @@ def _by_class(metadata: ModelMetadata, known: Sequence[ScenarioAccuracy]) -> Tab
     found.add_column("class")
     for one in known:
         found.add_column(shown(" + ".join(one.scenario.split("+"))))
-    for item, *figures in zip(metadata.classes, *(one.classes or () for one in known), strict=True):
-        cells = ["-" if iou is None else f"{iou:.2f}{'*' if metadata.is_weak(iou) else ' '}" for iou in figures]
-        found.add_row(item.name, *cells)
+    nothing = (None,) * len(metadata.classes)
+    for place, item in enumerate(metadata.classes):
+        pairs = [((one.classes or nothing)[place], (one.class_intervals or nothing)[place]) for one in known]
+        found.add_row(item.name, *(_iou(metadata, *pair) for pair in pairs))
     return found
+
+
+def _iou(metadata: ModelMetadata, iou: float | None, interval: Interval | None) -> str:
+    """A class's IoU, and below it its interval where it has one."""
+    if iou is None:
+        return "-"
+    mark = "*" if metadata.is_weak(iou) else " "
+    return f"{iou:.2f}{mark}" + ("" if interval is None else f"\n{_ends(interval)}")
+
+
+def _ends(interval: Interval | None) -> str:
+    return "" if interval is None else "{:.2f}-{:.2f}".format(*interval)
 
 
 def show_raster(text: str) -> None:

@@ -283,7 +283,7 @@ def _match(job: Job, channel: Channel, _stop: Stop) -> dict[str, Any]:
         "unused": dict(found.unused),
         "sensors": [_sensor(found, modality) for modality in model.modalities],
         "accuracy": [one.model_dump() for one in model.metadata.accuracy],
-        "weak": [one.scenario for one in model.metadata.accuracy if model.metadata.is_weak(one.miou)],
+        "weak": [name for name, one in model.metadata.expected.items() if model.metadata.is_weak(one.miou)],
         "guess": model.metadata.guess,
         "classes": [item.name for item in model.classes],
     }

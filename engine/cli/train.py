@@ -93,7 +93,10 @@ def train(settings: Recipe, folder: Path, resume: bool, extend: bool, device: st
         training.run()
     done = training.progress
     if done.best_step:
-        click.echo(f"{folder}: {done.step} steps; best validation mIoU {done.best_score:.4f} at step {done.best_step}")
+        click.echo(
+            f"{folder}: {done.step} steps; the checkpoint of step {done.best_step} was chosen by its validation mIoU "
+            f"({done.best_score:.4f} with tiles of a chip); the model's own tiles may give another one"
+        )
         click.echo(f"next: engine evaluate {folder}; engine export {folder} -o {settings.name}.onnx")
     else:
         last = "--checkpoint last"

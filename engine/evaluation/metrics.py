@@ -34,6 +34,38 @@ class Scores:
     pixels: int
 
 
+@dataclass(frozen=True)
+class Figures:
+    """Figures of any number of confusions, 0 to 1; NaN as :class:`Scores` has it.
+
+    Args:
+        iou: ``[..., K]`` of each class.
+        miou: ``[...]`` their mean over the classes that occur.
+        overall_accuracy: ``[...]``.
+    """
+
+    iou: NDArray[np.float64]
+    miou: NDArray[np.float64]
+    overall_accuracy: NDArray[np.float64]
+
+
+def figures(sums: NDArray[np.number]) -> Figures:
+    """Figures of hits, truth and prediction of each class ``[..., 3, K]``."""
+    hits, truth, predicted = np.moveaxis(sums.astype(np.float64), -2, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        iou = hits / (truth + predicted - hits)
+        accuracy = hits.sum(axis=-1) / truth.sum(axis=-1)
+    return Figures(iou, mean_known(iou), accuracy)
+
+
+def mean_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Means over the last axis of what is not NaN; NaN where all is."""
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        means: NDArray[np.float64] = np.where(known, values, 0).sum(axis=-1) / known.sum(axis=-1)
+    return means
+
+
 def scores(matrix: Confusion) -> Scores:
     """IoU, F1, their means, overall and average accuracy, and Cohen's kappa of a confusion matrix ``[K, K]``.
 
@@ -41,25 +73,19 @@ def scores(matrix: Confusion) -> Scores:
     """
     counts = matrix.astype(np.float64)
     hits, truth, predicted, total = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0), counts.sum()
+    found = figures(np.stack([hits, truth, predicted]))
     with np.errstate(divide="ignore", invalid="ignore"):
-        iou = hits / (truth + predicted - hits)
         f1 = 2 * hits / (truth + predicted)
         recall = hits / truth
-        agreement = hits.sum() / total
         chance = (truth * predicted).sum() / total**2
-        kappa = (agreement - chance) / (1 - chance)
+        kappa = (found.overall_accuracy - chance) / (1 - chance)
     return Scores(
-        tuple(map(float, iou)),
+        tuple(map(float, found.iou)),
         tuple(map(float, f1)),
-        _mean(iou),
-        _mean(f1),
-        float(agreement),
-        _mean(recall),
+        float(found.miou),
+        float(mean_known(f1)),
+        float(found.overall_accuracy),
+        float(mean_known(recall)),
         float(kappa),
         int(total),
     )
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else float("nan")

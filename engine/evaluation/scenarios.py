@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from engine.data.settings import SplitName
 from engine.data.survey import SceneCollection
 from engine.errors import SplitError
 from engine.evaluation.bias import Bias, unimodal_bias
+from engine.evaluation.blocks import BlockCounts
+from engine.evaluation.intervals import Interval, Spread, spreads
 from engine.evaluation.metrics import Confusion, Scores, confusion, scores
 from engine.files import write_text
 from engine.grid import Window
@@ -43,6 +46,8 @@ class Evaluation:
         scenarios: The scenarios.
         confusions: Of each scenario.
         seam_ratio: Changes of class where tiles meet over those elsewhere, over all maps; NaN where none has two tiles.
+        side: Of a spatial block, in pixels.
+        counts: ``[B, S, 3, K]``: by block and scenario hits, truth and prediction of each class.
     """
 
     names: tuple[str, ...]
@@ -50,11 +55,18 @@ class Evaluation:
     scenarios: tuple[Scenario, ...]
     confusions: tuple[Confusion, ...]
     seam_ratio: float
+    side: int
+    counts: NDArray[np.int64]
 
     @property
     def scores(self) -> tuple[Scores, ...]:
         """Of each scenario."""
         return tuple(scores(matrix) for matrix in self.confusions)
+
+    @cached_property
+    def spreads(self) -> tuple[Spread, ...]:
+        """How sure the figures of each scenario are, and, last, those of their mean."""
+        return spreads(self.counts)
 
     def mean(self, figure: str) -> float:
         """The mean of a figure over the scenarios."""
@@ -67,17 +79,31 @@ class Evaluation:
         return unimodal_bias(found, self.names)
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row a scenario: its name, the summary figures, and IoU and F1 of each class; the mean last."""
+        """A row a scenario: its name, the summary figures, and IoU and F1 of each class; the mean last.
+
+        Ends of an interval are called ``low_`` and ``high_`` with the figure's name, and None where there is none.
+        """
         rows: list[dict[str, Any]] = []
-        for scenario, score in zip(self.scenarios, self.scores, strict=True):
+        *of_scenarios, of_mean = self.spreads
+        for scenario, score, spread in zip(self.scenarios, self.scores, of_scenarios, strict=True):
             row: dict[str, Any] = {"scenario": scenario.label(self.names), "pixels": score.pixels}
-            row |= {figure: getattr(score, figure) for figure in SUMMARY}
+            row |= {"blocks": spread.blocks} | {figure: getattr(score, figure) for figure in SUMMARY} | _ends(spread)
             for number, land_class in enumerate(self.classes):
                 row[f"iou_{land_class.name}"] = score.iou[number]
+                row |= _ends_of(f"iou_{land_class.name}", spread.iou[number])
                 row[f"f1_{land_class.name}"] = score.f1[number]
             rows.append(row)
         means = {figure: self.mean(figure) for figure in SUMMARY}
-        return [*rows, {"scenario": "mean", **means}]
+        return [*rows, {"scenario": "mean", "blocks": of_mean.blocks, **means, **_ends(of_mean)}]
+
+
+def _ends(spread: Spread) -> dict[str, float | None]:
+    return _ends_of("miou", spread.miou) | _ends_of("overall_accuracy", spread.overall_accuracy)
+
+
+def _ends_of(figure: str, found: Interval | None) -> dict[str, float | None]:
+    low, high = found or (None, None)
+    return {f"low_{figure}": low, f"high_{figure}": high}
 
 
 def evaluate(
@@ -118,6 +144,7 @@ def evaluate(
     wanted = tuple(only) if only is not None else scenarios(len(modalities))
     classes = len(collection.classes)
     matrices = [np.zeros((classes, classes), dtype=np.int64) for _ in wanted]
+    blocks = BlockCounts(collection.data.chip, len(wanted), classes)
     seams = np.zeros((2, PERIOD, 2), dtype=np.int64)
     for number in range(len(collection)):
         scene = collection[number]
@@ -132,9 +159,11 @@ def evaluate(
                     (number + index / len(wanted)) / len(collection),
                 )
                 counter = SeamCounter(plan)
-                matrices[index] += _scene_confusion(
+                for window, labels, mapped, counted in _scored(
                     scene, scenario, modalities, predict, split, plan, classes, threads, counter, outside
-                )
+                ):
+                    matrices[index] += confusion(labels[counted], mapped[counted], classes)
+                    blocks.add(number, window, index, labels, mapped, counted)
                 seams += counter.counts
     found = [index for index, matrix in enumerate(matrices) if matrix.sum()]
     if not found:
@@ -145,6 +174,8 @@ def evaluate(
         tuple(wanted[index] for index in found),
         tuple(matrices[index] for index in found),
         seam_ratio(seams),
+        blocks.side,
+        blocks.counts[:, found],
     )
 
 
@@ -178,7 +209,7 @@ def _left_out(
     return outside
 
 
-def _scene_confusion(
+def _scored(
     scene: Scene,
     scenario: Scenario,
     modalities: Sequence[Modality],
@@ -189,8 +220,8 @@ def _scene_confusion(
     threads: int,
     seams: SeamCounter,
     outside: Callable[[Window], NDArray[np.bool_]] | None,
-) -> Confusion:
-    matrix: Confusion = np.zeros((classes, classes), dtype=np.int64)
+) -> Iterator[tuple[Window, NDArray[np.int16], NDArray[np.integer], NDArray[np.bool_]]]:
+    """Maps a scene in a scenario: of each part its place, labels and map ``[h, w]``, and which pixels count."""
     readers = {modalities[index].name: scene.readers[modalities[index].name] for index in scenario.indices}
     for block in map_blocks(
         modalities=modalities,
@@ -206,9 +237,7 @@ def _scene_confusion(
         if not plan.inner_only:  # each pixel is then one tile's alone, as if there were no others
             seams.add(block)
         labels = scene.labels(block.window, split)
-        counted = (labels != IGNORED) & (block.availability == scenario.bits)
-        matrix += confusion(labels[counted], block.classes[counted], classes)
-    return matrix
+        yield block.window, labels, block.classes, (labels != IGNORED) & (block.availability == scenario.bits)
 
 
 def write_report(evaluation: Evaluation, folder: Path, facts: Mapping[str, Any]) -> None:
@@ -230,7 +259,8 @@ def write_report(evaluation: Evaluation, folder: Path, facts: Mapping[str, Any])
             }
             for row, matrix in zip(rows, evaluation.confusions, strict=False)
         ],
-        "mean": {figure: _finite(evaluation.mean(figure)) for figure in SUMMARY},
+        "mean": {key: _finite(value) for key, value in rows[-1].items() if key != "scenario"},
+        "block_side": evaluation.side,
         "seam_ratio": _finite(evaluation.seam_ratio),
         "bias": asdict(bias) | {"dominant": bias.dominant.name} if (bias := evaluation.bias) else None,
     }

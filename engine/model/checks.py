@@ -51,8 +51,9 @@ def document_faults(metadata: ModelMetadata) -> Iterator[str]:
     if metadata.seam not in SEAMS:
         yield f"seam: {shown(metadata.seam)} is none of {', '.join(SEAMS)}"
     for number, one in enumerate(metadata.accuracy):
-        if one.classes is not None and len(one.classes) != len(metadata.classes):
-            yield f"accuracy.{number}.classes: {len(one.classes)} figures of {len(metadata.classes)} classes"
+        for key, many in (("classes", one.classes), ("class_intervals", one.class_intervals)):
+            if many is not None and len(many) != len(metadata.classes):
+                yield f"accuracy.{number}.{key}: {len(many)} figures of {len(metadata.classes)} classes"
     size = metadata.pixel_size
     for key, length in (("x", size.x), ("y", size.y), ("metres", size.metres)):
         if length is not None and not _LENGTHS[0] <= length <= _LENGTHS[1]:

@@ -11,8 +11,8 @@ from engine.modality import BandStatistics, LandClass, LinearScale, Modality, Va
 KEY = "robust_landcover"
 """The key of the document in the graph's ``metadata_props``."""
 
-SCHEMA = 1
-"""Version of the document; a newer one is refused."""
+SCHEMA = 2
+"""Version of the document; a newer one is refused. Version 1 had no intervals and blocks, and never a test split."""
 
 AVAILABILITY = "availability"
 """Name of the graph's input that says which modalities are there; a modality's input has its name."""
@@ -80,21 +80,43 @@ class PixelSize(_Document):
     metres: float | None = None
 
 
+Interval = tuple[float, float]
+
+
 class ScenarioAccuracy(_Document):
-    """Accuracy in one scenario on a split of the training data.
+    """Accuracy in one scenario on a split of the training data, mapped with the model's tile and halo.
+
+    Intervals are of 95 %, by a bootstrap over spatial blocks of the split.
 
     Args:
+        chosen: Whether checkpoint, tile or halo were chosen on this split, so that its figures are rather too good;
+            None in models of engines that did not say.
         pixels: On how many labelled pixels; None in models of engines that did not say.
+        blocks: In how many spatial blocks these lie; None in models of engines that did not say.
+        miou_interval: None of too few blocks, and in models of engines that did not say.
+        overall_accuracy_interval: As that of the mIoU.
         classes: IoU of each class, in the model's order, None for a class that neither truth nor map had there; None in
             models of engines that did not say.
+        class_intervals: Of each class's IoU, None for one that too few blocks had; None as a whole in models of engines
+            that did not say.
     """
 
     scenario: str
     split: str
+    chosen: bool | None = None
     miou: float
+    miou_interval: Interval | None = None
     overall_accuracy: float
+    overall_accuracy_interval: Interval | None = None
     pixels: int | None = None
+    blocks: int | None = None
     classes: tuple[float | None, ...] | None = None
+    class_intervals: tuple[Interval | None, ...] | None = None
+
+    @property
+    def named_split(self) -> str:
+        """The split, and whether something was chosen on it."""
+        return f"{self.split} (chosen on it)" if self.chosen else self.split
 
 
 class TrainingFacts(_Document):

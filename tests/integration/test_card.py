@@ -45,7 +45,14 @@ def test_a_card_shows_accuracies_classes_and_bands(model_path: Path, tmp_path: P
         for name, miou, pixels in rows
     ]
     document["accuracy"][0]["classes"] = [0.375, 0.05, None, 0.0, 1.0, 0.5]
-    document["accuracy"][2]["classes"] = [0.25, 0.75, None, None, None, 1.0]
+    document["accuracy"][2] |= {
+        "classes": [0.25, 0.75, None, None, None, 1.0],
+        "class_intervals": [None, [0.5, 0.875], None, None, None, None],
+        "miou_interval": [0.25, 0.625],
+        "overall_accuracy_interval": [0.7, 0.8],
+        "blocks": 12,
+        "chosen": True,
+    }
     entry.value = json.dumps(document)
     onnx.save(proto, str(tmp_path / "odd.onnx"))
     done = engine("inspect", tmp_path / "odd.onnx", "--html", tmp_path / "card.html")
@@ -55,18 +62,18 @@ def test_a_card_shows_accuracies_classes_and_bands(model_path: Path, tmp_path: P
     page = Page()
     page.feed(text)
     assert ["1", "", '<script>alert("水")</script> & Äcker'] in page.rows
-    known = [row for row in page.rows if row[-1] == "validation"]
-    assert [[row[0], row[1], *row[3:]] for row in known] == [
-        ["optical + sar + dem", "0.62", "0.75", "1,234,567", "validation"],
-        ["sar", "0.50", "0.75", "20", "validation"],
-        ["dem", "0.05", "0.75", "", "validation"],
+    known = [row for row in page.rows if row[-1].startswith("validation")]
+    assert [[*row[:3], *row[4:]] for row in known] == [
+        ["optical + sar + dem", "0.62", "", "0.75", "", "1,234,567", "", "validation"],
+        ["sar", "0.50", "0.25–0.62", "0.75", "0.70–0.80", "20", "12", "validation (chosen on it)"],
+        ["dem", "0.05", "", "0.75", "", "", "", "validation"],
     ]
     guess = f"{1 / (2 * len(document['classes']) - 1):.2f}"
-    assert [row[2].strip() for row in known] == ["", "", f"hardly better than guessing ({guess})"]
+    assert [row[3].strip() for row in known] == ["", "", f"hardly better than guessing ({guess})"]
     start = page.rows.index(["class", "sar", "dem"])
     assert page.rows[start + 1 : start + 8] == [
         ['<script>alert("水")</script> & Äcker', "0.25", "0.38"],
-        ["forest", "0.75", "0.05*"],
+        ["forest", "0.750.50–0.88", "0.05*"],
         ["cropland", "", ""],
         ["grassland", "", "0.00*"],
         ["built-up", "", "1.00"],

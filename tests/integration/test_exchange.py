@@ -107,6 +107,23 @@ def test_an_export_writes_over_nothing_that_it_is_made_from(model_path: Path, ru
     assert (done.returncode, "is part of the run" in done.stderr) == (1, True)
 
 
+def test_a_model_that_is_there_is_written_over_only_where_that_is_asked_for(
+    model_path: Path, run_folder: Path, tmp_path: Path
+) -> None:
+    there = tmp_path / "there.onnx"
+    there.write_bytes(b"another model")
+    deepness = (model_path, "--for", "deepness", "--modality", "dem")
+    for words in ((run_folder,), deepness):
+        done = engine("export", *words, "-o", there)
+        assert (done.returncode, "write over it with --overwrite" in done.stderr) == (1, True)
+        assert there.read_bytes() == b"another model"
+    (tmp_path / "new.json").write_text("{}")
+    done = engine("export", run_folder, "-o", tmp_path / "new.onnx", "--stac")
+    assert (done.returncode, "new.json: is there already" in done.stderr) == (1, True)
+    assert engine("export", *deepness, "-o", there, "--overwrite").returncode == 0
+    assert there.read_bytes() != b"another model"
+
+
 def test_the_command_line_refuses_what_does_not_combine(model_path: Path, run_folder: Path, tmp_path: Path) -> None:
     for arguments, message in (
         ([run_folder, "--for", "deepness"], "takes a model"),

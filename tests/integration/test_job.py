@@ -131,7 +131,7 @@ def test_what_is_no_json_comes_as_an_event() -> None:
 
 def test_describe_and_match(model_path: Path, scenes: Path) -> None:
     events, _ = finish(start({"protocol": 3, "task": "describe", "model": str(model_path)}))
-    assert [len(one["classes"]) for one in events[-1]["metadata"]["accuracy"]] == [6] * 7
+    assert [len(one["classes"]) for one in events[-1]["metadata"]["accuracy"]] == [6] * 14
     assert [item["name"] for item in events[-1]["metadata"]["modalities"]] == ["optical", "sar", "dem"]
     layers = [{"name": "a", "path": str(scenes / "second/sar.tif")}]
     events, _ = finish(start({"protocol": 3, "task": "match", "model": str(model_path), "layers": layers}))

@@ -31,7 +31,7 @@ def test_the_file_describes_itself(model_path: Path, scenes: Path) -> None:
     assert [item.name for item in metadata.modalities] == list(NAMES)
     assert [item.dtype for item in metadata.modalities] == ["uint16", "float32", "float32"]
     assert metadata.class_values[0].name == "water"
-    assert len(metadata.accuracy) == 7
+    assert [one.split for one in metadata.accuracy] == ["test"] * 7 + ["validation"] * 7
     assert metadata.parity is not None
     assert metadata.parity < 1e-4
     assert metadata.pixel_size.x == 10
@@ -44,23 +44,38 @@ def test_the_file_describes_itself(model_path: Path, scenes: Path) -> None:
 
 
 def test_accuracies_name_the_pixels_that_they_are_of(model_path: Path, scenes: Path) -> None:
-    """The labelled ones of the validation blocks, where the first scene has every sensor."""
+    """The labelled ones of the split's blocks, where the first scene has every sensor."""
     with rasterio.open(scenes / "first" / "labels.tif") as dataset:
         labels = dataset.read(1)
     rows, cols = np.mgrid[: labels.shape[0], : labels.shape[1]] // 32
-    count = ((labels > 0) & ((rows + 2 * cols) % 5 == 1)).sum()
-    assert {item.pixels for item in Model(model_path).metadata.accuracy} == {count}
+    numbers = (rows + 2 * cols) % 5
+    counts = {split: ((labels > 0) & (numbers == k)).sum() for split, k in (("test", 0), ("validation", 1))}
+    accuracy = Model(model_path).metadata.accuracy
+    assert {(one.split, one.pixels) for one in accuracy} == set(counts.items())
+    assert {one.named_split for one in accuracy} == {"test", "validation (chosen on it)"}
+
+
+def test_accuracies_have_intervals_over_blocks(model_path: Path) -> None:
+    """Blocks are chips of 32 pixels here, which the split's are too: 42 in all, of which each split has 8 or 9."""
+    for one in Model(model_path).metadata.accuracy:
+        assert one.blocks in (8, 9)
+        assert one.miou_interval is not None
+        assert one.overall_accuracy_interval is not None
+        assert one.class_intervals is not None
+        assert one.overall_accuracy_interval[0] <= one.overall_accuracy <= one.overall_accuracy_interval[1]
+        assert 0 <= one.miou_interval[0] < one.miou_interval[1] <= 1
+        assert len(one.class_intervals) == 6
 
 
 def test_accuracies_are_those_of_each_class(model_path: Path, scenes: Path, tmp_path: Path) -> None:
-    """As a map of the first scene from its elevation has them in the validation blocks."""
+    """As a map of the first scene from its elevation has them in the test blocks."""
     first = scenes / "first"
     done = engine("predict", model_path, f"dem={first / 'dem.tif'}", "-o", tmp_path / "map.tif", "--device", "cpu")
     assert done.returncode == 0, done.stderr
     with rasterio.open(first / "labels.tif") as labels, rasterio.open(tmp_path / "map.tif") as made:
         truth, found = labels.read(1), made.read(1)
     rows, cols = np.mgrid[: truth.shape[0], : truth.shape[1]] // 32
-    counted = (truth > 0) & ((rows + 2 * cols) % 5 == 1)
+    counted = (truth > 0) & ((rows + 2 * cols) % 5 == 0)
     truth, found = truth[counted], found[counted]
     metadata = Model(model_path).metadata
     known = metadata.expected["dem"].classes
@@ -138,7 +153,7 @@ def test_a_file_without_metadata_is_refused(model_path: Path, tmp_path: Path) ->
 
 def test_a_newer_schema_is_refused(model_path: Path, tmp_path: Path) -> None:
     proto = onnx.load(model_path)
-    text = proto.metadata_props[0].value.replace('"schema_version":1', '"schema_version":2')
+    text = proto.metadata_props[0].value.replace('"schema_version":2', '"schema_version":3')
     del proto.metadata_props[:]
     proto.metadata_props.add(key=KEY, value=text)
     onnx.save(proto, tmp_path / "new.onnx")

@@ -203,7 +203,8 @@ def test_the_map_is_that_of_each_pixel_s_window(run: Path, model: Path, scenes: 
 def test_a_model_of_windows_says_that_tiles_count_inside_alone(model: Path) -> None:
     metadata = Model(model).metadata
     assert (metadata.tile, metadata.halo, metadata.inner_only, metadata.seam) == (20, 2, True, "crop")
-    assert len(metadata.accuracy) == 7
+    assert [one.split for one in metadata.accuracy] == ["test"] * 7 + ["validation"] * 7
+    assert not any(one.chosen for one in metadata.accuracy), "the last checkpoint, and tiles of its own"
 
 
 def test_a_model_is_scored_on_some_tiles_where_there_are_many(run: Path) -> None:

@@ -132,6 +132,15 @@ def test_figures_of_other_classes_than_the_models_are_refused(write: Callable[..
         Model(write(change))
 
 
+def test_a_document_of_before_says_nothing_of_intervals_and_choices(write: Callable[..., Path]) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["accuracy"] = [{"scenario": "dem", "split": "validation", "miou": 0.4, "overall_accuracy": 0.5}]
+
+    (one,) = Model(write(change)).metadata.accuracy
+    assert (one.chosen, one.blocks, one.miou_interval, one.class_intervals) == (None, None, None, None)
+    assert one.named_split == "validation"
+
+
 def test_a_key_that_schema_1_does_not_have_is_refused(write: Callable[..., Path]) -> None:
     path = write()
     proto = onnx.load(path)
