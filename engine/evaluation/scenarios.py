@@ -211,16 +211,9 @@ def _scene_confusion(
     return matrix
 
 
-def write_report(evaluation: Evaluation, folder: Path, facts: Mapping[str, Any]) -> None:
-    """Writes ``scenarios.csv`` and ``report.json`` (figures, confusion matrices and ``facts``) into a folder.
-
-    Raises:
-        OutputError: If they cannot be written.
-    """
-    rows = evaluation.rows()
-    write_rows(rows, folder / REPORT[0])
-    report = {
-        **facts,
+def report_of(evaluation: Evaluation) -> dict[str, Any]:
+    """All figures of an evaluation and its confusion matrices, as JSON takes them."""
+    return {
         "modalities": evaluation.names,
         "classes": [asdict(land_class) for land_class in evaluation.classes],
         "scenarios": [
@@ -228,13 +221,22 @@ def write_report(evaluation: Evaluation, folder: Path, facts: Mapping[str, Any])
                 **{key: _finite(value) for key, value in row.items()},
                 "confusion": matrix.tolist(),
             }
-            for row, matrix in zip(rows, evaluation.confusions, strict=False)
+            for row, matrix in zip(evaluation.rows(), evaluation.confusions, strict=False)
         ],
         "mean": {figure: _finite(evaluation.mean(figure)) for figure in SUMMARY},
         "seam_ratio": _finite(evaluation.seam_ratio),
         "bias": asdict(bias) | {"dominant": bias.dominant.name} if (bias := evaluation.bias) else None,
     }
-    write_text(folder / REPORT[1], json.dumps(report, indent=1))
+
+
+def write_report(evaluation: Evaluation, folder: Path, facts: Mapping[str, Any]) -> None:
+    """Writes ``scenarios.csv`` and ``report.json`` (figures, confusion matrices and ``facts``) into a folder.
+
+    Raises:
+        OutputError: If they cannot be written.
+    """
+    write_rows(evaluation.rows(), folder / REPORT[0])
+    write_text(folder / REPORT[1], json.dumps({**facts, **report_of(evaluation)}, indent=1))
 
 
 def write_rows(rows: Sequence[Mapping[str, object]], path: Path) -> None:
