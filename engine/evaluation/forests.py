@@ -191,12 +191,12 @@ def _confusion(
             if not valid.any():
                 continue
             parts = [part for part in np.array_split(features[valid], threads) if len(part)]
-            sums = np.concatenate(list(pool.map(lambda part: _probabilities(forest, part), parts)))
+            sums = np.concatenate(list(pool.map(lambda part: probabilities(forest, part), parts)))
             matrix += confusion(labels[chosen][valid], forest.classes_[sums.argmax(axis=1)], classes)
     return matrix
 
 
-def _probabilities(forest: RandomForestClassifier, features: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Sums ``[N, K]`` of the trees' probabilities, always in one order: the forest's own threads add as they end."""
-    found: NDArray[np.float64] = np.sum([tree.predict_proba(features) for tree in forest.estimators_], axis=0)
+def probabilities(forest: RandomForestClassifier, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Probabilities ``[N, K]`` of a forest, its trees added in one order: its own threads add as they end."""
+    found: NDArray[np.float64] = np.mean([tree.predict_proba(features) for tree in forest.estimators_], axis=0)
     return found
