@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from engine.availability import scenarios
 from engine.data.settings import SplitName
 from engine.data.survey import SceneCollection
 from engine.evaluation.baseline import BASELINE, baseline_folder, write_baseline
@@ -54,6 +55,13 @@ def command(what: Path, split: str, output: Path | None, overrides: tuple[str, .
     data = SceneCollection(recipe.data, recipe.data.root, modalities, recipe.class_values)
     with closing(data) as collection, Console(stderr=True).status("reading") as status:
         found = score_forests(collection, chosen, lambda text, share: status.update(f"{share:4.0%} {text}"))
+    for scenario in scenarios(len(modalities)):
+        if scenario not in found[KINDS[0]].scenarios:
+            label = scenario.label([modality.name for modality in modalities])
+            click.echo(
+                f"Warning: {label}: no forest: all its sensors are valid on no labelled pixel of one of the splits",
+                err=True,
+            )
     write_baseline(found, folder, {"of": what.name, "split": split})
     print_forests(found)
     for file in files:

