@@ -31,7 +31,7 @@ def command(recipe: Path, output: Path, overrides: tuple[str, ...], overwrite: b
 
     A region is a polygon or, in a label raster, what is connected and of one class. Each gets its agreement: the mean
     probability of its own class by random forests that never saw the region, on all sensors, over at most 50 of its
-    pixels. Rank 1 agrees least; a high rank is no proof, only where to look first. Regions of fewer than 4 pixels are
+    pixels. Rank 1 agrees least: that is no proof, but where to look first. Regions of fewer than 4 pixels are
     not ranked, and neither is the only region of a class. Faults of polygons: invalid, duplicate, overlap of unlike
     classes, sliver, outside of all sensors. Without georeference regions lie in pixels, rows counted downwards from 0.
 

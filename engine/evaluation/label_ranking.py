@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.model_selection import StratifiedKFold
 
 from engine.evaluation.forests import PIXELS, SEED, TREES, probabilities
 from engine.evaluation.metrics import Confusion, confusion
@@ -102,8 +104,6 @@ def rank_regions(
 
 def _folds(classes: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     """Places of the regions that each fold holds out; a class's regions are spread over them."""
-    from sklearn.model_selection import StratifiedKFold
-
     if not len(classes):
         return []
     folds = StratifiedKFold(min(FOLDS, int(np.bincount(classes).max())), shuffle=True, random_state=SEED)
@@ -116,8 +116,6 @@ def _out_of_fold(
     pixels: RegionPixels, classes: NDArray[np.int64], inside: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Probabilities of the pixels ``inside``, and the classes of their columns, by a forest on the others."""
-    from sklearn.ensemble import RandomForestClassifier
-
     given = classes[pixels.regions]
     others = np.flatnonzero(~inside & (given != IGNORED))
     others = others[smallest(given[others], pixels.hashes[others], PIXELS)]
