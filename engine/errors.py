@@ -119,6 +119,7 @@ _EXTRAS = {
     "shapely": "vector",
     "skimage": "vector",
     "scipy": "vector",
+    "sklearn": "baseline",
     "pystac": "cluster",
     "stac_model": "cluster",
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".venv"
-EXTRAS = ".[cpu,train,vector,matlab,language,cluster,dev]"
+EXTRAS = ".[cpu,train,vector,matlab,language,baseline,cluster,dev]"
 
 
 def run(*command: str | Path) -> None:

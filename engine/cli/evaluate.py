@@ -18,8 +18,10 @@ from rich.table import Table
 from engine.data.settings import SplitName
 from engine.data.survey import SceneCollection
 from engine.errors import DeviceError, InputError, RecipeError, RunError
+from engine.evaluation.baseline import Beside, baseline_folder, read_baseline
 from engine.evaluation.bias import Bias
 from engine.evaluation.comparison import compare_split
+from engine.evaluation.conclusions import MARGIN, Figures, conclusions
 from engine.evaluation.images import FIGURES, IMAGE_REPORT, ImageScores, pooled, score_images, write_image_scores
 from engine.evaluation.intervals import FEWEST, counted
 from engine.evaluation.predictors import torch_predictor
@@ -29,6 +31,7 @@ from engine.files import check_target, make_folder
 from engine.mapping.comparison import tell
 from engine.modality import LandClass, Modality
 from engine.model.file import Model
+from engine.networks.registry import network_options
 from engine.networks.segmenter import Segmenter
 from engine.runtime.batching import Predictor
 from engine.runtime.machine import usable_processors
@@ -83,6 +86,9 @@ def command(
     --protocol lgss tiles are predicted one by one, and each has its IoU and F1; of several runs, as those of a
     cross-validation, the images are taken together.
 
+    Where `engine baseline` has scored random forests on the same split, their mIoU stands beside. Last it says in words
+    what the figures mean: sensors that do harm, scenarios that are guessed, and those in which the forest is ahead.
+
     \b
     Examples:
       engine evaluate runs/zion
@@ -101,7 +107,8 @@ def command(
         for one in what
     ]
     _check_alike(trained, what)
-    folder = output or (what[0] if what[0].is_dir() else what[0].parent) / "evaluation" / split
+    place = what[0] if what[0].is_dir() else what[0].parent
+    folder = output or place / "evaluation" / split
     files = [folder / name for name in (IMAGE_REPORT if protocol == "lgss" else REPORT)]
     make_folder(folder)
     for file in files:
@@ -120,11 +127,15 @@ def command(
             tiling = trained[0].tiling(status)
             same = chosen == "validation" and data is None
             result = (tiling.evaluation if same else None) or _maps(trained[0], tiling, chosen, status)
-            write_report(result, folder, facts | {"tile": tiling.tile, "halo": tiling.halo, "tiling": tiling.reason})
+            beside = _beside(baseline_folder(place, chosen), result)
+            told = conclusions(_figures(result, trained[0].recipe, beside))
+            about = {"tile": tiling.tile, "halo": tiling.halo, "tiling": tiling.reason, "conclusions": told}
+            write_report(result, folder, facts | about)
     if protocol == "lgss":
         print_image_scores(images)
     else:
         print_tables(result)
+        print_conclusions(result, beside, told)
     for file in files:
         click.echo(file)
 
@@ -186,6 +197,26 @@ def _maps(trained: _Trained, tiling: Tiling, split: SplitName, status: Status) -
             threads=trained.threads,
             progress=lambda name, share: status.update(f"{share:4.0%} {name}"),
         )
+
+
+def _beside(folder: Path, result: Evaluation) -> Beside | None:
+    """What forests reach on the same pixels; others are told of and left out."""
+    beside = read_baseline(folder, result)
+    if beside is not None and not beside.same:
+        click.echo(
+            f"Warning: {folder}: its forests were scored on other pixels, so they are not shown; make them anew with "
+            "engine baseline",
+            err=True,
+        )
+        return None
+    return beside
+
+
+def _figures(result: Evaluation, recipe: Recipe, beside: Beside | None) -> Figures:
+    fusion = getattr(network_options(recipe.network.name, recipe.network.options), "fusion", None)
+    confusions = dict(zip(result.scenarios, result.confusions, strict=True))
+    forest = {} if beside is None else beside.mious
+    return Figures(result.names, result.classes, confusions, forest, fusion not in (None, "gated"))
 
 
 def _run(
@@ -313,6 +344,27 @@ def _intervals(evaluation: Evaluation) -> str:
         f"Below the figures stand intervals of 95 %, by a bootstrap over {counted(blocks)} of {side} x {side} pixels "
         f"at most; there is none where fewer than {FEWEST} of them have pixels."
     )
+
+
+def print_conclusions(evaluation: Evaluation, beside: Beside | None, told: Sequence[str]) -> None:
+    """Prints what random forests reach in every scenario, and what the figures say."""
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    if beside is not None:
+        table = Table(title="mIoU beside the better random forest")
+        table.add_column("scenario", no_wrap=True)
+        for heading in ("here", "forest", "difference"):
+            table.add_column(heading, justify="right")
+        table.add_column("forest on")
+        for scenario, score in zip(evaluation.scenarios, evaluation.scores, strict=True):
+            if scenario in beside.mious:
+                forest = beside.mious[scenario]
+                cells = (f"{score.miou:.3f}", f"{forest:.3f}", f"{score.miou - forest:+.3f}", beside.kinds[scenario])
+                table.add_row(scenario.label(evaluation.names), *cells)
+        console.print(table)
+    if told:
+        console.print(f"What this says (nothing on differences of {MARGIN} or less):")
+    for sentence in told:
+        console.print(f"  - {sentence}", highlight=False)
 
 
 def _bias_table(bias: Bias) -> Table:

@@ -14,6 +14,8 @@ from engine.errors import EngineError, is_missing
 COMMANDS = {
     "train": "Train a recipe.",
     "evaluate": "Score a run or model in every scenario.",
+    "baseline": "Score random forests on the same pixels.",
+    "labels": "Find faults in labels, and labels that look wrong.",
     "diagnose": "Draw what a training did.",
     "export": "Write a run as one ONNX model.",
     "predict": "Map rasters with a model.",

@@ -240,16 +240,10 @@ def _scored(
         yield block.window, labels, block.classes, (labels != IGNORED) & (block.availability == scenario.bits)
 
 
-def write_report(evaluation: Evaluation, folder: Path, facts: Mapping[str, Any]) -> None:
-    """Writes ``scenarios.csv`` and ``report.json`` (figures, confusion matrices and ``facts``) into a folder.
-
-    Raises:
-        OutputError: If they cannot be written.
-    """
+def report_of(evaluation: Evaluation) -> dict[str, Any]:
+    """All figures of an evaluation and its confusion matrices, as JSON takes them."""
     rows = evaluation.rows()
-    write_rows(rows, folder / REPORT[0])
-    report = {
-        **facts,
+    return {
         "modalities": evaluation.names,
         "classes": [asdict(land_class) for land_class in evaluation.classes],
         "scenarios": [
@@ -264,7 +258,16 @@ def write_report(evaluation: Evaluation, folder: Path, facts: Mapping[str, Any])
         "seam_ratio": _finite(evaluation.seam_ratio),
         "bias": asdict(bias) | {"dominant": bias.dominant.name} if (bias := evaluation.bias) else None,
     }
-    write_text(folder / REPORT[1], json.dumps(report, indent=1))
+
+
+def write_report(evaluation: Evaluation, folder: Path, facts: Mapping[str, Any]) -> None:
+    """Writes ``scenarios.csv`` and ``report.json`` (figures, confusion matrices and ``facts``) into a folder.
+
+    Raises:
+        OutputError: If they cannot be written.
+    """
+    write_rows(evaluation.rows(), folder / REPORT[0])
+    write_text(folder / REPORT[1], json.dumps({**facts, **report_of(evaluation)}, indent=1))
 
 
 def write_rows(rows: Sequence[Mapping[str, object]], path: Path) -> None:

@@ -34,9 +34,11 @@ class PolygonWriter:
         path: The file, which the caller renames.
         name: What the caller will call it.
         crs: Of the polygons.
+        geometry: Kind of all geometries, as GDAL names it; single ones become parts of a multiple kind.
     """
 
-    def __init__(self, path: Path, name: Path, crs: CRS | None) -> None:
+    def __init__(self, path: Path, name: Path, crs: CRS | None, geometry: str = "Polygon") -> None:
+        self._geometry = geometry
         self._path, self._name, self._crs = path, name, None if crs is None else crs.to_wkt()
         self._waiting: list[geopandas.GeoDataFrame] = []
         self._begun = False
@@ -68,7 +70,8 @@ class PolygonWriter:
     def _flush(self) -> None:
         if self._waiting:
             frame = pandas.concat(self._waiting, ignore_index=True) if len(self._waiting) > 1 else self._waiting[0]
-            self._write(frame, LAYER, geometry_type="Polygon")
+            multiple = self._geometry.startswith("Multi")
+            self._write(frame, LAYER, geometry_type=self._geometry, promote_to_multi=multiple or None)
             self._waiting.clear()
 
     def _write(self, frame: pandas.DataFrame, layer: str, **options: object) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from operator import eq
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from engine.raster.sources import SourceSpec
 from engine.raster.vectors import fields_of, read_features
 
 if TYPE_CHECKING:
-    from pandas import Series
+    from geopandas import GeoDataFrame
 
 
 NAMED = 20
@@ -217,13 +217,11 @@ class VectorLabels:
 
     def __init__(self, path: str, field: str, grid: Grid, mapping: LabelMapping, all_touched: bool = False) -> None:
         frame = read_features(path, grid)
-        if field not in frame.columns:
-            fields = ", ".join(str(name) for name in frame.columns if name != frame.geometry.name)
-            raise LabelError(f"{path}: there is no field {field!r}; it has {fields}")
+        indices = class_indices(frame, field, mapping, path)
         self._path, self._field = path, field
         self._values = sorted({str(value) for value in frame[field].unique() if not _is_missing(value)})
         self._foreign = [text for text in mapping.foreign if text not in self._values]
-        self._burner = Burner(frame, _indices(frame[field], mapping, f"{path}, field {field}"), grid, all_touched)
+        self._burner = Burner(frame, indices, grid, all_touched)
 
     @property
     def warnings(self) -> Sequence[str]:
@@ -245,14 +243,22 @@ class VectorLabels:
 
     def read(self, window: Window) -> NDArray[np.int16]:
         """See :class:`LabelReader`."""
-        return self._burner.read(window, IGNORED)
+        return self._burner.read(window, IGNORED).astype(np.int16, copy=False)
 
     def close(self) -> None:
         """Nothing is open: the features are in memory."""
 
 
-def _indices(values: Series[Any], mapping: LabelMapping, where: str) -> list[int]:
-    """The class index of every feature's value."""
+def class_indices(frame: GeoDataFrame, field: str, mapping: LabelMapping, path: str) -> list[int]:
+    """The class index of every feature by its ``field``; IGNORED where its value is to be ignored.
+
+    Raises:
+        LabelError: If there is no such field, or a value is no class.
+    """
+    if field not in frame.columns:
+        fields = ", ".join(str(name) for name in frame.columns if name != frame.geometry.name)
+        raise LabelError(f"{path}: there is no field {field!r}; it has {fields}")
+    values, where = frame[field], f"{path}, field {field}"
     known = {value: _class_of(value, mapping, where) for value in values.unique() if not _is_missing(value)}
     missing = values.index[values.isna()]
     if len(missing) and mapping.index_of(None) is None:

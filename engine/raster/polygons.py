@@ -39,6 +39,7 @@ class Burner:
 
         self._grid, self._all_touched = grid, all_touched
         self._numbers = np.asarray(numbers)
+        self._dtype = "int16" if self._numbers.max(initial=0) < 2**15 else "int32"
         self._shapes = frame.geometry.to_numpy()
         self._tree = shapely.STRtree(self._shapes)
 
@@ -79,7 +80,7 @@ class Burner:
             missed += not shapely.contains_xy(polygons[index], x.ravel(), y.ravel()).any()
         return missed
 
-    def read(self, window: Window, fill: int) -> NDArray[np.int16]:
+    def read(self, window: Window, fill: int) -> NDArray[np.signedinteger]:
         """Numbers ``[h, w]``, ``fill`` where no feature is; the window may reach outside of the grid."""
         from shapely.geometry import box
 
@@ -87,15 +88,15 @@ class Burner:
         near = np.sort(self._tree.query(box(*part.bounds)))
         shape = (window.height, window.width)
         if not len(near):
-            return np.full(shape, fill, dtype=np.int16)
+            return np.full(shape, fill, dtype=self._dtype)
         shapes = zip(self._shapes[near], self._numbers[near].tolist(), strict=True)
         with _RASTERIZE:
-            burnt: NDArray[np.int16] = rasterize(
+            burnt: NDArray[np.signedinteger] = rasterize(
                 shapes,
                 out_shape=shape,
                 fill=fill,
                 transform=part.transform,
                 all_touched=self._all_touched,
-                dtype="int16",
+                dtype=self._dtype,
             )
         return burnt

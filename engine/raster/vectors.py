@@ -68,15 +68,12 @@ def _chosen(path: str, file: str, layer: str | None) -> str:
     raise RasterReadError(f"{path}: has several layers: {', '.join(drawn)}; name one, as in {file}|{drawn[0]}")
 
 
-def read_features(path: str, grid: Grid) -> GeoDataFrame:
-    """The features of a vector file around a grid, in its CRS; those without geometry are left out.
-
-    Rings that cross themselves are repaired first, in the file's own coordinates: what a clip makes of them otherwise
-    has no meaning.
+def read_layer(path: str, grid: Grid) -> GeoDataFrame:
+    """The features of a vector file as they are stored, in its own CRS.
 
     Args:
         path: ``PATH``, or ``PATH|LAYER`` of a file with several.
-        grid: The grid.
+        grid: The grid that they are for.
 
     Raises:
         RasterReadError: If the file cannot be read, has no geometries, or several layers of which none is named.
@@ -92,13 +89,36 @@ def read_features(path: str, grid: Grid) -> GeoDataFrame:
         raise RasterReadError(f"{path}: cannot be read as a vector file: {error}") from error
     if (frame.crs is None) != (grid.crs is None):
         raise GridError(f"{path}: of the polygons and the grid only one has a coordinate reference system")
+    return frame
+
+
+def repaired(frame: GeoDataFrame) -> GeoDataFrame:
+    """Features that have a geometry; rings that cross themselves are repaired."""
     frame = frame[frame.geometry.notna() & ~frame.geometry.is_empty]
     broken = ~frame.geometry.is_valid
     if broken.any():
         frame.loc[broken, frame.geometry.name] = [_repaired(shape) for shape in frame.geometry[broken]]
+    return frame
+
+
+def around(frame: GeoDataFrame, grid: Grid) -> GeoDataFrame:
+    """Features in a grid's CRS, those around it where that is another one than theirs."""
     if grid.crs is not None and frame.crs != grid.crs.to_wkt():
         frame = _near(frame, grid).to_crs(grid.crs.to_wkt())
     return frame[frame.geometry.notna() & ~frame.geometry.is_empty]
+
+
+def read_features(path: str, grid: Grid) -> GeoDataFrame:
+    """The features of a vector file around a grid, in its CRS; those without geometry are left out.
+
+    Rings that cross themselves are repaired first, in the file's own coordinates: what a clip makes of them otherwise
+    has no meaning.
+
+    Raises:
+        RasterReadError: As :func:`read_layer`.
+        GridError: As :func:`read_layer`.
+    """
+    return around(repaired(read_layer(path, grid)), grid)
 
 
 def read_polygons(path: str, grid: Grid) -> GeoDataFrame:

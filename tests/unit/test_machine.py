@@ -37,7 +37,9 @@ def test_the_memory_limit_of_a_cgroup_is_respected(tmp_path: Path) -> None:
     assert memory_limit(tmp_path) == whole
 
 
-@pytest.mark.parametrize(("library", "extra"), [("shapely.geometry", "vector"), ("torch", "train")])
+@pytest.mark.parametrize(
+    ("library", "extra"), [("shapely.geometry", "vector"), ("sklearn.ensemble", "baseline"), ("torch", "train")]
+)
 def test_a_library_that_is_missing_is_named_with_what_brings_it(
     library: str, extra: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
