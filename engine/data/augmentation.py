@@ -12,7 +12,7 @@ CUT = (0.1, 0.5)
 """Shares of a chip's area that a sensor may lose."""
 
 NARROWEST = 0.5
-"""Sides of what is cut out differ by up to this factor from those of the chip's shape."""
+"""Height over width of what is cut out, relative to the chip's: from this to its inverse."""
 
 
 def augmented(

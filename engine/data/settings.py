@@ -306,8 +306,8 @@ class DataSettings(Settings):
         zoom: Chips are cropped around their centre to a size drawn from this one, in steps of two pixels, to their own,
             and resized back: one draw for all sensors. None leaves them.
         augment: By sensor, how its values are changed in training.
-        cutout: Probability of a chip with two sensors or more to lose one of them in a rectangle of a tenth to a half of
-            its area, as where an image ends or a cloud lies.
+        cutout: Probability of a chip with two sensors or more to lose one of them in a rectangle of a tenth to a half
+            of its area, as where an image ends or a cloud lies.
     """
 
     root: Path = Path()

@@ -75,6 +75,21 @@ class Logs:
         self._board.close()
 
 
+def scenario_scores(folder: Path, step: int) -> dict[str, float]:
+    """The mIoU of each scenario, and ``mean``, that a run's validation found at a step; empty where it found none.
+
+    Args:
+        folder: The run folder.
+        step: Of the validation.
+    """
+    start = "validation/miou/"
+    return {
+        name.removeprefix(start): float(value)
+        for number, name, value in _rows(folder / METRICS, step)
+        if name.startswith(start) and int(number) == step
+    }
+
+
 def _rows(path: Path, step: int) -> list[list[str]]:
     """Rows up to a step; the last line may be torn."""
     if not path.exists():

@@ -183,7 +183,9 @@ def main() -> None:
     for seed in arguments.seeds:
         for one in chosen:
             data, _, network = one.partition("/")
-            missing = tuple(setting for setting in BUDGETS[network].settings if (data, network, seed, setting) not in there)
+            missing = tuple(
+                setting for setting in BUDGETS[network].settings if (data, network, seed, setting) not in there
+            )
             if missing:
                 jobs.append((data, network, seed, missing))
     doing = partial(group, root=arguments.root.resolve(), work=arguments.work.resolve())
