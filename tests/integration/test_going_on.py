@@ -339,7 +339,7 @@ def test_a_learning_rate_that_depends_on_the_length_cannot_be_extended(
 ) -> None:
     words = [*OFTEN, "stages.0.schedule.validate_every=null", f"stages.0.schedule.decay={decay}"]
     stopped(make_recipe(tmp_path, words), tmp_path / "run", 3)
-    longer = make_recipe(tmp_path, [*patient, *still, "stages.0.schedule.epochs=9"])
+    longer = make_recipe(tmp_path, [*words, "stages.0.schedule.epochs=4"])
     with pytest.raises(RunError, match=r"stages\.0\.schedule\.decay: \w+ with warmup .* sets the learning rate"):
         Training(longer, tmp_path / "run", extend=True, accelerator="cpu")
 
