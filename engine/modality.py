@@ -105,7 +105,7 @@ class Modality:
 
     def filled(self, values: NDArray[np.generic], valid: NDArray[np.bool_]) -> NDArray[np.generic]:
         """``values`` ``[C, h, w]`` with :attr:`fill` where ``valid`` ``[h, w]`` is false."""
-        return values if valid.all() else np.where(valid, values, self.fill[:, None, None])
+        return values if valid.all() else np.where(valid, values, self.fill[:, None, None].astype(values.dtype))
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import mean, stdev
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich import progress as bars
+from rich.console import Console
+from rich.table import Table
 
 from engine.files import check_target, make_folder
 from engine.locks import Lock
+from engine.training.checkpoints import Progress
+from engine.training.logs import scenario_scores
 from engine.training.loop import Report, Training
 from engine.training.recipe import Recipe, read_recipe
 from engine.training.run import RECIPE
@@ -22,6 +28,7 @@ from engine.training.run import RECIPE
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint of the run folder.")
 @click.option("--extend", is_flag=True, help="Go on with more epochs of the last stage than the run had.")
 @click.option("--steal", is_flag=True, help="Take the run folder from a computer that no longer works on it.")
+@click.option("--seeds", type=click.IntRange(2), help="Train so many runs, each with another seed, into OUTPUT/seed-N.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 def command(
     recipe: Path,
@@ -30,27 +37,59 @@ def command(
     resume: bool,
     extend: bool,
     steal: bool,
+    seeds: int | None,
     device: str,
 ) -> None:
     """Train RECIPE (a YAML file) into a run folder.
+
+    With --seeds the recipe's seed is the first, and the scores' mean and deviation over the runs are told.
 
     \b
     Examples:
       engine train recipes/zion.yaml -o runs/zion --set data.root=/data/zion
       engine train recipes/zion.yaml -o runs/zion --resume
       engine train recipes/zion.yaml -o runs/zion --extend --set stages.0.schedule.epochs=80
+      engine train recipes/zion.yaml -o runs/zion --seeds 3
     """
     settings = read_recipe(recipe, overrides, trained=resume or extend)
     folder = output or Path("runs") / settings.name
+    if seeds is None:
+        _locked(settings, folder, resume, extend, steal, device)
+        return
+    found = []
+    for seed in range(settings.seed, settings.seed + seeds):
+        own = folder / f"seed-{seed}"
+        begun = resume and (own / RECIPE).exists()
+        done = _locked(settings.model_copy(update={"seed": seed}), own, begun, extend, steal, device)
+        found.append(scenario_scores(own, done.best_step or done.step))
+    _print_seeds(found)
+
+
+def _locked(settings: Recipe, folder: Path, resume: bool, extend: bool, steal: bool, device: str) -> Progress:
     make_folder(folder.parent)
     with Lock(folder, steal):
         if folder.is_dir():
             check_target(folder / RECIPE)
-        train(settings, folder, resume, extend, device)
+        return train(settings, folder, resume, extend, device)
 
 
-def train(settings: Recipe, folder: Path, resume: bool, extend: bool, device: str) -> None:
-    """Trains with a bar that shows how far it is, and says what comes next.
+def _print_seeds(found: Sequence[Mapping[str, float]]) -> None:
+    """Prints mean and deviation over the runs of each scenario's validation mIoU."""
+    if not all(found):
+        click.echo("never validated: score the runs with engine evaluate to compare the seeds")
+        return
+    table = Table(title=f"best validation mIoU over {len(found)} seeds")
+    table.add_column("scenario", no_wrap=True)
+    for heading in ("mean", "deviation", "least", "most"):
+        table.add_column(heading, justify="right")
+    for scenario in found[0]:
+        scores = [one[scenario] for one in found]
+        table.add_row(scenario, *(f"{value:.3f}" for value in (mean(scores), stdev(scores), min(scores), max(scores))))
+    Console().print(table)
+
+
+def train(settings: Recipe, folder: Path, resume: bool, extend: bool, device: str) -> Progress:
+    """Trains with a bar that shows how far it is, and says what comes next; gives how far it came.
 
     Args:
         settings: The recipe.
@@ -60,13 +99,13 @@ def train(settings: Recipe, folder: Path, resume: bool, extend: bool, device: st
         device: ``auto``, ``cpu`` or ``cuda``.
     """
     columns = (
-        TextColumn("[bold]{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[found]}"),
-        TimeRemainingColumn(),
+        bars.TextColumn("[bold]{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TextColumn("{task.fields[found]}"),
+        bars.TimeRemainingColumn(),
     )
-    with Progress(*columns) as bar:
+    with bars.Progress(*columns) as bar:
         task = bar.add_task(settings.name, total=None, found="", visible=False)
 
         def show(report: Report) -> None:
@@ -102,3 +141,4 @@ def train(settings: Recipe, folder: Path, resume: bool, extend: bool, device: st
         last = "--checkpoint last"
         click.echo(f"{folder}: {done.step} steps, never validated")
         click.echo(f"next: engine evaluate {folder} {last}; engine export {folder} {last} -o {settings.name}.onnx")
+    return done

@@ -7,13 +7,14 @@ can be repeated and resumed whatever the number of workers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.availability import Scenario
+from engine.data.augmentation import augmented, cut_out
 from engine.data.scenes import Patch, scene_grid
 from engine.data.settings import SplitName
 from engine.data.survey import SceneCollection, Survey
@@ -121,10 +122,22 @@ class ChipSampler:
         patch = _turned(self._read(rng), rng, self.collection)
         if self.collection.data.zoom is not None:
             patch = _zoomed(patch, self.collection.data.zoom, rng, self.modalities)
+        patch = self._changed(patch, np.random.default_rng((self.seed, epoch, sample, 2)))
         observed = self._observed(patch)
         together = np.random.default_rng((self.seed, epoch, sample // self.batch, 1))
         scenario = self.draw_scenario(rng, together, observed)
         return masked(patch, scenario, self.modalities)
+
+    def _changed(self, patch: Patch, rng: np.random.Generator) -> Patch:
+        """The patch with other values, and without a sensor in a part of it, as the recipe asks for."""
+        data = self.collection.data
+        for modality in self.modalities:
+            if modality.name in data.augment:
+                values = augmented(patch.values[modality.name], data.augment[modality.name], modality, rng)
+                patch = replace(patch, values={**patch.values, modality.name: values})
+        if data.cutout and rng.random() < data.cutout:
+            patch = replace(patch, valid=cut_out(patch.valid, rng))
+        return patch
 
     def _read(self, rng: np.random.Generator) -> Patch:
         """A chip around a labelled pixel; or from anywhere, if it can be where a sensor saw anything."""

@@ -60,9 +60,9 @@ class MethodSettings(Settings):
     Args:
         scenarios: Draws the scenario that a sample is trained under: ``uniform``, ``dropout``, ``several``,
             ``incomplete``, ``complete`` or ``latent_guided``.
-        objectives: What is minimised, added: ``cross_entropy``, ``unimodal_cross_entropy``, ``stars``,
-            ``functional_entropy``, ``local_diffusion``, ``language_decoupling``, ``language_compensation`` or
-            ``domain_decoupling``.
+        objectives: What is minimised, added: ``cross_entropy``, ``unimodal_cross_entropy``, ``dice``,
+            ``stars``, ``functional_entropy``, ``local_diffusion``, ``language_decoupling``,
+            ``language_compensation`` or ``domain_decoupling``.
     """
 
     scenarios: Choice = Named(name="uniform")
@@ -287,6 +287,27 @@ class FewSettings(Settings):
         return self
 
 
+class AugmentSettings(Settings):
+    """How a sensor's values are changed in training chips, drawn anew for each chip; 0 changes nothing.
+
+    Args:
+        gain: Values are multiplied by a factor within 1 - gain and 1 + gain, as under another sun or calibration.
+        offset: Each band is shifted by up to so many of its training deviations, as by haze.
+        shift: All bands are shifted together by up to so much, in the sensor's unit, as heights on another datum.
+        noise: Deviation of noise that is added to each pixel, in the band's training deviations.
+        speckle: Looks of speckle that intensities are multiplied with: a gamma distribution of mean 1 and variance
+            1 / looks. Where the sensor's unit says dB it is added in dB.
+        band_dropout: Probability of each band to hold its training mean alone; one band stays at least.
+    """
+
+    gain: float = Field(default=0, ge=0, lt=1)
+    offset: float = Field(default=0, ge=0)
+    shift: float = Field(default=0, ge=0)
+    noise: float = Field(default=0, ge=0)
+    speckle: float | None = Field(default=None, gt=0)
+    band_dropout: float = Field(default=0, ge=0, lt=1)
+
+
 class DataSettings(Settings):
     """The ``data`` part of a recipe.
 
@@ -303,6 +324,9 @@ class DataSettings(Settings):
         scaling: How values are normalised, by what the training pixels hold.
         zoom: Chips are cropped around their centre to a size drawn from this one, in steps of two pixels, to their own,
             and resized back: one draw for all sensors. None leaves them.
+        augment: By sensor, how its values are changed in training.
+        cutout: Probability of a chip with two sensors or more to lose one of them in a rectangle of a tenth to a half
+            of its area, as where an image ends or a cloud lies.
     """
 
     root: Path = Path()
@@ -318,6 +342,8 @@ class DataSettings(Settings):
     quarter_turns: bool = True
     scaling: Scaling = "standard"
     zoom: int | None = Field(default=None, ge=1)
+    augment: Mapping[str, AugmentSettings] = {}
+    cutout: float = Field(default=0, ge=0, le=1)
     licence: str = ""
 
     @model_validator(mode="after")

@@ -32,6 +32,7 @@ class Preparation:
             modality, on the training's device; always the same, in the same order.
         progress: Told how many of them are done.
         say: Told in lines what was found.
+        class_counts: Training pixels of each class.
     """
 
     stage: str
@@ -41,6 +42,7 @@ class Preparation:
     batches: Callable[[], Iterator[dict[str, Tensor]]]
     progress: Callable[[int], None]
     say: Callable[[str], None]
+    class_counts: tuple[int, ...] = ()
 
 
 class ScenarioSampler(ABC):

@@ -16,6 +16,7 @@ from engine.methods.cross_entropy import (
     UnimodalCrossEntropy,
     UnimodalCrossEntropyOptions,
 )
+from engine.methods.dice import Dice, DiceOptions
 from engine.methods.functional_entropy import FunctionalEntropy, FunctionalEntropyOptions
 from engine.methods.language import DomainDecoupling, LanguageCompensation, LanguageDecoupling, LanguageOptions
 from engine.methods.latent_guided import LatentGuidedOptions, LatentGuidedSampler
@@ -45,6 +46,7 @@ _SAMPLERS: _Known[ScenarioSampler] = {
 _OBJECTIVES: _Known[Objective] = {
     "cross_entropy": (CrossEntropyOptions, CrossEntropy),
     "unimodal_cross_entropy": (UnimodalCrossEntropyOptions, UnimodalCrossEntropy),
+    "dice": (DiceOptions, Dice),
     "stars": (StarsObjectiveOptions, StarsObjective),
     "functional_entropy": (FunctionalEntropyOptions, FunctionalEntropy),
     "local_diffusion": (LocalDiffusionOptions, LocalDiffusion),
@@ -63,7 +65,7 @@ def _built(known: _Known[_Part], chosen: Named, key: str, classes: int) -> _Part
     except ValidationError as error:
         raise RecipeError(f"method.{key}.options{option_fault(error, kind)}") from error
     weights = getattr(options, "class_weights", None)
-    if weights is not None and len(weights) != classes:
+    if isinstance(weights, tuple) and len(weights) != classes:
         raise RecipeError(
             f"method.{key}.options.class_weights: there are {classes} classes, but {len(weights)} weights"
         )

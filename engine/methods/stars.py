@@ -32,8 +32,8 @@ from torch.nn import functional as F
 
 from engine.data.settings import Settings
 from engine.errors import RecipeError
-from engine.methods.contract import Loss, Objective, Preparation, Step
-from engine.methods.cross_entropy import cross_entropy
+from engine.methods.contract import Loss, Preparation, Step
+from engine.methods.cross_entropy import ClassWeights, Weighted, cross_entropy
 from engine.networks.contract import Network
 from engine.networks.segmenter import Segmenter
 from engine.networks.stars import ALIGNED, Stars, StarsDetail
@@ -46,7 +46,7 @@ class StarsObjectiveOptions(Settings):
     """Options of the objective ``stars``.
 
     Args:
-        class_weights: Weight of each class's pixels in the cross-entropies; all alike where None.
+        class_weights: Of the cross-entropies; see :data:`~engine.methods.cross_entropy.ClassWeights`.
         semantic: Weight alpha of the semantic alignment (equation 7).
         translation: Weight beta of the translation alignment.
         pixels: Drawn of each class in a batch.
@@ -56,7 +56,7 @@ class StarsObjectiveOptions(Settings):
         translate: Whether features are translated before they are compared.
     """
 
-    class_weights: tuple[float, ...] | None = None
+    class_weights: ClassWeights = None
     semantic: float = Field(default=0.5, ge=0)
     translation: float = Field(default=0.2, ge=0)
     pixels: int = Field(default=32, ge=1)
@@ -113,10 +113,11 @@ def semantic_loss(anchors: Tensor, others: Tensor, classes: Tensor, temperature:
     return (likeness.logsumexp(dim=1) - partners.logsumexp(dim=1)).mean()
 
 
-class StarsObjective(Objective):
+class StarsObjective(Weighted):
     """Cross-entropy of all branches, with the alignment of the shared features of pairs of modalities."""
 
     def __init__(self, options: StarsObjectiveOptions) -> None:
+        super().__init__(options.class_weights)
         self.options = options
 
     def check(self, network: Network) -> None:
@@ -128,7 +129,8 @@ class StarsObjective(Objective):
             raise RecipeError(f"stars: background: {beyond[0]} is no position below {network.classes}")
 
     def prepare(self, segmenter: Segmenter, preparation: Preparation) -> None:
-        """See :meth:`Objective.prepare`: says where there are few places to compare."""
+        """See :meth:`Objective.prepare`: weighs classes, and says where there are few places to compare."""
+        super().prepare(segmenter, preparation)
         places = -(-preparation.chip // 32)
         if places < PLACES and len(segmenter.modalities) > 1:
             preparation.say(
@@ -146,7 +148,7 @@ class StarsObjective(Objective):
         together = availability.sum(dim=1) > 1
         if together.any():
             branches.append((detail.logits[together], labels[together]))
-        terms = [cross_entropy(logits.float(), wanted, self.options.class_weights) for logits, wanted in branches]
+        terms = [cross_entropy(logits.float(), wanted, self.class_weights) for logits, wanted in branches]
         found = {"segmentation": torch.stack(terms).mean()}
         if len(segmenter.modalities) > 1:
             has = {modality.name: availability[:, place] for place, modality in enumerate(segmenter.modalities)}

@@ -35,6 +35,18 @@ class Batch:
             self.labels.to(device, non_blocking=True),
         )
 
+    def parts(self, count: int) -> tuple[Batch, ...]:
+        """Its chips in so many parts as even as can be; fewer where there are fewer chips."""
+        size = -(-len(self.labels) // count)
+        return tuple(
+            Batch(
+                {name: values[start : start + size] for name, values in self.inputs.items()},
+                self.availability[start : start + size],
+                self.labels[start : start + size],
+            )
+            for start in range(0, len(self.labels), size)
+        )
+
 
 class _Samples(Dataset[Chip]):
     def __init__(self, sampler: ChipSampler) -> None:

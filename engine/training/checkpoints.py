@@ -22,6 +22,8 @@ from engine.errors import RunError
 from engine.files import aside_folder, file_digest, make_folder, publish, unwritable, write_bytes
 
 WEIGHTS, OPTIMIZER, PROGRESS = "weights.safetensors", "optimizer.safetensors", "progress.json"
+TRAINED = "trained.safetensors"
+"""Where the weights are an average: those that the optimiser goes on with."""
 _DIGESTS = "sha256"
 
 Kind = Literal["last", "best", "kept"]
@@ -40,6 +42,7 @@ class Progress:
         threads: Threads that torch computes with: with others, sums round differently.
         torch: Version of torch.
         learned: Whether a step of this stage has changed anything.
+        stopped: Steps after which the last stage ended early; None where it did not.
     """
 
     step: int
@@ -49,6 +52,7 @@ class Progress:
     threads: int
     torch: str
     learned: bool = True  # in checkpoints that do not say
+    stopped: int | None = None
 
 
 def _encoded(content: Mapping[str, Any], digests: Mapping[str, str]) -> bytes:
@@ -81,11 +85,20 @@ def save(
     module: torch.nn.Module,
     optimizer: torch.optim.Optimizer | None,
     progress: Progress,
+    trained: torch.nn.Module | None = None,
 ) -> None:
     """Writes the checkpoint of ``progress.step`` whole or not at all, and removes older ones of its kind.
 
     Without an optimiser no training goes on from it. A checkpoint that stands there already is of the same step of the
     same training, hence the same.
+
+    Args:
+        folder: Of the run's checkpoints.
+        kind: Of the checkpoint.
+        module: Whose weights are the checkpoint's.
+        optimizer: Of the stage.
+        progress: How far the training is.
+        trained: Whose weights the optimiser goes on with, where ``module`` holds their average.
 
     Raises:
         OutputError: If the folder cannot be written.
@@ -97,9 +110,10 @@ def save(
         _remove(final)
     make_folder(folder)
     with aside_folder(final) as found:
-        weights = {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
         try:
-            save_file(weights, found / WEIGHTS)
+            save_file(_weights(module), found / WEIGHTS)
+            if optimizer is not None and trained is not None:
+                save_file(_weights(trained), found / TRAINED)
             if optimizer is not None:
                 save_file(_optimizer_tensors(optimizer), found / OPTIMIZER)
         except SafetensorError as error:
@@ -110,6 +124,10 @@ def save(
     if kind in _STAY:
         for old in _complete(folder, kind)[: -_STAY[kind]]:
             _remove(old)
+
+
+def _weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}
 
 
 def _remove(checkpoint: Path) -> None:
@@ -253,15 +271,15 @@ def read_progress(checkpoint: Path) -> Progress:
     return Progress(**content)
 
 
-def load(checkpoint: Path, module: torch.nn.Module) -> Progress:
-    """Loads the weights.
+def load(checkpoint: Path, module: torch.nn.Module, *, trained: bool = False) -> Progress:
+    """Loads the weights; where they are an average and ``trained`` is true, those that the optimiser goes on with.
 
     Raises:
         RunError: If the checkpoint is damaged, or does not fit the network.
     """
     found = read_progress(checkpoint)
     try:
-        weights = load_file(checkpoint / WEIGHTS)
+        weights = load_file(checkpoint / (TRAINED if trained else WEIGHTS))
     except (OSError, SafetensorError) as error:
         raise RunError(f"{checkpoint}: cannot be loaded: {error}") from error
     there, wanted = ({key: tuple(value.shape) for key, value in one.items()} for one in (weights, module.state_dict()))

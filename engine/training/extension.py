@@ -58,6 +58,12 @@ class Extension:
                     "been there, and no checkpoint before it is left; train anew into another folder"
                 )
             say(f"going back to {found.name}: a longer training would not have been validated at step {self.old.end}")
+        stopped = None if found is None else checkpoints.read_progress(found).stopped
+        if stopped is not None:
+            raise self._refused(
+                f"its last stage ended early, after {stopped} steps: patience found nothing better, and more epochs "
+                f"would change nothing. For other weights set start.run to {self.folder} and train into another folder"
+            )
         self._check_rates(0 if found is None else checkpoints.step_of(found))
         self._check_best(found)
         return found

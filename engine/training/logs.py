@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import torch
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from engine.files import sync, unwritable, write_text
@@ -72,6 +74,21 @@ class Logs:
         self._board.close()
 
 
+def scenario_scores(folder: Path, step: int) -> dict[str, float]:
+    """The mIoU of each scenario, and ``mean``, that a run's validation found at a step; empty where it found none.
+
+    Args:
+        folder: The run folder.
+        step: Of the validation.
+    """
+    start = "validation/miou/"
+    return {
+        name.removeprefix(start): float(value)
+        for number, name, value in _rows(folder / METRICS, step)
+        if name.startswith(start) and int(number) == step
+    }
+
+
 def _rows(path: Path, step: int) -> list[list[str]]:
     """Rows up to a step; the last line may be torn."""
     if not path.exists():
@@ -79,3 +96,14 @@ def _rows(path: Path, step: int) -> list[list[str]]:
     text = path.read_text(encoding="utf-8", errors="replace").replace("\0", "").rpartition("\n")[0]
     rows = csv.reader(text.splitlines())
     return [row for row in rows if len(row) == 3 and row[0].isdigit() and int(row[0]) <= step]
+
+
+def means(found: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
+    """The mean over the parts that have it of each value, brought from the device at once."""
+    names = list(dict.fromkeys(name for part in found for name in part))
+    if not names:
+        return {}
+    values = torch.stack(
+        [torch.stack([part[name].float() for part in found if name in part]).mean() for name in names]
+    ).tolist()
+    return dict(zip(names, values, strict=True))

@@ -25,15 +25,16 @@ from engine.evaluation.predictors import torch_predictor
 from engine.evaluation.scenarios import evaluate
 from engine.evaluation.tiling import tiles_of
 from engine.language.vectors import CLASS_VECTORS, ClassVectors
-from engine.methods.contract import Method, Preparation
+from engine.methods.contract import Loss, Method, Preparation
 from engine.methods.registry import build_method
 from engine.networks.segmenter import Segmenter
 from engine.training import checkpoints
 from engine.training.adaptation import adapt, adapt_as_at, merge, targets
+from engine.training.averaging import WeightAverage
 from engine.training.batches import Batch, batches, collate
 from engine.training.checkpoints import Progress
 from engine.training.extension import Extension
-from engine.training.logs import Logs
+from engine.training.logs import Logs, means
 from engine.training.parameters import freeze, sizes, train_mode
 from engine.training.recipe import Recipe, StartSettings
 from engine.training.resume import check_data, check_machine, check_recipe
@@ -129,6 +130,7 @@ class Training:
         self.wrapped.mark_forward_method("detail")
         if not resume:
             create(folder, recipe, self.survey)
+        self._average: WeightAverage | None = None
         self.progress = Progress(0, -1.0, 0, recipe.digest, torch.get_num_threads(), torch.__version__)
         if self._checkpoint is not None:
             self._resume(self._checkpoint)
@@ -213,10 +215,14 @@ class Training:
             parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self.say(f"{stage.settings.name}: trains {sizes(network, stage.settings)}")
         optimizer = build_optimizer(parameters, stage.settings.schedule.optimizer)
+        ema = stage.settings.schedule.ema
+        self._average = None if ema is None else WeightAverage(self.segmenter, ema)
         if self.progress.step > stage.first and self._checkpoint is not None:
             checkpoints.load_optimizer(self._checkpoint, optimizer)
+            if self._average is not None:  # the resume has put the average where what is trained belongs
+                checkpoints.load(self._checkpoint, self.segmenter, trained=True)
         if self.progress.step == stage.first:
-            self.progress = replace(self.progress, best_score=-1.0, best_step=0, learned=False)
+            self.progress = replace(self.progress, best_score=-1.0, best_step=0, learned=False, stopped=None)
             if stage.settings.schedule.validate_every is None:
                 checkpoints.remove_best(self.folder)
         return cast(torch.optim.Optimizer, self.fabric.setup_optimizers(optimizer))
@@ -235,6 +241,8 @@ class Training:
             for batch in batches(sampler, stage, first):
                 terms, facts, taught = self._step(stage, method, optimizer, batch)
                 step = self.progress.step + 1
+                if self._average is not None:
+                    self._average.update(self.segmenter, step - stage.first)
                 self.progress = replace(self.progress, step=step, learned=self.progress.learned or taught)
                 if not all(np.isfinite(value) for value in terms.values()):
                     raise RunError(
@@ -253,16 +261,33 @@ class Training:
                 every = schedule.validate_every
                 if place == 0 and every is not None and (epoch % every == 0 or step == stage.end):
                     score = self._validate(logs, collection, optimizer)
+                    if stage.out_of_patience(step, self.progress.best_step):
+                        self._stop(stage)
                 if place == 0 or step % schedule.checkpoint_every == 0:
                     logs.keep()
                     self._save("last", optimizer)
                 self._keep(stage)
                 speed = (step - first) * schedule.batch / (time.monotonic() - started)
                 self.report(Report(name, step, self.steps, sum(terms.values()), speed, score))
+                if self.progress.step == stage.end:
+                    break
         finally:
             collection.close()
+        if self._average is not None:
+            self.segmenter.load_state_dict(self._average.segmenter.state_dict())
+            self._average = None
         if stage.settings.lora is not None:
             merge(self.segmenter.network)
+
+    def _stop(self, stage: Stage) -> None:
+        """Ends a stage early: steps count on from where it would have ended, so that no draw is made twice."""
+        progress, schedule = self.progress, stage.settings.schedule
+        self.say(
+            f"{stage.settings.name}: stopped after {progress.step - stage.first} of {stage.steps} steps: "
+            f"{schedule.patience} validations found nothing better than mIoU {progress.best_score:.4f} at step "
+            f"{progress.best_step}"
+        )
+        self.progress = replace(progress, step=stage.end, stopped=progress.step - stage.first)
 
     def _prepare(self, stage: Stage, method: Method) -> None:
         """Lets the method prepare its stage; its scenes are closed again before workers open their own."""
@@ -282,6 +307,7 @@ class Training:
             grouped,
             lambda samples: self.notice(f"{name}: {samples} chips measured"),
             self.say,
+            tuple(int(count) for count in self.survey.class_counts),
         )
         try:
             with prefixed(f"stages.{self.stages.index(stage)}."):
@@ -296,7 +322,10 @@ class Training:
 
     def _save(self, kind: checkpoints.Kind, optimizer: torch.optim.Optimizer | None) -> None:
         folder = self.folder / "checkpoints"
-        checkpoints.save(folder, kind, self.segmenter, optimizer, self.progress)
+        shown, trained = self.segmenter, None
+        if self._average is not None:
+            shown, trained = self._average.segmenter, self.segmenter
+        checkpoints.save(folder, kind, shown, optimizer, self.progress, trained)
 
     def _step(
         self, stage: Stage, method: Method, optimizer: torch.optim.Optimizer, batch: Batch
@@ -308,23 +337,30 @@ class Training:
             group["lr"] = schedule.optimizer.learning_rate * factor
         torch.manual_seed(int(np.random.SeedSequence((self.recipe.seed, step)).generate_state(1)[0]))
         train_mode(self.segmenter)
-        batch = batch.to(self.fabric.device)
         optimizer.zero_grad()
-        # Fabric's wrapper hands on what it does not know to the module
-        segmenter = cast(Segmenter, self.wrapped)
-        with self.fabric.autocast():  # which Fabric enters for `forward` alone
-            loss = method.loss(segmenter, batch.inputs, batch.availability, batch.labels)
-        total = torch.stack(list(loss.terms.values())).sum()
-        if total.requires_grad:  # prompts alone learn nothing of samples that lack no sensor
-            self.fabric.backward(total)
+        parts = batch.to(self.fabric.device).parts(schedule.accumulate)
+        losses = [self._backward(method, part, len(parts)) for part in parts]
+        taught = any(learned for _, learned in losses)
+        if taught:
             if schedule.clip is not None:
                 self.fabric.clip_gradients(self.wrapped, optimizer, max_norm=schedule.clip, error_if_nonfinite=False)
             optimizer.step()
-        found = {**loss.terms, **loss.facts}
-        numbers = torch.stack([value.detach().float() for value in found.values()]).tolist()
-        values = dict(zip(found, numbers, strict=True))
-        terms, facts = ({name: values[name] for name in part} for part in (loss.terms, loss.facts))
-        return terms, facts, total.requires_grad
+        terms, facts = (
+            means([{name: value.detach() for name, value in part.items()} for part in kind])
+            for kind in ([loss.terms for loss, _ in losses], [loss.facts for loss, _ in losses])
+        )
+        return terms, facts, taught
+
+    def _backward(self, method: Method, part: Batch, parts: int) -> tuple[Loss, bool]:
+        """The loss of a part of a step's chips, whose gradient is added; and whether there was anything to learn."""
+        # Fabric's wrapper hands on what it does not know to the module
+        segmenter = cast(Segmenter, self.wrapped)
+        with self.fabric.autocast():  # which Fabric enters for `forward` alone
+            loss = method.loss(segmenter, part.inputs, part.availability, part.labels)
+        total = torch.stack(list(loss.terms.values())).sum()
+        if total.requires_grad:  # prompts alone learn nothing of samples that lack no sensor
+            self.fabric.backward(total / parts)
+        return loss, total.requires_grad
 
     def _validate(
         self,
@@ -332,12 +368,13 @@ class Training:
         collection: SceneCollection,
         optimizer: torch.optim.Optimizer,
     ) -> float:
-        self.segmenter.eval()
-        tile, halo, inner_only = tiles_of(self.segmenter.network, self.recipe.data.chip)
+        segmenter = self.segmenter if self._average is None else self._average.segmenter
+        segmenter.eval()
+        tile, halo, inner_only = tiles_of(segmenter.network, self.recipe.data.chip)
         evaluation = evaluate(
             collection,
             self.survey.modalities,
-            torch_predictor(self.segmenter, self.fabric.device),
+            torch_predictor(segmenter, self.fabric.device),
             "validation",
             tile,
             halo,

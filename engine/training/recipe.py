@@ -98,6 +98,9 @@ class Recipe(Settings):
             unmasked = {name.partition(":")[0] for name in scene.masks} - set(scene.sources)
             if unmasked:
                 raise ValueError(f"data.scenes.{number}.masks: {', '.join(sorted(unmasked))} is none of its sources")
+        unknown = sorted(set(self.data.augment) - known)
+        if unknown:
+            raise ValueError(f"data.augment: {', '.join(unknown)} is none of the modalities {', '.join(sorted(known))}")
         named = {word for land_class in self.classes for word in (land_class.value, land_class.name)}
         ignored = named & set(self.data.labels.ignore)
         if ignored:

@@ -35,6 +35,13 @@ class Stage:
         """The step after its last one."""
         return self.first + self.steps
 
+    def out_of_patience(self, step: int, best_step: int) -> bool:
+        """Whether, before the end, so many validations as the stage's patience have come since the best one."""
+        schedule = self.settings.schedule
+        if schedule.patience is None or schedule.validate_every is None or step == self.end:
+            return False
+        return step - best_step >= schedule.patience * schedule.validate_every * schedule.steps_per_epoch
+
 
 def lay_out(settings: Sequence[StageSettings]) -> tuple[Stage, ...]:
     """The stages one after another."""

@@ -94,6 +94,11 @@ class ScheduleSettings(Settings):
     Args:
         epochs: Epochs of ``samples`` chips each.
         batch: Chips a step.
+        accumulate: Parts that the chips of a step are computed in, one after the other, where they do not fit into the
+            memory together. The step's loss is the mean of its parts'; batch norms see a part.
+        ema: What the exponential moving average of the weights keeps at each step, as .999: the average is validated,
+            kept and gone on with in place of the weights themselves. None averages nothing.
+        patience: Validations without a better score after which the stage ends early. None: it never does.
         validate_every: Epochs between two evaluations of the validation split, by which the best checkpoint
             is chosen; the last epoch is always evaluated. None: never, the last weights are what there is.
         checkpoint_every: Steps between two checkpoints; there is one at the end of each epoch too.
@@ -106,6 +111,9 @@ class ScheduleSettings(Settings):
     epochs: int = Field(ge=1)
     samples: int = Field(ge=1)
     batch: int = Field(default=8, ge=1)
+    accumulate: int = Field(default=1, ge=1)
+    ema: float | None = Field(default=None, gt=0, lt=1)
+    patience: int | None = Field(default=None, ge=1)
     validate_every: int | None = Field(default=1, ge=1)
     checkpoint_every: int = Field(default=100, ge=1)
     keep_every: int | None = Field(default=None, ge=1)
@@ -113,6 +121,14 @@ class ScheduleSettings(Settings):
     clip: float | None = Field(default=1.0, gt=0)
     optimizer: OptimizerSettings = OptimizerSettings()
     decay: DecaySettings = DecaySettings()
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> ScheduleSettings:
+        if self.patience is not None and self.validate_every is None:
+            raise ValueError("patience counts validations; set validate_every, or leave patience out")
+        if self.accumulate > self.batch:
+            raise ValueError(f"accumulate: a step of {self.batch} chips has no {self.accumulate} parts")
+        return self
 
     @property
     def steps_per_epoch(self) -> int:

@@ -19,7 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from engine.data.synthetic import synthesize
 from engine.errors import RunError
 from engine.locks import Lock
-from engine.training.checkpoints import newest
+from engine.training.checkpoints import kept, newest
 from engine.training.loop import Report, Training
 from engine.training.recipe import Recipe
 from engine.training.settings import LoraSettings
@@ -361,3 +361,62 @@ def test_a_folder_without_a_checkpoint_is_begun_anew_and_nothing_else_is_lost(
     assert newest(run / "checkpoints", "last") is not None
     with pytest.raises(RunError, match="exists and is not empty"):
         Training(make_recipe(tmp_path), run, accelerator="cpu")
+
+
+def test_an_average_of_weights_is_kept_in_their_place_and_gone_on_with(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    """The average by hand, from the weights of the same training without one; the same after a stop half-way."""
+    keep = "stages.0.schedule.keep_every=1"
+    plain = make_recipe(tmp_path, [*OFTEN, keep, "stages.0.schedule.validate_every=null"])
+    Training(plain, tmp_path / "plain", accelerator="cpu").run()
+    averaged = make_recipe(
+        tmp_path, [*OFTEN, keep, "stages.0.schedule.validate_every=null", "stages.0.schedule.ema=0.3"]
+    )
+    Training(averaged, tmp_path / "averaged", accelerator="cpu").run()
+    trained = [load_file(one / "weights.safetensors") for one in kept(tmp_path / "plain")]
+    expected = trained[0]
+    for number, state in enumerate(trained[1:], 1):
+        share = min(0.3, (1 + number) / (10 + number))
+        expected = {
+            key: share * expected[key] + (1 - share) * value if value.is_floating_point() else value
+            for key, value in state.items()
+        }
+    found = weights(tmp_path / "averaged")
+    finite = [key for key in found if found[key].is_floating_point() and found[key].isfinite().all()]
+    assert all(torch.allclose(found[key], expected[key], atol=1e-6) for key in finite)
+    assert not same(tmp_path / "plain", tmp_path / "averaged")
+
+    stopped(averaged, tmp_path / "again", 3)
+    Training(averaged, tmp_path / "again", resume=True, accelerator="cpu").run()
+    assert same(tmp_path / "averaged", tmp_path / "again")
+
+
+def test_a_stage_ends_early_when_validations_find_nothing_better(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    lines: list[str] = []
+    patient = ["stages.0.schedule.epochs=6", "stages.0.schedule.validate_every=1", "stages.0.schedule.patience=2"]
+    still = [
+        "stages.0.trainable=['head.classify.*']",  # no running statistics either
+        "stages.0.schedule.optimizer.learning_rate=1.0e-12",
+        "stages.0.schedule.decay={name: constant, warmup: 0}",
+    ]
+    recipe = make_recipe(tmp_path, [*patient, *still])
+    training = Training(recipe, tmp_path / "run", accelerator="cpu", say=lines.append)
+    training.run()
+    steps = recipe.stages[0].schedule.steps_per_epoch
+    assert training.progress.best_step == steps
+    assert training.progress.stopped == 3 * steps
+    assert any(f"stopped after {3 * steps} of {6 * steps} steps" in line for line in lines)
+    again = Training(recipe, tmp_path / "run", resume=True, accelerator="cpu")
+    again.run()  # there is nothing left to do
+    assert again.progress == training.progress
+    longer = make_recipe(tmp_path, [*patient, *still, "stages.0.schedule.epochs=9"])
+    with pytest.raises(RunError, match=f"ended early, after {3 * steps} steps"):
+        Training(longer, tmp_path / "run", extend=True, accelerator="cpu")
+
+
+def test_seeds_are_trained_one_after_another_and_told_together(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    make_recipe(tmp_path)
+    short = ["--set", "stages.0.schedule.epochs=1", "--set", "stages.0.schedule.validate_every=1"]
+    done = engine("train", tmp_path / "recipe.yaml", "-o", tmp_path / "runs", "--seeds", 2, *short)
+    assert done.returncode == 0, done.stderr
+    assert not same(tmp_path / "runs" / "seed-0", tmp_path / "runs" / "seed-1")
+    assert "best validation mIoU over 2 seeds" in done.stdout
