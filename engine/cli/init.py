@@ -62,6 +62,9 @@ def command(
         click.echo(line)
     if not torch.cuda.is_available():
         took = duration(training_seconds(recipe))
-        click.echo(f"Its steps will take about {took} on this machine, by two that were timed; reading comes on top.")
+        click.echo(
+            f"Its steps take about {took} on this machine as busy as it is, by a few chips that were timed; reading "
+            "and validation come on top."
+        )
     click.echo(f"{output}: written; docs/choosing.md says how to read it")
     click.echo(f"next: engine train {quote(str(output))} -o runs/{recipe.name}")

@@ -252,8 +252,8 @@ def without_label(labels: Labels, asked: Sequence[str]) -> tuple[list[Value], li
             told.append(f"labels: value {value} has no name, as others have, and is taken as no label")
         elif share >= DOMINANT and len(labels.values) > 2:
             told.append(
-                f"labels: value {value} covers {share:.0%} of what is labelled; it is taken as a class. If it stands for "
-                f"no label, run this again with --ignore {value}"
+                f"labels: value {value} covers {share:.0%} of what is labelled; it is taken as a class. If it stands "
+                f"for no label, run this again with --ignore {value}"
             )
     if None in labels.counts:
         chosen.append(None)

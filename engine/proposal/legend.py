@@ -110,7 +110,9 @@ def palette() -> Iterator[str]:
     return cycle(dict.fromkeys([*SET, *maps]))
 
 
-def class_list(values: Sequence[int | str], legend: Legend) -> tuple[list[LandClass], dict[int | str, int]]:
+def class_list(
+    values: Sequence[int | str], legend: Legend, renumbered: bool = False
+) -> tuple[list[LandClass], dict[int | str, int]]:
     """Classes for label values, and which values they replace.
 
     A number keeps its value where a class may have it; texts, and other numbers, are numbered. A colour that two
@@ -119,8 +121,9 @@ def class_list(values: Sequence[int | str], legend: Legend) -> tuple[list[LandCl
     Args:
         values: Of the labels, none twice.
         legend: What is known of them.
+        renumbered: Whether no number keeps its value, as where numbers stand for colours.
     """
-    kept = [value for value in values if isinstance(value, int) and 0 <= value <= _HIGHEST]
+    kept = [one for one in values if isinstance(one, int) and 0 <= one <= _HIGHEST and not renumbered]
     free = iter(number for number in range(1, _HIGHEST) if number not in set(kept))
     number_of = {value: value if value in kept else next(free) for value in values}
     often = Counter(legend.colours.get(value) for value in values)

@@ -85,7 +85,7 @@ def _segmenter(sight: Sight, *, validated: bool) -> Plan:
     batch = BATCH if free_memory() >= ROOM else BATCH // 2
     steps = min(MOST, max(FEWEST, VIEWS * sight.pixels // chip**2 // batch))
     epochs = 20
-    looks = "validated four times on the way; the best weights are kept" if validated else LAST
+    looks = "Validated four times on the way; the best weights are kept." if validated else LAST
     schedule = {
         "epochs": epochs,
         "samples": -(-steps // epochs) * batch,
@@ -102,11 +102,9 @@ def _segmenter(sight: Sight, *, validated: bool) -> Plan:
         0,
         {
             "network": [LABELS["dense"]],
-            "data.chip": [
-                f"Pixels along a training sample, the largest of {', '.join(map(str, CHIPS))} that fits into every scene."
-            ],
+            "data.chip": [f"Pixels along a training sample: {CHIPS[0]}, or as many as fit into every scene."],
             "stages": [
-                f"{-(-steps // epochs) * epochs} steps of {batch} chips; {looks}",
+                f"{-(-steps // epochs) * epochs} steps of {batch} chips. {looks}",
             ],
         },
     )
@@ -149,9 +147,7 @@ def _windows(sight: Sight, classes: int) -> Plan:
         window,
         {
             "network": [LABELS[sight.kind], FEW],
-            "data.few": [
-                f"Of each class at most {LABELLED} labelled pixels are learned from; a step sees {PER_CLASS}."
-            ],
+            "data.few": [f"Of each class at most {LABELLED} labelled pixels are learned from."],
             "stages": [f"{steps} steps of {batch} windows in two stages, the first without labels.", WINDOWS_LAST],
         },
         (STEPS,),

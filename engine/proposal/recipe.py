@@ -144,7 +144,7 @@ def _known(
                 f"labels: {named} is the only value left that is a class; a map needs two classes. Label what lies "
                 "beside it too (as background, say), or take less out with --ignore"
             )
-        classes, remap = class_list(values, held.legend)
+        classes, remap = class_list(values, held.legend, held.colours)
         settings = LabelSettings.model_validate({"remap": remap, "ignore": nothing})
         data = DataSettings.model_validate({"scenes": [scene], "split": EVERYTHING, "labels": settings})
         collection = SceneCollection(data, folder, [one.settings.value() for one in sensors], classes)
@@ -188,7 +188,7 @@ def _relative(text: str, folder: Path) -> str:
     file, bar, layer = text.partition("|")
     spec = SourceSpec.parse(file)
     path = located(Path.cwd(), spec.path)
-    if os.path.isabs(path):
+    if Path(path).is_absolute():
         here = os.path.abspath(folder)  # noqa: PTH100 (links stay as they are named)
         common = os.path.commonpath([path, here])
         if common != os.path.dirname(common):  # noqa: PTH120

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import get_args
 
@@ -16,7 +16,7 @@ from rasterio.enums import ColorInterp
 
 from engine.data.scenes import scene_specs
 from engine.data.settings import DataSettings, PixelSplit, SceneSettings
-from engine.errors import BandError, ModalityError, RasterReadError
+from engine.errors import BandError, ModalityError
 from engine.modality import DTYPES, PHYSICAL
 from engine.names import shown, steering
 from engine.raster.bands import kinds, measured, table
@@ -249,8 +249,8 @@ def _called(source: RasterSource, band: int) -> str | None:
 def _facts(given: Given, opened: Sequence[RasterSource], names: Sequence[str], unit: str) -> str:
     source = opened[0]
     grid = source.grid
-    width, height = grid.pixel_size
-    pixels = f"{width:.6g}" if np.isclose(width, height) else f"{width:.6g} x {height:.6g}"
+    metric = grid.crs is not None and grid.crs.is_projected and grid.crs.linear_units_factor[1] == 1
+    size = "" if grid.crs is None else f" of {max(grid.pixel_size) if metric else grid.metres:.4g} m"
     declared = [source.dataset.nodatavals[band - 1] for band in source.positions]
     nodata = sorted({f"{one:g}" for one in declared if one is not None})
     scales = {scale for one in opened for scale in one.declared or [PHYSICAL]}
@@ -258,7 +258,7 @@ def _facts(given: Given, opened: Sequence[RasterSource], names: Sequence[str], u
         f"{len(names)} band{'s' if len(names) > 1 else ''} ({_listed(names)})",
         source.dtype,
         unit,
-        f"{grid.width} x {grid.height} pixels of {pixels}" + ("" if grid.crs is None else " units of its CRS"),
+        f"{grid.width} x {grid.height} pixels{size}",
         grid.crs.to_string() if grid.crs else "no coordinate reference system",
         f"nodata {', '.join(nodata)}" if nodata else "no nodata value declared",
         "" if scales == {PHYSICAL} else f"declares {written(list(source.declared or [PHYSICAL]))}",

@@ -65,7 +65,7 @@ class Sight:
         sensors: By name.
         counts: Labelled pixels and regions of each class, ``[K]`` in the split ``train``: of all pixels.
         pixels: Of all scenes.
-        sides: Rows and columns of the smallest scene, the smaller of both.
+        side: Rows or columns of the smallest scene, whichever are fewer.
         share: Share of the pixels whose values were looked at.
         density: Share of the valid pixels that are labelled.
         kind: How labels lie.
@@ -150,7 +150,8 @@ def look(collection: SceneCollection) -> Sight:
     for place, name in enumerate(names):
         if not sums.overlap[place] and step == 1:
             raise GridError(
-                f"{name}: is valid on no labelled pixel; check that it shows the place of the labels, and its nodata value"
+                f"{name}: is valid on no labelled pixel; check that it shows the place of the labels, and its nodata "
+                "value"
             )
         sensors[name] = Seen(
             sums.valid[place] / sums.pixels,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.data.evidence import ENOUGH, STRIP, SplitCounts, count_splits
+from engine.data.scenes import scene_grid
 from engine.data.settings import BlockSplit, ComponentSplit, DataSettings, FoldSplit, Split
 from engine.data.splits import SPLITS, block_numbers, scene_splits
 from engine.data.survey import SceneCollection
@@ -87,10 +88,8 @@ class Splitter:
         self.sight, self.window = sight, window
         with_all = self._collection(EVERYTHING)
         self._names = [spec.name for spec in with_all.specs]
-        self._largest = max(
-            scene.grid.height * scene.grid.width for scene in map(with_all.__getitem__, range(len(with_all)))
-        )
-        with_all.close()
+        grids = [scene_grid(spec, modalities, data.pixel_size) for spec in with_all.specs]
+        self._largest = max(grid.height * grid.width for grid in grids)
 
     def choose(self) -> Choice:
         """The first split that has enough of each class everywhere; else the best of those that were tried."""
@@ -178,11 +177,11 @@ class Splitter:
             shares = counts / np.maximum(1, counts.sum(axis=0))
             test, validation = max(
                 permutations(range(MODULO), 2),
-                key=lambda pair: (shares[list(pair)].min(), -abs(shares[list(pair)] - 1 / MODULO).sum()),  # noqa: B023
+                key=lambda pair: (shares[list(pair)].min(), -abs(shares[list(pair)] - 1 / MODULO).sum()),
             )
             reason = f"square blocks of {size} pixels"
             if size < SEPARATE_BLOCK:
-                reason += ", as small as that because larger ones leave a class out: what is tested lies near to what is trained"
+                reason += ", so small since larger ones leave a class out: what is tested lies near to what is trained"
             yield (
                 BlockSplit(
                     kind="blocks",

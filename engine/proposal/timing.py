@@ -8,25 +8,29 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from engine.modality import BandStatistics
 from engine.methods.registry import build_method
+from engine.modality import BandStatistics
 from engine.training.recipe import Recipe
 from engine.training.run import build_segmenter
 from engine.training.schedule import lay_out
 
 _STATISTICS = BandStatistics(0.5, 0.3, 0.0, 1.0, 0.0, 1.0)
 
+PIXELS = 2**12
+"""Of the chips that are timed."""
+
 
 def training_seconds(recipe: Recipe) -> float:
     """Seconds that all steps take on this machine's processors, without reading and validation.
 
-    Each stage's second step is timed, since the first one sets things up.
+    Of each stage the second step on a few chips is timed, since the first one sets things up.
     """
     modalities = [replace(one, statistics=(_STATISTICS,) * len(one.bands)) for one in recipe.modality_values]
     segmenter = build_segmenter(recipe, modalities).train()
     seconds, chip = 0.0, recipe.data.chip
     for stage in lay_out(recipe.stages):
-        batch = stage.settings.schedule.batch
+        whole = stage.settings.schedule.batch
+        batch = min(whole, max(2, PIXELS // chip**2))
         method = build_method(stage.settings.method, len(recipe.classes))
         inputs = {one.name: torch.rand(batch, len(one.bands), chip, chip) for one in modalities}
         availability = torch.ones(batch, len(modalities), dtype=torch.bool)
@@ -36,7 +40,7 @@ def training_seconds(recipe: Recipe) -> float:
             loss = method.loss(segmenter, inputs, availability, labels)
             torch.stack(list(loss.terms.values())).sum().backward()
             took = time.monotonic() - started
-        seconds += took * stage.steps
+        seconds += took * whole / batch * stage.steps
     return seconds
 
 
