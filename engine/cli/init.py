@@ -63,7 +63,7 @@ def command(
     if not torch.cuda.is_available():
         took = duration(training_seconds(recipe))
         click.echo(
-            f"Its steps take about {took} on this machine as busy as it is, by a few chips that were timed; reading "
+            f"Its steps take about {took} when nothing else runs here, by a few chips that were timed; reading "
             "and validation come on top."
         )
     click.echo(f"{output}: written; docs/choosing.md says how to read it")

@@ -25,9 +25,7 @@ LABELS: Mapping[Density, str] = {
     ),
 }
 
-FEW = (
-    "On Landsat, LDS2AE on 40 pixels a class of a few polygons beat the segmenter on all of their pixels by 12 points."
-)
+FEW = "LDS2AE on 40 pixels a class of a few polygons on Landsat beat the segmenter on all of their pixels by 12 points."
 
 STEPS = (
     "A window classifier needs its steps: one that was trained for 60 of them scored .32, where the whole schedule "

@@ -31,7 +31,7 @@ FEWEST_BLOCKS = 25
 SEPARATE_BLOCK = 32
 """Pixels along a block below which blocks are made smaller only so that no class is left out."""
 
-MODULO, SEEDS = 5, 8
+MODULO, SEEDS = 5, 4
 """Kinds of blocks; draws that are tried."""
 
 MOST_PIXELS = 2 * 10**8
@@ -54,13 +54,18 @@ class Choice:
 
     @property
     def rank(self) -> tuple[int, int, int, int, int]:
-        """How good it is: 2 with enough of each class everywhere, 1 with some, 0 where a class is left out."""
-        train, validation, test = (self.counts.pixels[name] for name in SPLITS)
+        """How good it is: 2 with enough of each class everywhere, 1 with some, 0 where a class is left out.
+
+        Of those that leave a class out the one is better that trains more of them, that validates at all, and that
+        judges more of them.
+        """
+        train, validation, test = (self.counts.pixels[split] for split in SPLITS)
         enough = (np.minimum(np.minimum(train, validation), test) >= ENOUGH) & (self.counts.regions["validation"] > 1)
         small = isinstance(self.split, BlockSplit) and self.split.size < SEPARATE_BLOCK
-        held = [int((part > 0).sum()) for part in (train, validation, test)]
-        complete = all(count == len(train) for count in held)
-        return int(complete) + int(complete and bool(enough.all()) and not small), *held, int(enough.sum())
+        trained, validated, tested = (int((part > 0).sum()) for part in (train, validation, test))
+        complete = trained == validated == tested == len(train)
+        tier = int(complete) + int(complete and bool(enough.all()) and not small)
+        return tier, trained, int(validated > 0), validated + tested, int(enough.sum())
 
 
 class Splitter:
@@ -94,27 +99,21 @@ class Splitter:
     def choose(self) -> Choice:
         """The first split that has enough of each class everywhere; else the best of those that were tried."""
         tried: list[Choice] = []
-        for candidates, last_resort in self._candidates():
-            if last_resort and max(tried, key=lambda one: one.rank).rank[0]:
-                continue
-            for split, reason in candidates:
-                tried.append(self._tried(split, reason))
-                if tried[-1].rank[0] == 2:
-                    return tried[-1]
+        for split, reason in self._candidates():
+            tried.append(self._tried(split, reason))
+            if tried[-1].rank[0] == 2:
+                return tried[-1]
         return max(tried, key=lambda one: one.rank)
 
-    def _candidates(self) -> Iterator[tuple[Iterator[tuple[Split, str]], bool]]:
-        """Splits of one kind after the other, and whether they are tried only if all others leave a class out."""
-        dense, fits = self.sight.kind == "dense", self._largest <= MOST_PIXELS
+    def _candidates(self) -> Iterator[tuple[Split, str]]:
+        scattered = self.sight.kind != "dense" and self._largest <= MOST_PIXELS
         if len(self._names) >= MANY_SCENES:
-            yield self._folds(), False
-        if not dense and fits:
-            yield self._components(0.2), False
-        yield self._blocks(), False
-        if dense and fits:
-            yield self._components(0.2), True
-        if fits:
-            yield self._components(0.0), True
+            yield self._folds()
+        if scattered:
+            yield from self._components(0.2, SEEDS)
+        yield from self._blocks()
+        if scattered:
+            yield from self._components(0.0, 1)
 
     def _collection(self, split: Split) -> SceneCollection:
         data = self.data.model_copy(update={"split": split, "few": None})
@@ -135,17 +134,17 @@ class Splitter:
         finally:
             collection.close()
 
-    def _components(self, test: float) -> Iterator[tuple[Split, str]]:
+    def _components(self, test: float, seeds: int) -> Iterator[tuple[Split, str]]:
         reason = "whole connected regions, since labels are few: no region is trained and tested on" + (
             "" if test else "; without a test split, for which there are too few regions of a class"
         )
-        for seed in range(SEEDS):
+        for seed in range(seeds):
             yield (
                 ComponentSplit(kind="components", validation=0.2, test=test, seed=seed, buffer=self.window // 2),
                 reason,
             )
 
-    def _folds(self) -> Iterator[tuple[Split, str]]:
+    def _folds(self) -> tuple[Split, str]:
         """Of several draws that with the most of the class that a split holds least of, as shares of the class."""
         pixels = self._by_scene()
         shares = pixels / np.maximum(1, pixels.sum(axis=0))
@@ -156,7 +155,7 @@ class Splitter:
             return float(min(shares[chosen].sum(axis=0).min() for chosen in members))
 
         split = FoldSplit(kind="folds", validation_every=5, seed=max(range(SEEDS), key=least))
-        yield split, f"whole scenes, of which there are {len(self._names)}: none is trained and tested on"
+        return split, f"whole scenes, of which there are {len(self._names)}: none is trained and tested on"
 
     def _by_scene(self) -> NDArray[np.int64]:
         """``[S, K]`` labelled pixels of each class."""

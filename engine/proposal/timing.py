@@ -21,9 +21,9 @@ PIXELS = 2**12
 
 
 def training_seconds(recipe: Recipe) -> float:
-    """Seconds that all steps take on this machine's processors, without reading and validation.
+    """Seconds that all steps take on this machine's processors when nothing else runs, reading and validation apart.
 
-    Of each stage the second step on a few chips is timed, since the first one sets things up.
+    By the time that processors spend on each stage's second step, on a few chips: the first one sets things up.
     """
     modalities = [replace(one, statistics=(_STATISTICS,) * len(one.bands)) for one in recipe.modality_values]
     segmenter = build_segmenter(recipe, modalities).train()
@@ -36,10 +36,10 @@ def training_seconds(recipe: Recipe) -> float:
         availability = torch.ones(batch, len(modalities), dtype=torch.bool)
         labels = torch.from_numpy(np.random.default_rng(0).integers(0, len(recipe.classes), (batch, chip, chip)))
         for _ in range(2):
-            started = time.monotonic()
+            started = time.process_time()
             loss = method.loss(segmenter, inputs, availability, labels)
             torch.stack(list(loss.terms.values())).sum().backward()
-            took = time.monotonic() - started
+            took = (time.process_time() - started) / torch.get_num_threads()
         seconds += took * whole / batch * stage.steps
     return seconds
 
