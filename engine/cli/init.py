@@ -52,7 +52,7 @@ def command(
         ignore,
         lambda text: click.echo(f"{text} ...", err=True),
     )
-    for line in (*proposal.seen, "", *proposal.notes["data.split"][:-1]):
+    for line in (*proposal.seen, "", *proposal.notes["data.split"]):
         click.echo(line)
     for text in proposal.warnings:
         click.echo(f"Warning: {text}", err=True)

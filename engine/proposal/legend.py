@@ -51,10 +51,10 @@ def raster_legend(path: str) -> Legend:
     with ExitStack() as stack, suppress(EngineError):  # several bands or fractions: such labels have no legend
         found = ClassMap(path, stack)
         names |= {value: name for value, name in found.names.items() if name.strip()}
-        colours |= dict(found.colours)
+        colours.update(found.colours.items())
         sources += ["category names"] * bool(names) + ["colour table"] * bool(colours)
     style = _style(Path(file_of(path.partition("@")[0])).with_suffix(".qml"))
-    return Legend(names | style.names, colours | style.colours, (*sources, *style.sources))
+    return Legend({**names, **style.names}, {**colours, **style.colours}, (*sources, *style.sources))
 
 
 def vector_legend(path: str, field_name: str) -> Legend:

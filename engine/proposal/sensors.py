@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -90,29 +90,54 @@ def sensors_given(texts: Sequence[str]) -> tuple[list[Given], list[str]]:
         RasterReadError: If a folder holds no raster.
     """
     named: dict[str, list[str]] = {}
+    found: list[tuple[str | None, str, list[str]]] = []  # name, stem of an unnamed one, sources
+    plain: list[Layer] = []
     notes: list[str] = []
-    layers: list[Layer] = []
     for text in texts:
-        found = None if os.path.exists(text) else _NAMED.fullmatch(text)  # noqa: PTH110 (bears long names)
-        if found is not None and not Path(found["source"]).is_dir():
-            named.setdefault(found["name"], []).append(found["source"])
-        elif found is not None:
-            group = [Layer(one, SourceSpec(one)) for one in rasters_of(found["source"])]
-            sources, left = _together(group)
-            named.setdefault(found["name"], []).extend(sources)
-            notes += _left_out(found["name"], left)
+        parts = None if os.path.exists(text) else _NAMED.fullmatch(text)  # noqa: PTH110 (bears long names)
+        name, source = (None, text) if parts is None else (parts["name"], parts["source"])
+        if not Path(source).is_dir():
+            several = [("", [source])] if name else []
+            plain += [] if name else [Layer(source, SourceSpec.parse(source))]
         else:
-            layers += [Layer(one, SourceSpec.parse(one)) for one in rasters_of(text)]
-    sensors = [Given(name, tuple(sources)) for name, sources in named.items()]
-    unnamed: list[tuple[str, tuple[str, ...]]] = []
-    for name, group in grouped_layers(layers):
-        sources, left = ([str(one.spec) for one in group], []) if len(group) == 1 else _together(group)
-        unnamed.append((PurePath(group[0].name).stem if len(group) == 1 else name, tuple(sources)))
-        notes += _left_out(name, left)
-    sensors += [Given(name, sources) for name, (_, sources) in zip(_names(unnamed, named), unnamed, strict=True)]
-    if not sensors:
+            several, left = _of_folder(source)
+            notes += _left_out(name or source, left)
+        for stem, sources in several:
+            if name in named:
+                named[name].extend(sources)
+                continue
+            found.append((name, stem, sources))
+            if name is not None:
+                named[name] = sources
+    for stem, group in grouped_layers(plain):
+        taken, left = _together(group)
+        found.append((None, PurePath(group[0].name).stem if len(group) == 1 else stem, taken))
+        notes += _left_out(stem, left)
+    if not found:
         raise ModalityError("no raster is named; give the rasters of your sensors, as in optical=landsat.tif srtm.tif")
-    return sensors, notes
+    names = iter(_names([stem for name, stem, _ in found if name is None], named))
+    sensors = [Given(name or next(names), tuple(sources)) for name, _, sources in found]
+    return sorted(sensors, key=lambda one: _place(one, texts)), notes
+
+
+def _place(sensor: Given, texts: Sequence[str]) -> int:
+    """Where a sensor's first source stands among what was named."""
+    first = sensor.sources[0]
+    return next((place for place, text in enumerate(texts) if first in text or first.startswith(text)), len(texts))
+
+
+def _of_folder(folder: str) -> tuple[list[tuple[str, list[str]]], list[str]]:
+    """The sensors of a folder by name, and what is left out: of a product all but its bands."""
+    groups = grouped_layers([Layer(one, SourceSpec(one)) for one in rasters_of(folder)])
+    products = [(name, group) for name, group in groups if len(group) > 1]
+    sensors, left = [], []
+    for name, group in products or groups:
+        taken, others = _together(group)
+        sensors.append((name if products else PurePath(name).stem, taken))
+        left += others
+    if products:
+        left += [str(group[0].spec) for _, group in groups if len(group) == 1]
+    return sensors, left
 
 
 def _left_out(name: str, files: Sequence[str]) -> list[str]:
@@ -125,8 +150,11 @@ def _left_out(name: str, files: Sequence[str]) -> list[str]:
 def _together(group: Sequence[Layer]) -> tuple[list[str], list[str]]:
     """The files of an acquisition as the bands of one sensor, in the order of wavelengths; and those left out.
 
-    Of files of one band that of the smallest pixels is taken. All files are taken where names say nothing.
+    Of files of one band that of the smallest pixels is taken. All are taken, as they are named, where names say nothing
+    and where they are patterns of many scenes.
     """
+    if len(group) == 1 or TILE in group[0].name:
+        return [str(layer.spec) for layer in group], []
     with ExitStack() as stack:
         opened = [(layer, stack.enter_context(open_source(layer.spec))) for layer in group]
         pool = Pool("", opened)
@@ -143,12 +171,12 @@ def _together(group: Sequence[Layer]) -> tuple[list[str], list[str]]:
     return taken, [str(layer.spec) for layer in group if str(layer.spec) not in taken]
 
 
-def _names(unnamed: Sequence[tuple[str, tuple[str, ...]]], taken: Sequence[str] | dict[str, list[str]]) -> list[str]:
+def _names(stems: Sequence[str], taken: Iterable[str]) -> list[str]:
     """Names of sensors: the kind that a file's name speaks of, where it is the only one; else from the file's name."""
-    found = [sorted(kinds([stem.replace(TILE, "")], [])) for stem, _ in unnamed]
+    found = [sorted(kinds([stem.replace(TILE, "")], [])) for stem in stems]
     often = Counter(kind for many in found for kind in many)
     names: list[str] = []
-    for (stem, _), many in zip(unnamed, found, strict=True):
+    for stem, many in zip(stems, found, strict=True):
         name = many[0] if len(many) == 1 and often[many[0]] == 1 else _as_name(stem.replace(TILE, ""))
         known = {one.lower() for one in (*taken, *names)}
         plain, number = name, 2

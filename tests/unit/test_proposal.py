@@ -272,10 +272,13 @@ def test_files_of_one_acquisition_are_one_sensor(tmp_path: Path, write_raster: W
     for name in ("SR_B4", "SR_B2", "QA_PIXEL"):
         write_raster(f"{product}/{product}_{name}.TIF", np.ones((1, 8, 8), np.uint16))
     write_raster("dem.tif", np.ones((1, 8, 8), np.int16), transform=Affine(20, 0, 1000, 0, -20, 5000))
-    sensors, _ = sensors_given([str(tmp_path / product), f"heights={tmp_path / 'dem.tif'}"])
-    found = {one.name: [Path(source).stem.rpartition("_")[2] for source in one.sources] for one in sensors}
-    assert found.pop("heights") == ["dem"]
-    assert ["B2", "B4"] in found.values()
+    sensors, notes = sensors_given([f"heights={tmp_path / 'dem.tif'}", str(tmp_path / product)])
+    found = [(one.name, [Path(source).stem.rpartition("_")[2] for source in one.sources]) for one in sensors]
+    assert [files for _, files in found] == [["dem"], ["B2", "B4"]]
+    assert found[0][0] == "heights"
+    assert "QA_PIXEL" in notes[0]
+    named, _ = sensors_given([f"landsat={tmp_path / product}", str(tmp_path / "dem.tif")])
+    assert [one.name for one in named] == ["landsat", "elevation"]
 
 
 def test_comments_stand_above_their_keys_and_change_nothing() -> None:
