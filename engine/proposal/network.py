@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.errors import GridError
-from engine.proposal.advice import FEW, LABELS, LAST, STEPS, WINDOWS_LAST
+from engine.proposal.advice import FEW, LABELS, LAST, SMALL, STEPS, WINDOWS_LAST
 from engine.proposal.sight import Sight
 from engine.runtime.machine import free_memory, usable_processors
-from engine.training.recipe import SMALLEST_CHIP
 
-CHIPS = (128, 96, 64, 48, 32, 24, 16, SMALLEST_CHIP)
-"""Chips of a segmenter, the largest that fits."""
+CHIPS = (128, 96, 64, 48, 32)
+"""Chips of a segmenter, of which it gets the largest that fits; SegFormer's first stage sees no fewer than 32 pixels."""
 
 WINDOW = 11
 """Pixels along the window of a window classifier, as published."""
@@ -59,7 +57,7 @@ class Plan:
 
 def window_of(sight: Sight) -> int:
     """Pixels along the window of a window classifier for these labels; 0 where a segmenter fits."""
-    if sight.kind == "dense":
+    if sight.kind == "dense" and sight.side >= CHIPS[-1]:
         return 0
     return 1 if sight.kind == "single" else min(WINDOW, sight.side - 1 + sight.side % 2)
 
@@ -71,17 +69,12 @@ def planned(sight: Sight, classes: int, *, validated: bool) -> Plan:
         sight: What the scenes hold.
         classes: How many there are.
         validated: Whether validation holds enough to choose a checkpoint by.
-
-    Raises:
-        GridError: If the scenes are too small for a network.
     """
     return _windows(sight, classes) if window_of(sight) else _segmenter(sight, validated=validated)
 
 
 def _segmenter(sight: Sight, *, validated: bool) -> Plan:
-    chip = next((size for size in CHIPS if size <= sight.side), None)
-    if chip is None:
-        raise GridError(f"a scene is {sight.side} pixels high or wide; a segmenter needs {SMALLEST_CHIP}")
+    chip = next(size for size in CHIPS if size <= sight.side)
     batch = BATCH if free_memory() >= ROOM else BATCH // 2
     steps = min(MOST, max(FEWEST, VIEWS * sight.pixels // chip**2 // batch))
     epochs = 20
@@ -146,7 +139,7 @@ def _windows(sight: Sight, classes: int) -> Plan:
         ],
         window,
         {
-            "network": [LABELS[sight.kind], FEW],
+            "network": [SMALL] if sight.kind == "dense" else [LABELS[sight.kind], FEW],
             "data.few": [f"Of each class at most {LABELLED} labelled pixels are learned from."],
             "stages": [f"{steps} steps of {batch} windows in two stages, the first without labels.", WINDOWS_LAST],
         },

@@ -101,7 +101,7 @@ def propose(
             f"--labels {labels}: {TILE} stands in {'the rasters' if tiled else 'the labels'} alone; a file of labels "
             "goes with each scene, so that both have it"
         )
-    scene = {
+    scene: dict[str, Any] = {
         "name": "tiles" if tiled else "scene",
         "sources": {one.name: [_relative(source, folder) for source in one.sources] for one in given},
         "labels": {"path": _relative(labels, folder)},
@@ -111,7 +111,7 @@ def propose(
     paths = [spec.labels.path for spec in scene_specs(data, folder) if spec.labels is not None]
     held = read_labels(paths, field)
     if held.field is not None:
-        scene["labels"]["field"] = held.field  # type: ignore[index]
+        scene["labels"]["field"] = held.field
     nothing, why = without_label(held, ignore)
     say("looking at the pixels")
     known = _known(held, nothing, scene, sensors, folder, why)

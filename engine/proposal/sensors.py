@@ -90,10 +90,10 @@ def sensors_given(texts: Sequence[str]) -> tuple[list[Given], list[str]]:
         RasterReadError: If a folder holds no raster.
     """
     named: dict[str, list[str]] = {}
-    found: list[tuple[str | None, str, list[str]]] = []  # name, stem of an unnamed one, sources
+    found: list[tuple[int, str | None, str, list[str]]] = []  # place, name, stem of an unnamed one, sources
     plain: list[Layer] = []
     notes: list[str] = []
-    for text in texts:
+    for place, text in enumerate(texts):
         parts = None if os.path.exists(text) else _NAMED.fullmatch(text)  # noqa: PTH110 (bears long names)
         name, source = (None, text) if parts is None else (parts["name"], parts["source"])
         if not Path(source).is_dir():
@@ -106,24 +106,19 @@ def sensors_given(texts: Sequence[str]) -> tuple[list[Given], list[str]]:
             if name in named:
                 named[name].extend(sources)
                 continue
-            found.append((name, stem, sources))
+            found.append((place, name, stem, sources))
             if name is not None:
                 named[name] = sources
     for stem, group in grouped_layers(plain):
         taken, left = _together(group)
-        found.append((None, PurePath(group[0].name).stem if len(group) == 1 else stem, taken))
+        alone = PurePath(group[0].name).stem
+        found.append((list(texts).index(group[0].name), None, alone if len(group) == 1 else stem, taken))
         notes += _left_out(stem, left)
     if not found:
         raise ModalityError("no raster is named; give the rasters of your sensors, as in optical=landsat.tif srtm.tif")
-    names = iter(_names([stem for name, stem, _ in found if name is None], named))
-    sensors = [Given(name or next(names), tuple(sources)) for name, _, sources in found]
-    return sorted(sensors, key=lambda one: _place(one, texts)), notes
-
-
-def _place(sensor: Given, texts: Sequence[str]) -> int:
-    """Where a sensor's first source stands among what was named."""
-    first = sensor.sources[0]
-    return next((place for place, text in enumerate(texts) if first in text or first.startswith(text)), len(texts))
+    found.sort(key=lambda one: one[0])
+    names = iter(_names([stem for _, name, stem, _ in found if name is None], named))
+    return [Given(name or next(names), tuple(sources)) for _, name, _, sources in found], notes
 
 
 def _of_folder(folder: str) -> tuple[list[tuple[str, list[str]]], list[str]]:

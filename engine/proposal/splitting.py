@@ -53,11 +53,11 @@ class Choice:
     reason: str
 
     @property
-    def rank(self) -> tuple[int, int, int, int, int]:
+    def rank(self) -> tuple[int, ...]:
         """How good it is: 2 with enough of each class everywhere, 1 with some, 0 where a class is left out.
 
-        Of those that leave a class out the one is better that trains more of them, that validates at all, and that
-        judges more of them.
+        Of those that leave a class out the one is better that trains more of them, that validates at all, that has no
+        small blocks, and that judges more of them.
         """
         train, validation, test = (self.counts.pixels[split] for split in SPLITS)
         enough = (np.minimum(np.minimum(train, validation), test) >= ENOUGH) & (self.counts.regions["validation"] > 1)
@@ -65,7 +65,7 @@ class Choice:
         trained, validated, tested = (int((part > 0).sum()) for part in (train, validation, test))
         complete = trained == validated == tested == len(train)
         tier = int(complete) + int(complete and bool(enough.all()) and not small)
-        return tier, trained, int(validated > 0), validated + tested, int(enough.sum())
+        return tier, trained, int(validated > 0), int(not small), validated + tested, int(enough.sum())
 
 
 class Splitter:

@@ -163,7 +163,8 @@ def test_polygons_make_a_window_classifier(tmp_path: Path, dense: NDArray[np.uin
     assert {stage["schedule"]["validate_every"] for stage in content["stages"]} == {None}
     text = (tmp_path / "recipe.yaml").read_text(encoding="utf-8")
     assert advice.STEPS in re.sub("\n# +", " ", text)
-    words = [word for n in (0, 1) for word in ("--set", f"stages.{n}.schedule.epochs=1")]
+    sizes = ("epochs=1", "samples=4", "batch=4")
+    words = [word for n in (0, 1) for size in sizes for word in ("--set", f"stages.{n}.schedule.{size}")]
     trained = engine("train", tmp_path / "recipe.yaml", "-o", tmp_path / "run", "--device", "cpu", *words)
     assert trained.returncode == 0, trained.stderr
     assert "2 steps are few for lds2ae" in trained.stdout
@@ -201,7 +202,7 @@ def test_many_scenes_are_split_whole(tmp_path: Path) -> None:
     content = content_of(tmp_path)
     assert content["modalities"] == [{"name": "sar", "bands": ["before", "after"], "dtype": "uint8"}]
     assert content["data"]["split"]["kind"] == "folds"
-    assert content["data"]["chip"] == 24
+    assert (content["network"]["name"], content["data"]["chip"]) == ("lds2ae", 11)
     assert sum(pixels for pixels, _ in counts_said(done.stdout)["class 100"]) == 12 * int((labels == 100).sum())
 
 
@@ -300,6 +301,6 @@ def test_comments_stand_above_their_keys_and_change_nothing() -> None:
 
 def test_the_guide_says_what_the_tool_says() -> None:
     guide = " ".join((ROOT / "docs" / "choosing.md").read_text(encoding="utf-8").split())
-    said = [*advice.LABELS.values(), advice.FEW, advice.STEPS, advice.COUNTS, advice.BUFFER, advice.LAST]
+    said = [*advice.LABELS.values(), advice.FEW, advice.STEPS, advice.COUNTS, advice.BUFFER, advice.LAST, advice.SMALL]
     for text in (*said, advice.WINDOWS_LAST):
         assert text in guide
