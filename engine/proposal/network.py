@@ -11,7 +11,7 @@ from engine.proposal.sight import Sight
 from engine.runtime.machine import free_memory, usable_processors
 
 CHIPS = (128, 96, 64, 48, 32)
-"""Chips of a segmenter, of which it gets the largest that fits; SegFormer's first stage sees no fewer than 32 pixels."""
+"""Chips of a segmenter, of which it gets the largest that fits; SegFormer's first stage needs 32 pixels."""
 
 WINDOW = 11
 """Pixels along the window of a window classifier, as published."""
