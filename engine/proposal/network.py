@@ -122,6 +122,9 @@ def _windows(sight: Sight, classes: int) -> Plan:
 
     fine = schedule(FINE_TUNING, {"name": "step", "gamma": 0.1})
     fine["decay"]["step_epochs"] = max(1, fine["epochs"] * 2 // 3)
+    told = [SMALL] if sight.kind == "dense" else [LABELS[sight.kind]]
+    if sight.kind in ("polygons", "scattered"):
+        told.append(FEW)
     data = {"few": {"per_class": LABELLED}, "chip": window, "sampling_power": 0, "scaling": "quantile_range"}
     if window > 3:
         data["zoom"] = window - 2
@@ -139,7 +142,7 @@ def _windows(sight: Sight, classes: int) -> Plan:
         ],
         window,
         {
-            "network": [SMALL] if sight.kind == "dense" else [LABELS[sight.kind], FEW],
+            "network": told,
             "data.few": [f"Of each class at most {LABELLED} labelled pixels are learned from."],
             "stages": [f"{steps} steps of {batch} windows in two stages, the first without labels.", WINDOWS_LAST],
         },

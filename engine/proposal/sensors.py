@@ -167,12 +167,13 @@ def _together(group: Sequence[Layer]) -> tuple[list[str], list[str]]:
 
 
 def _names(stems: Sequence[str], taken: Iterable[str]) -> list[str]:
-    """Names of sensors: the kind that a file's name speaks of, where it is the only one; else from the file's name."""
+    """Names of sensors after their files: a single word as it is, of several the kind of sensor that they speak of."""
     found = [sorted(kinds([stem.replace(TILE, "")], [])) for stem in stems]
     often = Counter(kind for many in found for kind in many)
     names: list[str] = []
     for stem, many in zip(stems, found, strict=True):
-        name = many[0] if len(many) == 1 and often[many[0]] == 1 else _as_name(stem.replace(TILE, ""))
+        own = _as_name(stem.replace(TILE, ""))
+        name = many[0] if "_" in own and len(many) == 1 and often[many[0]] == 1 else own
         known = {one.lower() for one in (*taken, *names)}
         plain, number = name, 2
         while name.lower() in known or not is_free(name):

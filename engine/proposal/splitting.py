@@ -106,12 +106,14 @@ class Splitter:
         return max(tried, key=lambda one: one.rank)
 
     def _candidates(self) -> Iterator[tuple[Split, str]]:
+        """Where labels are scattered, no small blocks: they would cut regions, and test on what is trained on."""
         scattered = self.sight.kind != "dense" and self._largest <= MOST_PIXELS
         if len(self._names) >= MANY_SCENES:
             yield self._folds()
         if scattered:
             yield from self._components(0.2, SEEDS)
-        yield from self._blocks()
+        if self.sight.kind != "single" or not scattered:
+            yield from self._blocks(SEPARATE_BLOCK if scattered else SMALLEST_BLOCK)
         if scattered:
             yield from self._components(0.0, 1)
 
@@ -166,12 +168,12 @@ class Splitter:
         collection.close()
         return found
 
-    def _blocks(self) -> Iterator[tuple[Split, str]]:
+    def _blocks(self, smallest: int) -> Iterator[tuple[Split, str]]:
         """Blocks from large to small, of each size those two kinds of five that have the most of the rarest class."""
         size = LARGEST_BLOCK
-        while size > SMALLEST_BLOCK and self.sight.pixels < FEWEST_BLOCKS * size**2:
+        while size > smallest and self.sight.pixels < FEWEST_BLOCKS * size**2:
             size //= 2
-        while size >= SMALLEST_BLOCK:
+        while size >= smallest:
             counts = self._by_kind(size)
             shares = counts / np.maximum(1, counts.sum(axis=0))
             test, validation = max(

@@ -78,9 +78,10 @@ def test_dense_labels_make_a_segmenter_that_trains(tmp_path: Path, dense: NDArra
     done = init(tmp_path, tmp_path / "optical.tif", tmp_path / "srtm.tif", "--labels", tmp_path / "labels.tif")
     assert done.returncode == 0, done.stderr
     content = content_of(tmp_path)
-    assert [one["name"] for one in content["modalities"]] == ["optical", "elevation"]
+    assert [one["name"] for one in content["modalities"]] == ["optical", "srtm"]
+    assert content["modalities"][1]["bands"] == ["elevation"]
     assert content["modalities"][0] == {"name": "optical", "bands": ["blue", "green", "red"], "dtype": "uint16"}
-    assert content["data"]["scenes"][0]["sources"] == {"optical": "optical.tif", "elevation": "srtm.tif"}
+    assert content["data"]["scenes"][0]["sources"] == {"optical": "optical.tif", "srtm": "srtm.tif"}
     assert content["classes"][1] == {"value": 2, "name": "Forest", "color": "#116633"}
     assert len({one["color"] for one in content["classes"]}) == 4
     assert content["network"]["name"] == "mean_fusion"
@@ -179,12 +180,13 @@ def test_several_fields_that_may_be_classes_are_named(tmp_path: Path, dense: NDA
 
 
 def test_one_polygon_of_a_class_is_told(tmp_path: Path, dense: NDArray[np.uint8]) -> None:
-    """No region of 6 x 6 pixels can be cut by blocks of 8 so that three splits hold something of it."""
+    """It is trained on, and neither cut nor judged; of the others there are fields enough."""
     path = polygons(tmp_path, crop=["rare"] + ["maize", "wheat"] * 17 + ["wheat"])
     done = init(tmp_path, tmp_path / "optical.tif", "--labels", path)
     assert done.returncode == 0, done.stderr
     assert re.search(r"validation holds fewer than 30 labelled pixels of rare \(\d+\)", done.stderr)
-    assert min(pixels for pixels, _ in [counts_said(done.stdout)["rare"][0]]) > 0
+    assert counts_said(done.stdout)["rare"] == [(36, 1), (0, 0), (0, 0)]
+    assert "no pixel of rare is tested" in done.stderr
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -279,7 +281,7 @@ def test_files_of_one_acquisition_are_one_sensor(tmp_path: Path, write_raster: W
     assert found[0][0] == "heights"
     assert "QA_PIXEL" in notes[0]
     named, _ = sensors_given([f"landsat={tmp_path / product}", str(tmp_path / "dem.tif")])
-    assert [one.name for one in named] == ["landsat", "elevation"]
+    assert [one.name for one in named] == ["landsat", "dem"]
 
 
 def test_comments_stand_above_their_keys_and_change_nothing() -> None:
