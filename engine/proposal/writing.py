@@ -88,7 +88,7 @@ def _folded(start: str, value: object, indent: str) -> Iterator[str]:
         yield line
         return
     yield f"{start}["
-    items = [f"{_flow(one)}," for one in value]
+    items = [f"{_flow([one])[1:-1]}," for one in value]  # as they are quoted within a list
     row = f"{indent}  "
     for item in items:
         if row.strip() and len(row) + len(item) + 1 > WIDTH:

@@ -170,3 +170,12 @@ def test_chips_without_labels_come_from_where_a_sensor_saw_something(tmp_path: P
     for sample in range(60):
         assert (sampler.draw(0, sample).values["a"] == 7).any()
         assert sampler.draw(0, sample).availability[0]
+
+
+def test_chips_of_one_pixel_are_turned_and_flipped_so_that_torch_takes_them(folder: Path) -> None:
+    collection = opened(folder, chip=1, flips=True, quarter_turns=True, few={"per_class": 5})
+    sampler = ChipSampler(collection, survey(collection), 0, 1, CompleteSampler().draw)
+    for sample in range(16):  # of eight ways to turn and flip
+        chip = sampler.draw(0, sample)
+        assert all(torch.from_numpy(values).shape[1:] == (1, 1) for values in chip.values.values())
+        assert torch.from_numpy(chip.labels).shape == (1, 1)

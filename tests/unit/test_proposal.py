@@ -19,6 +19,7 @@ from engine.grid import Window
 from engine.proposal import advice
 from engine.proposal.labels import Labels, without_label
 from engine.proposal.legend import Legend, class_list
+from engine.proposal.recipe import propose
 from engine.proposal.sensors import sensors_given
 from engine.proposal.writing import recipe_text
 
@@ -182,11 +183,11 @@ def test_several_fields_that_may_be_classes_are_named(tmp_path: Path, dense: NDA
 def test_one_polygon_of_a_class_is_told(tmp_path: Path, dense: NDArray[np.uint8]) -> None:
     """It is trained on, and neither cut nor judged; of the others there are fields enough."""
     path = polygons(tmp_path, crop=["rare"] + ["maize", "wheat"] * 17 + ["wheat"])
-    done = init(tmp_path, tmp_path / "optical.tif", "--labels", path)
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"validation holds fewer than 30 labelled pixels of rare \(\d+\)", done.stderr)
-    assert counts_said(done.stdout)["rare"] == [(36, 1), (0, 0), (0, 0)]
-    assert "no pixel of rare is tested" in done.stderr
+    found = propose([str(tmp_path / "optical.tif")], str(path), tmp_path, "name")
+    assert counts_said("\n".join(found.counts))["rare"] == [(36, 1), (0, 0), (0, 0)]
+    told = "\n".join(found.warnings)
+    assert "no pixel of rare is tested" in told
+    assert "validation holds fewer than 30 labelled pixels of rare (0)" in told
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -287,7 +288,7 @@ def test_files_of_one_acquisition_are_one_sensor(tmp_path: Path, write_raster: W
 def test_comments_stand_above_their_keys_and_change_nothing() -> None:
     content = {
         "name": "x",
-        "data": {"chip": 32, "few": {"per_class": 3}, "bands": [f"band {number}" for number in range(60)]},
+        "data": {"chip": 32, "few": {"per_class": 3}, "bands": [f"band {{{number}}}, x" for number in range(60)]},
         "stages": [{"name": "train", "schedule": {"epochs": 2, "decay": {"name": "poly", "power": 0.9}}}],
         "remap": {"-3": 2, "a: b": 1},
     }
