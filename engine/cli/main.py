@@ -12,6 +12,7 @@ import click
 from engine.errors import EngineError, is_missing
 
 COMMANDS = {
+    "init": "Write a recipe for your own rasters and labels.",
     "train": "Train a recipe.",
     "evaluate": "Score a run or model in every scenario.",
     "baseline": "Score random forests on the same pixels.",

@@ -233,7 +233,8 @@ def _turned(patch: Patch, rng: np.random.Generator, collection: SceneCollection)
 
     def turn(array: NDArray[_Value]) -> NDArray[_Value]:
         turned = np.rot90(array, turns, axes=(-2, -1))
-        return (turned[..., ::-1] if flip else turned).copy()  # also of one pixel, whose stride no tensor takes
+        # a copy: of a chip of one pixel NumPy calls any view contiguous, also one that torch cannot take
+        return (turned[..., ::-1] if flip else turned).copy()
 
     return Patch(
         {name: turn(values) for name, values in patch.values.items()},

@@ -58,7 +58,7 @@ _PREFIXED = re.compile(r'(?P<before>[A-Za-z][A-Za-z0-9_]+:"?|/vsi[a-z0-9]+/(?!/)
 """GDAL's names of parts of files (``NETCDF:"a.nc":v``) and of files in archives (``/vsizip/a.zip/b.tif``)."""
 
 
-def _under(root: Path, path: str) -> str:
+def located(root: Path, path: str) -> str:
     """A path as it is found from the current folder; what is no file under ``root`` stays as it is.
 
     Where GDAL's words stand around a file's name, that is found as the longest beginning of the rest that exists. A
@@ -79,13 +79,13 @@ def _under(root: Path, path: str) -> str:
 
 def _source_at(root: Path, text: str) -> SourceSpec:
     spec = SourceSpec.parse(text, root)
-    return replace(spec, path=_under(root, spec.path))
+    return replace(spec, path=located(root, spec.path))
 
 
 def _masks_at(root: Path, masks: Mapping[str, Sequence[str]]) -> dict[str, tuple[MaskSpec, ...]]:
     found = parse_masks([(name, text) for name, many in masks.items() for text in many], root)
     return {
-        name: tuple(replace(spec, source=replace(spec.source, path=_under(root, spec.source.path))) for spec in specs)
+        name: tuple(replace(spec, source=replace(spec.source, path=located(root, spec.source.path))) for spec in specs)
         for name, specs in found.items()
     }
 

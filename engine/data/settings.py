@@ -145,7 +145,19 @@ class LabelSettings(Settings):
 
 
 class BlockSplit(Settings):
-    """Square blocks of the scene's grid: k = (row * block row + column * block column) mod modulo."""
+    """Square blocks of the scene's grid: k = (row * block row + column * block column) mod modulo.
+
+    Args:
+        size: Pixels along a block.
+        row: What counts for a block's row.
+        column: What counts for a block's column.
+        modulo: How many kinds of blocks there are.
+        train: The kinds that train.
+        validation: The kinds that validate.
+        test: The kinds that test.
+        buffer: Training pixels within so many pixels of a block for validation or test, along rows, columns and
+            diagonals, do not count.
+    """
 
     kind: Literal["blocks"]
     size: int = Field(ge=1)
@@ -155,6 +167,7 @@ class BlockSplit(Settings):
     train: frozenset[int]
     validation: frozenset[int]
     test: frozenset[int] = frozenset()
+    buffer: int = Field(default=0, ge=0)
 
 
 class RegionSplit(Settings):
@@ -255,10 +268,15 @@ class ComponentSplit(ShareSplit):
     For scenes with few scattered polygons, where blocks would leave classes out: no field is trained and tested on,
     though neighbouring ones of other classes may be. Shares are of each class's pixels, as near as its regions allow;
     each class has a region for training, one for test where it has two, and one for validation where it has three.
-    Blocks or whole scenes keep training and test farther apart.
+    Blocks, whole scenes or a buffer keep training and test farther apart.
+
+    Args:
+        buffer: Training pixels within so many pixels of a region for validation or test, along rows, columns and
+            diagonals, do not count.
     """
 
     kind: Literal["components"]
+    buffer: int = Field(default=0, ge=0)
 
 
 Split = Annotated[

@@ -48,12 +48,35 @@ def block_numbers(window: Window, split: BlockSplit) -> NDArray[np.int64]:
     return numbers
 
 
-def _blocks(settings: BlockSplit) -> SplitMask:
+def _blocks(settings: BlockSplit, grid: Grid) -> SplitMask:
     def mask(window: Window, split: SplitName) -> NDArray[np.bool_]:
         chosen: frozenset[int] = getattr(settings, split)
-        return np.isin(block_numbers(window, settings), sorted(chosen))
+        inside = np.isin(block_numbers(window, settings), sorted(chosen))
+        if split == "train" and settings.buffer:
+            inside &= ~near_held_out(window)
+        return inside
+
+    def near_held_out(window: Window) -> NDArray[np.bool_]:
+        far = settings.buffer
+        around = Window(window.row - far, window.col - far, window.height + 2 * far, window.width + 2 * far)
+        held = np.zeros((around.height, around.width), dtype=bool)
+        there = around & grid.window
+        if not there.empty:
+            kinds = sorted(settings.validation | settings.test)
+            held[there.within(around)] = np.isin(block_numbers(there, settings), kinds)
+        return nearby(held, far)[window.within(around)]
 
     return mask
+
+
+def nearby(held: NDArray[np.bool_], distance: int) -> NDArray[np.bool_]:
+    """Where a pixel of ``held`` ``[h, w]`` lies within ``distance`` pixels, along rows, columns and diagonals."""
+    from scipy.ndimage import maximum_filter1d
+
+    found = held.astype(np.uint8)
+    for axis in (0, 1):
+        found = maximum_filter1d(found, 2 * distance + 1, axis=axis, mode="constant")
+    return found.astype(bool)
 
 
 def _regions(settings: RegionSplit, grid: Grid) -> SplitMask:
@@ -130,7 +153,8 @@ def _components(settings: ComponentSplit, grid: Grid, scene: str, labels: LabelR
 
 
 def component_splits(labels: NDArray[np.int16], settings: ComponentSplit, scene: str) -> NDArray[np.int8]:
-    """For each pixel of a scene the position in SPLITS of the split that its region belongs to; -1 without a label.
+    """For each pixel of a scene the position in SPLITS of the split that its region belongs to; -1 without a label, and
+    in the buffer.
 
     Takes about 20 bytes a pixel, and one afterwards: a scene of 10 000 x 10 000 pixels 2 GB.
 
@@ -152,6 +176,9 @@ def component_splits(labels: NDArray[np.int16], settings: ComponentSplit, scene:
         order = rng.permutation(np.flatnonzero(classes[1:] == number) + 1)
         splits[order] = [SPLITS.index(split) for split in _shared_out(sizes[order].tolist(), settings)]
     found: NDArray[np.int8] = splits[regions]
+    if settings.buffer:
+        train = SPLITS.index("train")
+        found[(found == train) & nearby((found != train) & (found != -1), settings.buffer)] = -1
     return found
 
 
@@ -236,7 +263,7 @@ def split_mask(
         labels: The scene's labels, where it has any: a split by components reads all of them.
     """
     if isinstance(split, BlockSplit):
-        return _blocks(split)
+        return _blocks(split, grid)
     if isinstance(split, RegionSplit):
         return _regions(split, grid)
     if isinstance(split, PolygonSplit):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.data.evidence import count_splits, weak_validation
 from engine.data.facts import LabelTally, SceneFacts, Values
 from engine.data.few import DrawnPixels, draw_pixels
 from engine.data.quantiles import PixelSample
@@ -162,7 +163,7 @@ class Survey:
     Args:
         modalities: With their statistics.
         cells: To draw chips from.
-        warnings: What the user should know of the values.
+        warnings: What the user should know of the values, and of classes that validation holds too little of.
         scenes: By which a change of the data is told.
     """
 
@@ -229,6 +230,7 @@ def survey(collection: SceneCollection) -> Survey:
         for modality, moment in zip(collection.modalities, moments, strict=True)
     )
     told += [text for modality, moment in zip(measured, moments, strict=True) for text in _warnings(modality, moment)]
+    told += weak_validation(collection.classes, count_splits(collection, ["validation"]))
     return Survey(measured, cells, tuple(told), tuple(facts))
 
 

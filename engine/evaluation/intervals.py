@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from engine.evaluation.metrics import Figures, figures, mean_known
 
@@ -64,22 +64,7 @@ def interval(draws: NDArray[np.float64], blocks: int) -> Interval | None:
 
 def share(blocks: int) -> float:
     """The share of the draws that lies below an interval's lower end; .025 of ever so many blocks."""
-    return NormalDist().cdf(-math.sqrt(blocks / (blocks - 1)) * _student(blocks - 1))
-
-
-def _student(freedom: int) -> float:
-    """Student's t at .975: M. Abramowitz, I. Stegun, "Handbook of Mathematical Functions", 26.7.5; right to .001."""
-    z, found = NormalDist().inv_cdf(0.975), 0.0
-    terms = (
-        ({1: 1}, 1),
-        ({3: 1, 1: 1}, 4),
-        ({5: 5, 3: 16, 1: 3}, 96),
-        ({7: 3, 5: 19, 3: 17, 1: -15}, 384),
-        ({9: 79, 7: 776, 5: 1482, 3: -1920, 1: -945}, 92160),
-    )
-    for power, (polynomial, divisor) in enumerate(terms):
-        found += sum(factor * z**degree for degree, factor in polynomial.items()) / (divisor * freedom**power)
-    return found
+    return float(stats.norm.cdf(-math.sqrt(blocks / (blocks - 1)) * stats.t.ppf(0.975, blocks - 1)))
 
 
 @dataclass(frozen=True)

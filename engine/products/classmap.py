@@ -146,7 +146,7 @@ class ClassMap(Companion):
 
     def legend(self, values: Sequence[int]) -> list[LegendEntry]:
         """What the raster calls and how it colours some of its values; else their number, and colours of our own."""
-        colours = _colour_table(self.dataset, self.band) | self._named[1]
+        colours = self.colours
         palette = (SET[number % len(SET)] for number in count())
         return [
             LegendEntry(value, self.name(value), colours[value] if value in colours else next(palette))
@@ -155,7 +155,17 @@ class ClassMap(Companion):
 
     def name(self, value: int) -> str:
         """What the raster calls a value; its number where it does not."""
-        return self._named[0].get(value, str(value))
+        return self.names.get(value, str(value))
+
+    @property
+    def names(self) -> dict[int, str]:
+        """What the raster calls values."""
+        return self._named[0]
+
+    @property
+    def colours(self) -> dict[int, str]:
+        """How the raster colours values (``#rrggbb``)."""
+        return _colour_table(self.dataset, self.band) | self._named[1]
 
     @cached_property
     def _named(self) -> tuple[dict[int, str], dict[int, str]]:

@@ -14,6 +14,7 @@ from engine.grid import Grid
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame
+    from pandas import DataFrame
     from shapely import Geometry
 
 LAYER = "layername="
@@ -42,6 +43,23 @@ def fields_of(path: str) -> list[str] | None:
         return [str(name) for name in pyogrio.read_info(file, layer=_chosen(path, file, layer))["fields"]]
     except RasterReadError:
         return None
+
+
+def read_table(path: str) -> DataFrame:
+    """The attributes of a layer with geometries, without these.
+
+    Raises:
+        RasterReadError: As :func:`read_features`.
+    """
+    import pyogrio
+
+    file, layer = file_and_layer(path)
+    layer = _chosen(path, file, layer)
+    try:
+        table: DataFrame = pyogrio.read_dataframe(file, layer=layer, read_geometry=False)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise RasterReadError(f"{path}: cannot be read as a vector file: {error}") from error
+    return table
 
 
 def _chosen(path: str, file: str, layer: str | None) -> str:

@@ -48,7 +48,7 @@ from engine.training.run import (
     tidy,
     unpretrained,
 )
-from engine.training.schedule import Stage, build_optimizer, lay_out, rate_factor
+from engine.training.schedule import FEWEST_STEPS, Stage, build_optimizer, lay_out, rate_factor
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,11 @@ class Training:
         else:
             self._checkpoint = checkpoints.newest_intact(folder, say) if resume else None
         self.segmenter = self._segmenter()
+        if self.segmenter.network.tile is not None and self.steps < FEWEST_STEPS and recipe.start is None:
+            self.say(
+                f"Warning: {self.steps} steps are few for {recipe.network.name}, which classifies windows: after 60 of "
+                "them such a network scored .32, where a whole schedule scored .79; raise stages.*.schedule.epochs"
+            )
         self.wrapped = self.fabric.setup_module(self.segmenter)
         self.wrapped.mark_forward_method("detail")
         if not resume:

@@ -31,6 +31,9 @@ from engine.training.settings import ClassSettings, ModalitySettings, StageSetti
 MOST_FAULTS = 20
 """Of a recipe, that are told."""
 
+RESERVED = frozenset({AVAILABILITY, *OUTPUTS})
+"""Names that every model uses itself."""
+
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 
 
@@ -81,9 +84,9 @@ class Recipe(Settings):
                 raise ValueError(f"{what}: {', '.join(sorted(twice))} stands there twice")
         known = {modality.name for modality in self.modalities}
         for name in known:
-            if hasattr(nn.ModuleDict(), name) or hasattr(nn.ParameterDict(), name):
+            if _is_torchs(name):
                 raise ValueError(f"modalities: {name} is a name that torch uses itself; choose another")
-        reserved = sorted(known & {AVAILABILITY, *OUTPUTS})
+        reserved = sorted(known & RESERVED)
         if reserved:
             raise ValueError(
                 f"modalities: {', '.join(reserved)} is a name that every model uses itself; choose another"
@@ -129,6 +132,15 @@ class Recipe(Settings):
             for key in ("workers", "checkpoint_every", "keep_every"):
                 del stage["schedule"][key]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=sorted).encode()).hexdigest()
+
+
+def _is_torchs(name: str) -> bool:
+    return hasattr(nn.ModuleDict(), name) or hasattr(nn.ParameterDict(), name)
+
+
+def is_free(name: str) -> bool:
+    """Whether a modality may have a name, which neither torch nor a model uses itself."""
+    return not (name in RESERVED or _is_torchs(name))
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = (), *, trained: bool = False) -> Recipe:

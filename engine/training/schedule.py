@@ -10,6 +10,9 @@ import torch
 
 from engine.training.settings import DecaySettings, OptimizerSettings, StageSettings
 
+FEWEST_STEPS = 200
+"""Of a whole training of a network that classifies windows, below which it has hardly begun to learn."""
+
 
 @dataclass(frozen=True)
 class Stage:

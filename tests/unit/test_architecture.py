@@ -22,6 +22,7 @@ LAYERS = (
     {"export"},
     {"evaluation"},
     {"training"},
+    {"proposal"},
     {"cli"},
 )
 WITHOUT_TORCH = (
