@@ -105,7 +105,7 @@ def test_dense_labels_make_a_segmenter_that_trains(tmp_path: Path, dense: NDArra
     words = [word for one in small for word in ("--set", one)]
     trained = engine("train", tmp_path / "recipe.yaml", "-o", tmp_path / "run", "--device", "cpu", *words)
     assert trained.returncode == 0, trained.stderr
-    assert "best validation mIoU" in trained.stdout
+    assert "was chosen by its validation mIoU" in trained.stdout
 
 
 def test_a_recipe_is_not_written_over_unasked(tmp_path: Path, dense: NDArray[np.uint8]) -> None:
