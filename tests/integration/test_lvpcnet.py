@@ -143,7 +143,7 @@ def test_prompts_can_be_trained_without_their_convolutions(run: Path, make_recip
     said: list[str] = []
     recipe = second_stage(make_recipe, tmp_path, run, "hashed", {"trainable": ["prompts.*"]})
     Training(recipe, tmp_path / "run", accelerator="cpu", say=said.append).run()
-    assert said[0] == "compensate: trains 384 in prompts.*"  # six pairs, two blocks, two prompts, 16 wide
+    assert "compensate: trains 384 in prompts.*" in said  # six pairs, two blocks, two prompts, 16 wide
     first, last = (newest(one / "checkpoints", "last") for one in (run, tmp_path / "run"))
     assert first is not None
     assert last is not None
