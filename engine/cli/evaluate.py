@@ -12,9 +12,9 @@ from typing import Any, cast
 import click
 import torch
 from rich.console import Console
-from rich.status import Status
 from rich.table import Table
 
+from engine.cli.progress import Shown, status
 from engine.data.settings import SplitName
 from engine.data.survey import SceneCollection
 from engine.errors import DeviceError, InputError, RecipeError, RunError
@@ -119,14 +119,14 @@ def command(
         tell(compared, strict, lambda text: click.echo(f"Warning: {text}", err=True))
     chosen = cast(SplitName, split)
     facts = {"of": [one.name for one in what], "split": split}
-    with Console(stderr=True).status("evaluating") as status:
+    with status("evaluating") as shown:
         if protocol == "lgss":
-            images = pooled([_images(one, chosen, status) for one in trained])
+            images = pooled([_images(one, chosen, shown) for one in trained])
             write_image_scores(images, folder, facts | {"tile": trained[0].size})
         else:
-            tiling = trained[0].tiling(status)
+            tiling = trained[0].tiling(shown)
             same = chosen == "validation" and data is None
-            result = (tiling.evaluation if same else None) or _maps(trained[0], tiling, chosen, status)
+            result = (tiling.evaluation if same else None) or _maps(trained[0], tiling, chosen, shown)
             beside = _beside(baseline_folder(place, chosen), result)
             told = conclusions(_figures(result, trained[0].recipe, beside))
             about = {"tile": tiling.tile, "halo": tiling.halo, "tiling": tiling.reason, "conclusions": told}
@@ -148,7 +148,7 @@ class _Trained:
     modalities: tuple[Modality, ...]
     predict: Predictor
     size: int
-    tiling: Callable[[Status], Tiling]
+    tiling: Callable[[Shown], Tiling]
     threads: int
 
     @property
@@ -172,7 +172,7 @@ def _check_alike(trained: Sequence[_Trained], what: Sequence[Path]) -> None:
                 raise RecipeError(f"{other}: its {key} are {there}, those of {what[0]} {here}; they must be the same")
 
 
-def _images(trained: _Trained, split: SplitName, status: Status) -> ImageScores:
+def _images(trained: _Trained, split: SplitName, shown: Shown) -> ImageScores:
     with closing(trained.collection()) as collection:
         return score_images(
             collection,
@@ -180,11 +180,11 @@ def _images(trained: _Trained, split: SplitName, status: Status) -> ImageScores:
             trained.predict,
             split,
             trained.size,
-            lambda count: status.update(f"{count} images"),
+            lambda count: shown.update(f"{count} images"),
         )
 
 
-def _maps(trained: _Trained, tiling: Tiling, split: SplitName, status: Status) -> Evaluation:
+def _maps(trained: _Trained, tiling: Tiling, split: SplitName, shown: Shown) -> Evaluation:
     with closing(trained.collection()) as collection:
         return evaluate(
             collection,
@@ -195,7 +195,7 @@ def _maps(trained: _Trained, tiling: Tiling, split: SplitName, status: Status) -
             tiling.halo,
             inner_only=tiling.inner_only,
             threads=trained.threads,
-            progress=lambda name, share: status.update(f"{share:4.0%} {name}"),
+            progress=shown.update,
         )
 
 
@@ -243,11 +243,11 @@ def _run(
         raise DeviceError("cuda: torch finds no GPU that it can use; choose --device cpu")
     predict = torch_predictor(segmenter.to(device), torch.device(device))
 
-    def tiling(status: Status) -> Tiling:
+    def tiling(shown: Shown) -> Tiling:
         if tile is not None:
-            return _said(Tiling(tile, tile // DEFAULT_SHARE, False, "as --tile asks; not what an export ships"), status)
+            return _said(Tiling(tile, tile // DEFAULT_SHARE, False, "as --tile asks; not what an export ships"))
         return own_tiling(segmenter.network) or _chosen(
-            folder, found, own, segmenter, predict, status, beside=recipe is not None
+            folder, found, own, segmenter, predict, shown, beside=recipe is not None
         )
 
     data = recipe or own
@@ -260,13 +260,13 @@ def _chosen(
     own: Recipe,
     segmenter: Segmenter,
     predict: Predictor,
-    status: Status,
+    shown: Shown,
     beside: bool,
 ) -> Tiling:
     """The tiling of a run, by its own data, which need not be those that it is evaluated on."""
 
     def say(line: str) -> None:
-        status.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        click.echo(line, err=True)
 
     try:
         with closing(SceneCollection(own.data, own.data.root, segmenter.modalities, own.class_values)) as collection:
@@ -279,7 +279,7 @@ def _chosen(
                 predict,
                 say,
                 lambda tried: say(str(tried)),
-                lambda what, share: status.update(f"{share:4.0%} {what}"),
+                shown.update,
             )
     except InputError as error:
         if not beside:
@@ -290,8 +290,8 @@ def _chosen(
         ) from error
 
 
-def _said(tiling: Tiling, status: Status) -> Tiling:
-    status.console.print(str(tiling), highlight=False)
+def _said(tiling: Tiling) -> Tiling:
+    click.echo(str(tiling), err=True)
     return tiling
 
 
@@ -303,9 +303,7 @@ def _model(path: Path, recipe: Recipe | None, device: str) -> _Trained:
     _check_same(path, model.classes, model.modalities, recipe)
     predict = Sessions(model, device).probabilities
     own = Tiling(metadata.tile, metadata.halo, metadata.inner_only, "the model's own")
-    return _Trained(
-        recipe, model.modalities, predict, metadata.tile, lambda status: _said(own, status), usable_processors()
-    )
+    return _Trained(recipe, model.modalities, predict, metadata.tile, lambda _shown: _said(own), usable_processors())
 
 
 def _check_same(what: Path, classes: Sequence[LandClass], modalities: Sequence[Modality], recipe: Recipe) -> None:
