@@ -24,10 +24,12 @@ from engine.evaluation.comparison import compare_split
 from engine.evaluation.conclusions import MARGIN, Figures, conclusions
 from engine.evaluation.images import FIGURES, IMAGE_REPORT, ImageScores, pooled, score_images, write_image_scores
 from engine.evaluation.intervals import FEWEST, counted
+from engine.evaluation.page import PAGE, evaluation_page
 from engine.evaluation.predictors import torch_predictor
 from engine.evaluation.scenarios import REPORT, SUMMARY, Evaluation, evaluate, write_report
+from engine.evaluation.split_pictures import split_pictures
 from engine.evaluation.tiling import DEFAULT_SHARE, Tiling, own_tiling
-from engine.files import check_target, make_folder
+from engine.files import check_target, make_folder, write_text
 from engine.mapping.comparison import tell
 from engine.modality import LandClass, Modality
 from engine.model.file import Model
@@ -39,7 +41,7 @@ from engine.runtime.session import Sessions
 from engine.training.checkpoints import Kind, find
 from engine.training.choice import tiling_of
 from engine.training.recipe import Recipe, read_recipe
-from engine.training.run import open_checkpoint, recipe_of
+from engine.training.run import METRICS, open_checkpoint, recipe_of
 
 
 @click.command("evaluate")
@@ -88,6 +90,7 @@ def command(
 
     Where `engine baseline` has scored random forests on the same split, their mIoU stands beside. Last it says in words
     what the figures mean: sensors that do harm, scenarios that are guessed, and those in which the forest is ahead.
+    report.html shows all of it in pictures, with a part of a scene as it is mapped in every scenario.
 
     \b
     Examples:
@@ -109,7 +112,7 @@ def command(
     _check_alike(trained, what)
     place = what[0] if what[0].is_dir() else what[0].parent
     folder = output or place / "evaluation" / split
-    files = [folder / name for name in (IMAGE_REPORT if protocol == "lgss" else REPORT)]
+    files = [folder / name for name in (IMAGE_REPORT if protocol == "lgss" else (*REPORT, PAGE))]
     make_folder(folder)
     for file in files:
         check_target(file)
@@ -131,6 +134,11 @@ def command(
             told = conclusions(_figures(result, trained[0].recipe, beside))
             about = {"tile": tiling.tile, "halo": tiling.halo, "tiling": tiling.reason, "conclusions": told}
             write_report(result, folder, facts | about)
+            shown.update("drawing the page")
+            with closing(trained[0].collection()) as collection:
+                splits = split_pictures(collection)
+            drawn = evaluation_page(result, what[0].name, facts | about, beside, told, what[0] / METRICS, splits)
+            write_text(folder / PAGE, drawn)
     if protocol == "lgss":
         print_image_scores(images)
     else:
