@@ -120,8 +120,8 @@ def _maps(evaluation: Evaluation, excerpt: Excerpt) -> Section:
     window = excerpt.window
     place = f"rows {window.row} to {window.end_row - 1}, columns {window.col} to {window.end_col - 1}"
     texts = [
-        f"{excerpt.scene}, {place}: the part of at most {EXCERPT} x {EXCERPT} pixels with the most sensors and classes. "
-        "White is in another split, without a label, or not seen by all sensors of the scenario.",
+        f"{excerpt.scene}, {place}: the part of at most {EXCERPT} x {EXCERPT} pixels with the most sensors and "
+        "classes. White is in another split, without a label, or not seen by all sensors of the scenario.",
         *_left_out(evaluation),
     ]
     present = np.unique(excerpt.truth[excerpt.truth != IGNORED]).tolist()
