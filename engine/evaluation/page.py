@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.evaluation.baseline import Beside
 from engine.evaluation.curves import learning_curves
@@ -112,13 +113,14 @@ def _cell(row: Mapping[str, Any], figure: str) -> tuple[str, str]:
 
 def _maps(evaluation: Evaluation, excerpt: Excerpt) -> Section:
     colors = {number: land_class.color for number, land_class in enumerate(evaluation.classes)}
-    pictures = [framed(palette(excerpt.truth, colors), "The labels.", SIDE) | {"name": "truth"}]
+    rows, cols = (_extent((excerpt.truth != IGNORED).any(axis=axis)) for axis in (1, 0))
+    pictures = [framed(palette(excerpt.truth[rows, cols], colors), "The labels.", SIDE) | {"name": "truth"}]
     for number in _shown(evaluation):
         name = evaluation.scenarios[number].label(evaluation.names)
-        drawn = framed(palette(excerpt.maps[number], colors), f"Mapped from {name}.", SIDE)
+        drawn = framed(palette(excerpt.maps[number][rows, cols], colors), f"Mapped from {name}.", SIDE)
         pictures.append(drawn | {"name": name})
-    window = excerpt.window
-    place = f"rows {window.row} to {window.end_row - 1}, columns {window.col} to {window.end_col - 1}"
+    top, left = excerpt.window.row, excerpt.window.col
+    place = f"rows {top + rows.start} to {top + rows.stop - 1}, columns {left + cols.start} to {left + cols.stop - 1}"
     texts = [
         f"{excerpt.scene}, {place}: the part of at most {EXCERPT} x {EXCERPT} pixels with the most sensors and "
         "classes. White is in another split, without a label, or not seen by all sensors of the scenario.",
@@ -129,6 +131,12 @@ def _maps(evaluation: Evaluation, excerpt: Excerpt) -> Section:
     legend = [(colors[one], evaluation.classes[one].name) for one in sorted(present)]
     values = {"texts": texts, "legend": legend, "pictures": pictures}
     return Section("Maps beside the truth", "pictures.html", values)
+
+
+def _extent(known: NDArray[np.bool_]) -> slice:
+    """From the first to the last that is known."""
+    places = np.flatnonzero(known)
+    return slice(int(places[0]), int(places[-1]) + 1)
 
 
 def _confusions(evaluation: Evaluation) -> Section:

@@ -162,7 +162,7 @@ class Training:
     def _survey(self) -> Survey:
         collection = self._collection()
         try:
-            return survey(collection, lambda name, share: self.notice(f"reading the scenes, {share:.0%}: {name}"))
+            return survey(collection, lambda _name, share: self.notice(f"reading the scenes, {share:.0%}"))
         finally:
             collection.close()
 
@@ -383,7 +383,7 @@ class Training:
             tile,
             halo,
             inner_only=inner_only,
-            progress=lambda what, share: self.notice(f"validation, {share:.0%}: {what}"),
+            progress=lambda _what, share: self.notice(f"validation, {share:.0%}"),
         )
         labels = [scenario.label(evaluation.names) for scenario in evaluation.scenarios]
         found = dict(zip(labels, [one.miou for one in evaluation.scores], strict=True))
