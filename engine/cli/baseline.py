@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.availability import scenarios
+from engine.cli.progress import status
 from engine.data.settings import SplitName
 from engine.data.survey import SceneCollection
 from engine.evaluation.baseline import BASELINE, baseline_folder, write_baseline
@@ -53,8 +54,8 @@ def command(what: Path, split: str, output: Path | None, overrides: tuple[str, .
     for file in files:
         check_target(file)
     data = SceneCollection(recipe.data, recipe.data.root, modalities, recipe.class_values)
-    with closing(data) as collection, Console(stderr=True).status("reading") as status:
-        found = score_forests(collection, chosen, lambda text, share: status.update(f"{share:4.0%} {text}"))
+    with closing(data) as collection, status("reading") as shown:
+        found = score_forests(collection, chosen, shown.update)
     for scenario in scenarios(len(modalities)):
         if scenario not in found[KINDS[0]].scenarios:
             label = scenario.label([modality.name for modality in modalities])

@@ -10,8 +10,8 @@ from typing import cast
 import click
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
+from engine.cli.progress import status
 from engine.data.chips import complete_chips
 from engine.data.settings import SplitName
 from engine.data.survey import SceneCollection
@@ -92,18 +92,21 @@ def _stars(
     """Draws what is of shared and specific encoders; the files."""
     classes = recipe.class_values
     data = SceneCollection(recipe.data, recipe.data.root, segmenter.modalities, classes)
-    with closing(data) as collection, Console(stderr=True).status("measuring") as status:
+    with closing(data) as collection, status("measuring") as shown:
         telling = telling_chips(complete_chips(collection, split), len(classes))
         if not telling:
             raise SplitError(f"data.split.{split}: no labelled pixel has every sensor")
         steps = {}
-        for step, path in checkpoints.items():
+        for number, (step, path) in enumerate(checkpoints.items()):
+            share = number / len(checkpoints)
             steps[step] = class_similarity(
                 open_checkpoint(recipe, run, path),
                 complete_chips(collection, split),
-                lambda count, step=step: status.update(f"similarity at step {step}: {count} chips"),  # type: ignore[misc]
+                lambda count, step=step, share=share: shown.update(  # type: ignore[misc]
+                    f"similarity at step {step}: {count} chips", share
+                ),
             )
-        status.update("activations")
+        shown.update("activations")
         names = [modality.name for modality in segmenter.modalities]
         rows = [
             Activations(chip, number, {name: grad_cam(segmenter, chip, name, number) for name in names})

@@ -12,9 +12,9 @@ from typing import Any, cast
 import click
 import torch
 from rich.console import Console
-from rich.status import Status
 from rich.table import Table
 
+from engine.cli.progress import Shown, status
 from engine.data.settings import SplitName
 from engine.data.survey import SceneCollection
 from engine.errors import DeviceError, InputError, RecipeError, RunError
@@ -24,10 +24,12 @@ from engine.evaluation.comparison import compare_split
 from engine.evaluation.conclusions import MARGIN, Figures, conclusions
 from engine.evaluation.images import FIGURES, IMAGE_REPORT, ImageScores, pooled, score_images, write_image_scores
 from engine.evaluation.intervals import FEWEST, counted
+from engine.evaluation.page import PAGE, evaluation_page
 from engine.evaluation.predictors import torch_predictor
 from engine.evaluation.scenarios import REPORT, SUMMARY, Evaluation, evaluate, write_report
+from engine.evaluation.split_pictures import split_pictures
 from engine.evaluation.tiling import DEFAULT_SHARE, Tiling, own_tiling
-from engine.files import check_target, make_folder
+from engine.files import check_target, make_folder, write_text
 from engine.mapping.comparison import tell
 from engine.modality import LandClass, Modality
 from engine.model.file import Model
@@ -39,7 +41,7 @@ from engine.runtime.session import Sessions
 from engine.training.checkpoints import Kind, find
 from engine.training.choice import tiling_of
 from engine.training.recipe import Recipe, read_recipe
-from engine.training.run import open_checkpoint, recipe_of
+from engine.training.run import METRICS, open_checkpoint, recipe_of
 
 
 @click.command("evaluate")
@@ -88,6 +90,7 @@ def command(
 
     Where `engine baseline` has scored random forests on the same split, their mIoU stands beside. Last it says in words
     what the figures mean: sensors that do harm, scenarios that are guessed, and those in which the forest is ahead.
+    report.html shows all of it in pictures, with a part of a scene as it is mapped in every scenario.
 
     \b
     Examples:
@@ -109,7 +112,7 @@ def command(
     _check_alike(trained, what)
     place = what[0] if what[0].is_dir() else what[0].parent
     folder = output or place / "evaluation" / split
-    files = [folder / name for name in (IMAGE_REPORT if protocol == "lgss" else REPORT)]
+    files = [folder / name for name in (IMAGE_REPORT if protocol == "lgss" else (*REPORT, PAGE))]
     make_folder(folder)
     for file in files:
         check_target(file)
@@ -119,18 +122,23 @@ def command(
         tell(compared, strict, lambda text: click.echo(f"Warning: {text}", err=True))
     chosen = cast(SplitName, split)
     facts = {"of": [one.name for one in what], "split": split}
-    with Console(stderr=True).status("evaluating") as status:
+    with status("evaluating") as shown:
         if protocol == "lgss":
-            images = pooled([_images(one, chosen, status) for one in trained])
+            images = pooled([_images(one, chosen, shown) for one in trained])
             write_image_scores(images, folder, facts | {"tile": trained[0].size})
         else:
-            tiling = trained[0].tiling(status)
+            tiling = trained[0].tiling(shown)
             same = chosen == "validation" and data is None
-            result = (tiling.evaluation if same else None) or _maps(trained[0], tiling, chosen, status)
+            result = (tiling.evaluation if same else None) or _maps(trained[0], tiling, chosen, shown)
             beside = _beside(baseline_folder(place, chosen), result)
             told = conclusions(_figures(result, trained[0].recipe, beside))
             about = {"tile": tiling.tile, "halo": tiling.halo, "tiling": tiling.reason, "conclusions": told}
             write_report(result, folder, facts | about)
+            shown.update("drawing the page")
+            with closing(trained[0].collection()) as collection:
+                splits = split_pictures(collection)
+            drawn = evaluation_page(result, what[0].name, facts | about, beside, told, what[0] / METRICS, splits)
+            write_text(folder / PAGE, drawn)
     if protocol == "lgss":
         print_image_scores(images)
     else:
@@ -148,7 +156,7 @@ class _Trained:
     modalities: tuple[Modality, ...]
     predict: Predictor
     size: int
-    tiling: Callable[[Status], Tiling]
+    tiling: Callable[[Shown], Tiling]
     threads: int
 
     @property
@@ -172,7 +180,7 @@ def _check_alike(trained: Sequence[_Trained], what: Sequence[Path]) -> None:
                 raise RecipeError(f"{other}: its {key} are {there}, those of {what[0]} {here}; they must be the same")
 
 
-def _images(trained: _Trained, split: SplitName, status: Status) -> ImageScores:
+def _images(trained: _Trained, split: SplitName, shown: Shown) -> ImageScores:
     with closing(trained.collection()) as collection:
         return score_images(
             collection,
@@ -180,11 +188,11 @@ def _images(trained: _Trained, split: SplitName, status: Status) -> ImageScores:
             trained.predict,
             split,
             trained.size,
-            lambda count: status.update(f"{count} images"),
+            lambda count: shown.update(f"{count} images"),
         )
 
 
-def _maps(trained: _Trained, tiling: Tiling, split: SplitName, status: Status) -> Evaluation:
+def _maps(trained: _Trained, tiling: Tiling, split: SplitName, shown: Shown) -> Evaluation:
     with closing(trained.collection()) as collection:
         return evaluate(
             collection,
@@ -195,7 +203,7 @@ def _maps(trained: _Trained, tiling: Tiling, split: SplitName, status: Status) -
             tiling.halo,
             inner_only=tiling.inner_only,
             threads=trained.threads,
-            progress=lambda name, share: status.update(f"{share:4.0%} {name}"),
+            progress=shown.update,
         )
 
 
@@ -243,11 +251,11 @@ def _run(
         raise DeviceError("cuda: torch finds no GPU that it can use; choose --device cpu")
     predict = torch_predictor(segmenter.to(device), torch.device(device))
 
-    def tiling(status: Status) -> Tiling:
+    def tiling(shown: Shown) -> Tiling:
         if tile is not None:
-            return _said(Tiling(tile, tile // DEFAULT_SHARE, False, "as --tile asks; not what an export ships"), status)
+            return _said(Tiling(tile, tile // DEFAULT_SHARE, False, "as --tile asks; not what an export ships"))
         return own_tiling(segmenter.network) or _chosen(
-            folder, found, own, segmenter, predict, status, beside=recipe is not None
+            folder, found, own, segmenter, predict, shown, beside=recipe is not None
         )
 
     data = recipe or own
@@ -260,13 +268,13 @@ def _chosen(
     own: Recipe,
     segmenter: Segmenter,
     predict: Predictor,
-    status: Status,
+    shown: Shown,
     beside: bool,
 ) -> Tiling:
     """The tiling of a run, by its own data, which need not be those that it is evaluated on."""
 
     def say(line: str) -> None:
-        status.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        click.echo(line, err=True)
 
     try:
         with closing(SceneCollection(own.data, own.data.root, segmenter.modalities, own.class_values)) as collection:
@@ -279,7 +287,7 @@ def _chosen(
                 predict,
                 say,
                 lambda tried: say(str(tried)),
-                lambda what, share: status.update(f"{share:4.0%} {what}"),
+                shown.update,
             )
     except InputError as error:
         if not beside:
@@ -290,8 +298,8 @@ def _chosen(
         ) from error
 
 
-def _said(tiling: Tiling, status: Status) -> Tiling:
-    status.console.print(str(tiling), highlight=False)
+def _said(tiling: Tiling) -> Tiling:
+    click.echo(str(tiling), err=True)
     return tiling
 
 
@@ -303,9 +311,7 @@ def _model(path: Path, recipe: Recipe | None, device: str) -> _Trained:
     _check_same(path, model.classes, model.modalities, recipe)
     predict = Sessions(model, device).probabilities
     own = Tiling(metadata.tile, metadata.halo, metadata.inner_only, "the model's own")
-    return _Trained(
-        recipe, model.modalities, predict, metadata.tile, lambda status: _said(own, status), usable_processors()
-    )
+    return _Trained(recipe, model.modalities, predict, metadata.tile, lambda _shown: _said(own), usable_processors())
 
 
 def _check_same(what: Path, classes: Sequence[LandClass], modalities: Sequence[Modality], recipe: Recipe) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
 
+from engine.cli.progress import status
 from engine.errors import InputError, OutputError
 from engine.export.deepness import export_deepness
 from engine.files import check_target
@@ -69,12 +69,11 @@ def command(
         if item.exists() and item.resolve().is_relative_to(source.resolve()):
             raise OutputError(f"{item}: is part of the run, and the STAC item would write over it; name another output")
         _check_free(item, overwrite)
-    console = Console(stderr=True)
 
     def say(line: str) -> None:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        click.echo(line, err=True)
 
-    with console.status("reading the run") as status:
+    with status("reading the run") as shown:
         metadata = release(
             source,
             output,
@@ -82,7 +81,7 @@ def command(
             overrides,
             say,
             lambda tried: say(str(tried)),
-            lambda what, share: status.update(f"{share:4.0%} {what}"),
+            shown.update,
         )
     click.echo(f"{output}: tile {metadata.tile}, halo {metadata.halo}, {output.stat().st_size / 1e6:.1f} MB")
     click.echo(f"largest difference to the network in any scenario: {metadata.parity:.1e}")

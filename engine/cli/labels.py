@@ -11,6 +11,7 @@ from pandas import isna
 from rich.console import Console
 from rich.table import Table
 
+from engine.cli.progress import status
 from engine.data.survey import SceneCollection
 from engine.evaluation.label_faults import kinds_of
 from engine.evaluation.label_ranking import confused_pairs
@@ -42,8 +43,8 @@ def command(recipe: Path, output: Path, overrides: tuple[str, ...], overwrite: b
     """
     settings = read_recipe(recipe, overrides)
     data = SceneCollection(settings.data, settings.data.root, settings.modality_values, settings.class_values)
-    with closing(data) as collection, Console(stderr=True).status("reading") as status:
-        checked = check_labels(collection, output, overwrite, lambda text, share: status.update(f"{share:4.0%} {text}"))
+    with closing(data) as collection, status("reading") as shown:
+        checked = check_labels(collection, output, overwrite, shown.update)
     print_labels(checked)
     click.echo(output)
 

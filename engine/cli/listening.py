@@ -1,4 +1,4 @@
-"""A bar in the terminal for jobs on a map."""
+"""How far a job on a map is, and its warnings."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from engine.cli.progress import bar
 from engine.products.outputs import Listener
 
 
 @contextmanager
 def listening(title: str) -> Iterator[Listener]:
     """A listener that shows progress, and warnings on stderr."""
-    with Progress(TextColumn(title), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()) as bar:
-        task = bar.add_task(title, total=1.0)
+    with bar(title) as shown:
         yield Listener(
             warned=lambda text: click.echo(f"Warning: {text}", err=True),
-            progress=lambda share: bar.update(task, completed=share),
+            progress=lambda share: shown.update(title, share),
         )

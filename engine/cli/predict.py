@@ -9,8 +9,8 @@ from types import NoneType
 from typing import Any, Literal, TypeVar
 
 import click
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from engine.cli.progress import bar
 from engine.mapping.predict import Listener, predict
 from engine.mapping.request import (
     REPEATED,
@@ -72,9 +72,7 @@ def command(model: Path, sources: tuple[str, ...], masks: tuple[str, ...], **cho
       engine predict zion.onnx rgb=west.tif rgb=east.tif -o map.tif     (each has all bands: a mosaic)
     """
     request = map_request(model=model, sources=parse_sources(sources), masks=parse_named_masks(masks), **chosen)
-    columns = (TextColumn("mapping"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns) as bar:
-        task = bar.add_task("mapping", total=1.0, visible=False)
+    with bar("mapping") as shown:
         early: list[str] = []
 
         def warned(text: str) -> None:
@@ -85,8 +83,8 @@ def command(model: Path, sources: tuple[str, ...], masks: tuple[str, ...], **cho
             request,
             Listener(
                 warned=warned,
-                expected=lambda found: bar.console.print(said(found), highlight=False),
-                progress=lambda share: bar.update(task, completed=share, visible=True),
+                expected=lambda found: click.echo(said(found)),
+                progress=lambda share: shown.update("mapping", share),
             ),
         )
     for note in summary.notes:

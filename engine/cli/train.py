@@ -8,10 +8,10 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import click
-from rich import progress as bars
 from rich.console import Console
 from rich.table import Table
 
+from engine.cli.progress import bar
 from engine.files import check_target, make_folder
 from engine.locks import Lock
 from engine.training.checkpoints import Progress
@@ -88,8 +88,18 @@ def _print_seeds(found: Sequence[Mapping[str, float]]) -> None:
     Console().print(table)
 
 
+def _line(name: str, report: Report) -> str:
+    """A report in words."""
+    losses = ", ".join(f"{term} {value:.3f}" for term, value in report.terms.items())
+    text = f"{name}: step {report.step} of {report.steps}, stage {report.stage}; loss {losses}; "
+    text += f"{report.chips_per_second:.3g} chips/s"
+    if report.validation:
+        text += f"; validation mIoU {', '.join(f'{key} {value:.3f}' for key, value in report.validation.items())}"
+    return text
+
+
 def train(settings: Recipe, folder: Path, resume: bool, extend: bool, device: str) -> Progress:
-    """Trains with a bar that shows how far it is, and says what comes next; gives how far it came.
+    """Trains, shows how far it is, and says what comes next; gives how far it came.
 
     Args:
         settings: The recipe.
@@ -98,26 +108,21 @@ def train(settings: Recipe, folder: Path, resume: bool, extend: bool, device: st
         extend: The same, with more epochs of the last stage.
         device: ``auto``, ``cpu`` or ``cuda``.
     """
-    columns = (
-        bars.TextColumn("[bold]{task.description}"),
-        bars.BarColumn(),
-        bars.MofNCompleteColumn(),
-        bars.TextColumn("{task.fields[found]}"),
-        bars.TimeRemainingColumn(),
-    )
-    with bars.Progress(*columns) as bar:
-        task = bar.add_task(settings.name, total=None, found="", visible=False)
+    with bar(settings.name) as shown:
 
         def show(report: Report) -> None:
             score = "-" if math.isnan(report.score) else f"{report.score:.3f}"
-            bar.update(
-                task,
-                visible=True,
-                description=f"{settings.name}: {report.stage}",
-                completed=report.step,
-                total=report.steps,
-                found=f"loss {report.loss:.3f}  {report.chips_per_second:.0f} chips/s  mIoU {score}",
+            loss, speed = sum(report.terms.values()), f"{report.chips_per_second:.3g} chips/s"
+            shown.update(
+                _line(settings.name, report),
+                report.step / report.steps,
+                short=f"{settings.name}: {report.stage}",
+                beside=f"{report.step}/{report.steps}  loss {loss:.3f}  {speed}  mIoU {score}",
+                at_once=bool(report.validation),
             )
+
+        def notice(text: str) -> None:
+            shown.update(f"{settings.name}: {text}", short=f"{settings.name}: {text}")
 
         training = Training(
             settings,
@@ -126,8 +131,8 @@ def train(settings: Recipe, folder: Path, resume: bool, extend: bool, device: st
             extend=extend,
             accelerator=device,
             report=show,
-            notice=lambda text: bar.update(task, description=f"{settings.name}: {text}", visible=True),
-            say=lambda line: bar.console.print(line, highlight=False),
+            notice=notice,
+            say=click.echo,
         )
         training.run()
     done = training.progress

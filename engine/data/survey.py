@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -179,11 +179,15 @@ class Survey:
         return counts
 
 
-def survey(collection: SceneCollection) -> Survey:
+def survey(collection: SceneCollection, progress: Callable[[str, float], None] = lambda _name, _share: None) -> Survey:
     """Reads every training pixel once, window by window.
 
     Where only some pixels are labelled (``data.few``), statistics are of the whole training split, labelled or not:
     those of a few hundred pixels would be noisy. Each labelled pixel then is a cell.
+
+    Args:
+        collection: The scenes.
+        progress: Told which scene is read, and the share of the scenes that is done.
 
     Raises:
         SplitError: If there is no training pixel, a class never occurs among them, or a modality is never
@@ -198,6 +202,7 @@ def survey(collection: SceneCollection) -> Survey:
     facts: list[SceneFacts] = []
     for number in range(len(collection)):
         scene = collection[number]
+        progress(scene.name, number / len(collection))
         told += scene.warnings
         tallies = {split: LabelTally(np.zeros(classes, dtype=np.int64)) for split in SPLITS}
         own = [_Moments(len(modality.bands)) for modality in collection.modalities]

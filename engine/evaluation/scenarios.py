@@ -21,6 +21,7 @@ from engine.data.survey import SceneCollection
 from engine.errors import SplitError
 from engine.evaluation.bias import Bias, unimodal_bias
 from engine.evaluation.blocks import BlockCounts
+from engine.evaluation.excerpt import Excerpt, Excerpts
 from engine.evaluation.intervals import Interval, Spread, spreads
 from engine.evaluation.metrics import Confusion, Scores, confusion, scores
 from engine.files import write_text
@@ -48,6 +49,7 @@ class Evaluation:
         seam_ratio: Changes of class where tiles meet over those elsewhere, over all maps; NaN where none has two tiles.
         side: Of a spatial block, in pixels.
         counts: ``[B, S, 3, K]``: by block and scenario hits, truth and prediction of each class.
+        excerpt: A part of a scene as it was mapped, to look at; None where no scene was mapped for it.
     """
 
     names: tuple[str, ...]
@@ -57,6 +59,7 @@ class Evaluation:
     seam_ratio: float
     side: int
     counts: NDArray[np.int64]
+    excerpt: Excerpt | None = None
 
     @property
     def scores(self) -> tuple[Scores, ...]:
@@ -146,9 +149,10 @@ def evaluate(
     matrices = [np.zeros((classes, classes), dtype=np.int64) for _ in wanted]
     blocks = BlockCounts(collection.data.chip, len(wanted), classes)
     seams = np.zeros((2, PERIOD, 2), dtype=np.int64)
+    excerpts = Excerpts(len(wanted))
     for number in range(len(collection)):
         scene = collection[number]
-        if collection.specs[number].split not in (None, split) or not _has_labels(scene, split):
+        if collection.specs[number].split not in (None, split) or not excerpts.enter(scene, split):
             continue
         plan = TilePlan(scene.grid.height, scene.grid.width, tile, halo, inner_only)
         outside = _left_out(scene, split, plan, most) if inner_only else None
@@ -164,6 +168,7 @@ def evaluate(
                 ):
                     matrices[index] += confusion(labels[counted], mapped[counted], classes)
                     blocks.add(number, window, index, labels, mapped, counted)
+                    excerpts.add(scene, index, window, mapped, counted)
                 seams += counter.counts
     found = [index for index, matrix in enumerate(matrices) if matrix.sum()]
     if not found:
@@ -176,16 +181,7 @@ def evaluate(
         seam_ratio(seams),
         blocks.side,
         blocks.counts[:, found],
-    )
-
-
-def _has_labels(scene: Scene, split: SplitName) -> bool:
-    step = 1024
-    return any(
-        (scene.labels(part, split) != IGNORED).any()
-        for part in (
-            Window(row, 0, step, scene.grid.width) & scene.grid.window for row in range(0, scene.grid.height, step)
-        )
+        excerpts.of(found),
     )
 
 

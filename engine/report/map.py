@@ -19,16 +19,11 @@ from engine.model.file import Model
 from engine.raster.legend import ClassRow, availability_legend
 from engine.raster.masks import MaskSpec
 from engine.raster.sources import SourceSpec
-from engine.report.page import Section, drawing, page, picture
-
-FINEST, SHOWN = 1020, 340
-"""Pixels along the longer side of a picture, as it is read at most and as it is shown: paper is finer than a screen."""
+from engine.report.page import Section, drawing, page
+from engine.report.pictures import EMPTY, FINEST, framed, palette
 
 NAMED = 6
 """Files that stand under the title at most; all of them stand further down."""
-
-EMPTY = "#ffffff"
-"""The colour of what is not mapped."""
 
 
 @dataclass(frozen=True)
@@ -153,8 +148,8 @@ def _scenarios(facts: MapFacts) -> Section:
         rows.append(
             {"bits": bits, "name": facts.name(bits), "color": color, "share": share, "miou": miou, "weak": weak}
         )
-    drawn = _palette(facts.availability, colors)
-    shown = _shown(drawn, "The sensors that each pixel had, in the colours of the table beside it.")
+    drawn = palette(facts.availability, colors)
+    shown = framed(drawn, "The sensors that each pixel had, in the colours of the table beside it.")
     return Section(
         "Sensors that it was made from", "scenarios.html", {"picture": shown, "rows": rows, "guess": metadata.guess}
     )
@@ -263,25 +258,4 @@ def _classes_picture(facts: MapFacts) -> dict[str, object]:
         longest = max(dataset.shape)
         shape = [max(1, round(side * min(1, FINEST / longest))) for side in dataset.shape]
         values = dataset.read(1, out_shape=tuple(shape))
-    return _shown(_palette(values, colors), "The map, in the colours of the table beside it.")
-
-
-def _palette(values: NDArray[np.generic], colors: Mapping[int, str]) -> NDArray[np.uint8]:
-    """Colours ``[h, w, 3]`` of values; white where a value has none."""
-    known, places = np.unique(values, return_inverse=True)
-    table = [bytes.fromhex(colors.get(int(one), EMPTY).removeprefix("#")) for one in known]
-    return np.array([list(color) for color in table], dtype=np.uint8)[places.reshape(values.shape)]
-
-
-def _shown(colors: NDArray[np.uint8], text: str) -> dict[str, object]:
-    """A picture with its size on the page; small ones are enlarged pixel by pixel, so that they stay sharp."""
-    times = max(1, FINEST // max(colors.shape))
-    height, width = colors.shape[:2]
-    scale = SHOWN / max(height, width)
-    large = colors.repeat(times, axis=0).repeat(times, axis=1)
-    return {
-        "address": picture(large),
-        "width": max(1, round(width * scale)),
-        "height": max(1, round(height * scale)),
-        "text": text,
-    }
+    return framed(palette(values, colors), "The map, in the colours of the table beside it.")

@@ -7,7 +7,7 @@ Every draw is a function of (seed, epoch, sample), and torch's generator (dropou
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -59,17 +59,19 @@ class Report:
         stage: Name of the stage.
         step: Steps done.
         steps: Steps of the training.
-        loss: Sum of the terms.
+        terms: Terms of the loss by name.
         chips_per_second: Since the start of this run.
         score: Newest mean mIoU over the scenarios on the validation split, NaN before the first.
+        validation: mIoU of each scenario, and ``mean``, where this step was validated; else empty.
     """
 
     stage: str
     step: int
     steps: int
-    loss: float
+    terms: Mapping[str, float]
     chips_per_second: float
     score: float
+    validation: Mapping[str, float]
 
 
 class Training:
@@ -82,7 +84,7 @@ class Training:
         extend: The same, with more epochs of the last stage than the run's recipe asked for.
         accelerator: ``auto``, ``cpu`` or ``cuda``.
         report: Told after each step.
-        notice: Told in words what is done before the first step of a stage.
+        notice: Told in words what is done before the first step of a stage, and in a validation.
         say: Told in lines what was found then.
 
     Raises:
@@ -160,7 +162,7 @@ class Training:
     def _survey(self) -> Survey:
         collection = self._collection()
         try:
-            return survey(collection)
+            return survey(collection, lambda _name, share: self.notice(f"reading the scenes, {share:.0%}"))
         finally:
             collection.close()
 
@@ -263,9 +265,10 @@ class Training:
                         "sensor: scenarios: incomplete"
                     )
                 epoch, place = divmod(step - stage.first, schedule.steps_per_epoch)
-                every = schedule.validate_every
+                every, found = schedule.validate_every, dict[str, float]()
                 if place == 0 and every is not None and (epoch % every == 0 or step == stage.end):
-                    score = self._validate(logs, collection, optimizer)
+                    found = self._validate(logs, collection, optimizer)
+                    score = found["mean"]
                     if stage.out_of_patience(step, self.progress.best_step):
                         self._stop(stage)
                 if place == 0 or step % schedule.checkpoint_every == 0:
@@ -273,7 +276,7 @@ class Training:
                     self._save("last", optimizer)
                 self._keep(stage)
                 speed = (step - first) * schedule.batch / (time.monotonic() - started)
-                self.report(Report(name, step, self.steps, sum(terms.values()), speed, score))
+                self.report(Report(name, step, self.steps, terms, speed, score, found))
                 if self.progress.step == stage.end:
                     break
         finally:
@@ -367,12 +370,8 @@ class Training:
             self.fabric.backward(total / parts)
         return loss, total.requires_grad
 
-    def _validate(
-        self,
-        logs: Logs,
-        collection: SceneCollection,
-        optimizer: torch.optim.Optimizer,
-    ) -> float:
+    def _validate(self, logs: Logs, collection: SceneCollection, optimizer: torch.optim.Optimizer) -> dict[str, float]:
+        """Scores the validation split: mIoU of each scenario, and ``mean``."""
         segmenter = self.segmenter if self._average is None else self._average.segmenter
         segmenter.eval()
         tile, halo, inner_only = tiles_of(segmenter.network, self.recipe.data.chip)
@@ -384,13 +383,13 @@ class Training:
             tile,
             halo,
             inner_only=inner_only,
+            progress=lambda _what, share: self.notice(f"validation, {share:.0%}"),
         )
-        score = evaluation.mean("miou")
-        for scenario, result in zip(evaluation.scenarios, evaluation.scores, strict=True):
-            label = scenario.label(evaluation.names)
-            logs.add(self.progress.step, {f"validation/miou/{label}": result.miou})
-        logs.add(self.progress.step, {"validation/miou/mean": score})
+        labels = [scenario.label(evaluation.names) for scenario in evaluation.scenarios]
+        found = dict(zip(labels, [one.miou for one in evaluation.scores], strict=True))
+        found["mean"] = score = evaluation.mean("miou")
+        logs.add(self.progress.step, {f"validation/miou/{name}": miou for name, miou in found.items()})
         if score > self.progress.best_score:
             self.progress = replace(self.progress, best_score=score, best_step=self.progress.step)
             self._save("best", optimizer)
-        return score
+        return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -420,3 +421,6 @@ def test_seeds_are_trained_one_after_another_and_told_together(make_recipe: Make
     assert done.returncode == 0, done.stderr
     assert not same(tmp_path / "runs" / "seed-0", tmp_path / "runs" / "seed-1")
     assert "best validation mIoU over 2 seeds" in done.stdout
+    lines = [line for line in done.stderr.splitlines() if ": step " in line]  # without a terminal: of validations
+    assert len(lines) == 2
+    assert re.search(r"step 3 of 3, stage \w+; loss \w+ \d\.\d{3}; .* validation mIoU optical 0\.", lines[0])
