@@ -146,7 +146,8 @@ def locate(content: dict[str, Any], folder: Path) -> None:
         if isinstance(said, dict) and isinstance(said.get(key), str):
             said[key] = absolute(said[key])
     change_language_files(content, absolute)
-    change_weights(content, lambda path: absolute(path) if path and os.path.isdir(folder / path) else path)
+    # os.path.isdir, unlike Path.is_dir, bears names that no file can have
+    change_weights(content, lambda path: absolute(path) if path and os.path.isdir(folder / path) else path)  # noqa: PTH112
 
 
 def change_weights(content: Mapping[str, Any], change: Callable[[str], str]) -> None:

@@ -70,15 +70,19 @@ def open_start(
     classes = _matched_classes(theirs.class_values, recipe.class_values, start)
     known: _Known = {("", str(new)): _Origin((("", str(old)),)) for new, old in classes.items()}
     there = {modality.name: modality for modality in trained.modalities}
-    own, lines = [], []
+    own, keeping, lines = [], [], []
     for modality in modalities:
         given = there.get(sensors.get(modality.name, ""))
         kept = given is not None and _alike(given, modality)
         own.append(replace(given, name=modality.name) if given is not None and kept else modality)
+        keeping += [modality.name] if kept else []
         bands = {} if given is None else _matched_bands(given, modality)
         known |= bands
         lines.append(f"{modality.name}: {_sensor_words(given, modality, bands, kept)}")
     segmenter = build_segmenter(unpretrained(recipe), own)
+    for name in keeping:
+        for part in ("offset", "scale"):
+            segmenter.get_buffer(f"{part}_{name}").copy_(trained.get_buffer(f"{part}_{sensors[name]}"))
     counts = _transfer(trained, theirs, segmenter, recipe, sensors, known)
     say(f"starts from step {step_of(checkpoint):,} of the run {shown(start.run.name)}")
     say(f"  classes: {_class_words(theirs.class_values, recipe.class_values, classes)}")
@@ -112,7 +116,7 @@ def _line(mapping: Mapping[str, str]) -> str:
 
 def _described(recipe: Recipe) -> str:
     return "; ".join(
-        f"{item.name} ({', '.join(map(shown, item.bands))}), {item.dtype}, {item.values} values, unit {shown(item.unit)!r}"
+        f"{item.name} ({', '.join(map(shown, item.bands))}), {item.dtype}, {item.values}, unit {shown(item.unit)!r}"
         for item in recipe.modalities
     )
 
