@@ -146,6 +146,16 @@ def locate(content: dict[str, Any], folder: Path) -> None:
         if isinstance(said, dict) and isinstance(said.get(key), str):
             said[key] = absolute(said[key])
     change_language_files(content, absolute)
+    # os.path.isdir, unlike Path.is_dir, bears names that no file can have
+    change_weights(content, lambda path: absolute(path) if path and os.path.isdir(folder / path) else path)  # noqa: PTH112
+
+
+def change_weights(content: Mapping[str, Any], change: Callable[[str], str]) -> None:
+    """Changes the name or folder of the network's pretrained weights, in a recipe that may be malformed."""
+    for network in _mappings([content.get("network")]):
+        for options in _mappings([network.get("options")]):
+            if isinstance(options.get("weights"), str):
+                options["weights"] = change(options["weights"])
 
 
 def change_language_files(content: Mapping[str, Any], change: Callable[[str], str]) -> None:

@@ -42,13 +42,13 @@ from engine.training.run import (
     build_segmenter,
     check_free,
     create,
-    open_start,
     read_modalities,
     recipe_of,
     tidy,
     unpretrained,
 )
 from engine.training.schedule import FEWEST_STEPS, Stage, build_optimizer, lay_out, rate_factor
+from engine.training.start import open_start
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ class Training:
         if start is None:
             segmenter = build_segmenter(self.recipe, self.survey.modalities)
         elif self._checkpoint is None:
-            segmenter = open_start(self.recipe, start, self.survey.modalities).train()
+            segmenter = open_start(self.recipe, start, self.survey.modalities, self.say).train()
         else:
             segmenter = build_segmenter(unpretrained(self.recipe), self.survey.modalities)
         self.survey = replace(self.survey, modalities=segmenter.modalities)
@@ -184,8 +184,10 @@ class Training:
     def _keep_start(self, start: StartSettings) -> None:
         """The weights of a run are the first checkpoint; what they were aligned with goes on with them."""
         vectors = start.run / CLASS_VECTORS
-        if not start.modalities and vectors.exists():  # other sensors learn what is said of them
-            ClassVectors.load(vectors).save(self.folder / CLASS_VECTORS)
+        if not start.modalities and vectors.exists():  # other sensors and classes learn what is said of them
+            aligned = ClassVectors.load(vectors)
+            if aligned.classes == tuple(item.name for item in self.recipe.classes):
+                aligned.save(self.folder / CLASS_VECTORS)
         checkpoints.save(self.folder / "checkpoints", "last", self.segmenter, None, self.progress)
 
     def _resume(self, checkpoint: Path) -> None:

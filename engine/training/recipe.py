@@ -25,7 +25,14 @@ from engine.model.document import AVAILABILITY, OUTPUTS
 from engine.names import shown, steering
 from engine.networks.contract import Network
 from engine.networks.registry import unbuilt_network
-from engine.training.content import change_language_files, locate, override, recipe_content, value_faults
+from engine.training.content import (
+    change_language_files,
+    change_weights,
+    locate,
+    override,
+    recipe_content,
+    value_faults,
+)
 from engine.training.settings import ClassSettings, ModalitySettings, StageSettings
 
 MOST_FAULTS = 20
@@ -38,19 +45,25 @@ Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 
 
 class StartSettings(Settings):
-    """A run whose weights a training starts from, and whose statistics of the modalities it keeps.
+    """A run of the same network whose weights a training starts from.
+
+    Statistics of sensors that are described alike in both are the run's, those of others the recipe's own.
 
     Args:
-        run: Its folder, with the same classes and network; relative to the recipe's folder.
+        run: Its folder; relative to the recipe's folder.
         checkpoint: ``last`` or ``best``.
-        modalities: For modalities of the recipe those of the run whose weights they take. The run may then have
-            others; statistics are the recipe's own, and weights that the run lacks, or has in another shape, are
-            random. Where this is left out both must have the same modalities.
+        modalities: For modalities of the recipe those of the run whose weights they take; those that it does not name
+            start from random weights. A band takes the input weights of the run's band of its name, else the mean of
+            those that both have. Where this is left out both must have the same modalities.
+        classes: For classes of the recipe, by name, those of the run whose weights they take; those that it does not
+            name start from random weights. Where this is left out classes of the same value and name are the same,
+            and none may agree in one of both alone.
     """
 
     run: Path
     checkpoint: Literal["last", "best"] = "last"
     modalities: Mapping[str, str] = {}
+    classes: Mapping[str, str] | None = None
 
 
 class Recipe(Settings):
@@ -128,6 +141,7 @@ class Recipe(Settings):
         if self.start is not None:
             del content["start"]["run"]
         change_language_files(content, lambda path: Path(path).name)
+        change_weights(content, lambda path: Path(path).name if Path(path).is_absolute() else path)
         for stage in content["stages"]:
             for key in ("workers", "checkpoint_every", "keep_every"):
                 del stage["schedule"][key]
@@ -146,7 +160,8 @@ def is_free(name: str) -> bool:
 def read_recipe(path: Path, overrides: Sequence[str] = (), *, trained: bool = False) -> Recipe:
     """Reads a recipe; ``data.root``, ``start.run``, legends and text encoders' files and folders become absolute.
 
-    They are relative to the folder of the file that says them.
+    They are relative to the folder of the file that says them; so are the network's pretrained weights where they are a
+    folder there. What overrides say is relative to the working folder.
 
     With ``base: other.yaml`` (relative to the recipe's folder) it says only what differs from another recipe: mappings
     are merged key by key, but for those of another ``name`` or ``kind``; all else is replaced, lists as a whole.
@@ -163,7 +178,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), *, trained: bool = Fa
     content = recipe_content(path)
     for words in overrides:
         override(content, words)
-    locate(content, path.parent)
+    locate(content, Path.cwd())  # what no override has replaced is absolute
     try:
         recipe = Recipe.model_validate(content)
     except ValidationError as error:

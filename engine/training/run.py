@@ -11,14 +11,14 @@ from pathlib import Path
 
 from engine.data.facts import write_facts
 from engine.data.survey import Survey
-from engine.errors import RecipeError, RunError
+from engine.errors import RunError
 from engine.files import aside, make_folder, publish, unwritable, write_text
 from engine.modality import BandStatistics, Modality
-from engine.networks.registry import build_network, network_options
+from engine.networks.registry import build_network
 from engine.networks.segmenter import Segmenter
 from engine.training.adaptation import adapt_as_at, merge
 from engine.training.checkpoints import Kind, find, load, step_of
-from engine.training.recipe import Recipe, StartSettings, read_recipe, write_recipe
+from engine.training.recipe import Recipe, read_recipe, write_recipe
 
 RECIPE, STATISTICS, FACTS, CHECKPOINTS = "recipe.yaml", "modalities.json", "data.json", "checkpoints"
 METRICS, BOARD = "metrics.csv", "tensorboard"
@@ -173,50 +173,3 @@ def unpretrained(recipe: Recipe) -> Recipe:
     """A recipe without the pretrained weights of its network, which a checkpoint replaces."""
     options = {key: value for key, value in recipe.network.options.items() if key != "weights"}
     return recipe.model_copy(update={"network": recipe.network.model_copy(update={"options": options})})
-
-
-def _network_of(recipe: Recipe) -> tuple[str, object]:
-    network = unpretrained(recipe).network
-    return network.name, network_options(network.name, network.options)
-
-
-def open_start(recipe: Recipe, start: StartSettings, modalities: Sequence[Modality]) -> Segmenter:
-    """The network that a recipe starts with, with the weights of a run.
-
-    Args:
-        recipe: The recipe.
-        start: Its run.
-        modalities: The recipe's, with the statistics of its own training pixels.
-
-    Raises:
-        RecipeError: If the run has other modalities, classes or another network than the recipe.
-        RunError: If it is no run, or has no such checkpoint.
-    """
-    theirs, trained = open_run(start.run, start.checkpoint)
-    compared: list[tuple[str, object, object]] = [
-        ("classes", [item.value for item in theirs.classes], [item.value for item in recipe.classes]),
-        ("network", _network_of(theirs), _network_of(recipe)),
-        ("data.scaling", theirs.data.scaling, recipe.data.scaling),
-    ]
-    if not start.modalities:
-        compared.append(("modalities", theirs.modalities, recipe.modalities))
-    for key, there, here in compared:
-        if there != here:
-            raise RecipeError(f"start.run: {start.run}: key {key} differs; the run's: {there}; the recipe's: {here}")
-    if not start.modalities:
-        return trained
-    for names, known, whose in (
-        (start.modalities.keys(), {item.name for item in modalities}, "the recipe's"),
-        (start.modalities.values(), {item.name for item in trained.modalities}, "the run's"),
-    ):
-        if unknown := sorted(set(names) - known):
-            raise RecipeError(f"start.modalities: {unknown[0]} is none of {whose}: {', '.join(sorted(known))}")
-    segmenter = build_segmenter(unpretrained(recipe), modalities)
-    given = trained.network.state_dict()
-    state = segmenter.network.state_dict()
-    for key, fresh in state.items():
-        found = given.get(".".join(start.modalities.get(part, part) for part in key.split(".")))
-        if found is not None and found.shape == fresh.shape:
-            state[key] = found
-    segmenter.network.load_state_dict(state)
-    return segmenter

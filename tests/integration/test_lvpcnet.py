@@ -113,7 +113,7 @@ def test_a_model_says_what_its_texts_were_encoded_by_and_needs_no_legend(
     text = legend_path("worldcover").read_text(encoding="utf-8")
     legend.write_text(text.replace("name: worldcover\n", "name: own\n", 1), encoding="utf-8")
     first = json.loads(overrides("hashed")[-1].removeprefix("stages="))[0]
-    first["method"]["objectives"][1]["options"]["legend"] = "mine.yaml"
+    first["method"]["objectives"][1]["options"]["legend"] = str(legend)
     smaller = ["network.options.depth=1", "network.options.compensation=none", f"stages={json.dumps([first])}"]
     changes = [*overrides("hashed"), *smaller]
     Training(make_recipe(tmp_path, changes), tmp_path / "run", accelerator="cpu").run()
@@ -187,7 +187,7 @@ def test_a_resume_needs_no_legend(make_recipe: MakeRecipe, tmp_path: Path) -> No
     """From the command line, whose recipe names one that is gone."""
     legend = tmp_path / "mine.yaml"
     legend.write_text(legend_path("worldcover").read_text(encoding="utf-8"), encoding="utf-8")
-    changes = [text.replace("worldcover", "mine.yaml") for text in overrides("hashed")]
+    changes = [text.replace("worldcover", str(legend)) for text in overrides("hashed")]
 
     def stop(report: Report) -> None:
         if report.step == 8:  # in the second stage
@@ -251,6 +251,6 @@ def test_batches_that_teach_prompts_nothing_pass_and_a_resume_behind_one_is_the_
 def test_an_encoder_that_fails_is_named_by_its_place_in_the_recipe(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     """A folder that is there, but holds no model."""
     (tmp_path / "clip").mkdir()
-    recipe = make_recipe(tmp_path, overrides({"name": "clip", "options": {"model": "./clip"}}))
+    recipe = make_recipe(tmp_path, overrides({"name": "clip", "options": {"model": str(tmp_path / "clip")}}))
     with pytest.raises(TextEncoderError, match=r"^stages\.0\.method\.objectives\.1: .*clip: cannot be loaded"):
         Training(recipe, tmp_path / "run", accelerator="cpu").run()

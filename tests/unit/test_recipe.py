@@ -367,7 +367,7 @@ def test_the_same_encoder_may_be_said_in_two_ways_and_weights_may_differ(
 
 
 def test_legends_and_encoders_are_found_from_the_folder_of_the_file_that_says_them(
-    content: dict[str, Any], tmp_path: Path
+    content: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As data are; where they lie does not change the digest."""
     digests = []
@@ -386,9 +386,31 @@ def test_legends_and_encoders_are_found_from_the_folder_of_the_file_that_says_th
         digests.append(recipe.digest)
     assert digests[0] == digests[1]
     key = "stages.1.method.objectives.1.options.encoder"
-    np.savez(folder / "below" / "own.npz", classes=["a"])
-    with pytest.raises(RecipeError, match=f"{folder / 'below' / 'own.npz'}: has no vectors for"):
+    np.savez(tmp_path / "own.npz", classes=["a"])
+    monkeypatch.chdir(tmp_path)  # paths of --set are relative to the working folder
+    with pytest.raises(RecipeError, match=f"{tmp_path / 'own.npz'}: has no vectors for"):
         read_recipe(folder / "below" / "second.yaml", [f"{key}={{name: vectors, options: {{path: own.npz}}}}"])
+    assert read_recipe(folder / "first.yaml", ["data.root=data"]).data.root == tmp_path / "data"
+
+
+def test_pretrained_weights_are_found_from_the_folder_of_the_file_that_says_them(
+    content: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where they are a folder there; else they are a name on the model hub."""
+    digests = []
+    for name in ("here", "there"):
+        (tmp_path / name / "mit").mkdir(parents=True)
+        path = tmp_path / name / "recipe.yaml"
+        content["network"]["options"]["weights"] = "mit"
+        path.write_text(yaml.safe_dump(content), encoding="utf-8")
+        recipe = read_recipe(path)
+        assert recipe.network.options["weights"] == str(tmp_path / name / "mit")
+        digests.append(recipe.digest)
+    assert digests[0] == digests[1]
+    monkeypatch.chdir(tmp_path)
+    for said, found in (("here/mit", str(tmp_path / "here" / "mit")), ("nvidia/mit-b0", "nvidia/mit-b0")):
+        options = read_recipe(path, [f"network.options.weights={said}"]).network.options
+        assert options["weights"] == found
 
 
 def test_a_recipe_of_a_run_needs_no_legend(content: dict[str, Any], tmp_path: Path) -> None:
