@@ -218,9 +218,9 @@ def _beside(folder: Path, result: Evaluation) -> Beside | None:
 
 def _figures(result: Evaluation, recipe: Recipe, beside: Beside | None) -> Figures:
     fusion = getattr(network_options(recipe.network.name, recipe.network.options), "fusion", None)
-    confusions = dict(zip(result.scenarios, result.confusions, strict=True))
     forest = {} if beside is None else beside.mious
-    return Figures(result.names, result.classes, confusions, forest, fusion not in (None, "gated"))
+    gated = fusion not in (None, "gated")
+    return Figures(result.names, result.classes, result.scenarios, result.counts, forest, gated)
 
 
 def _run(

@@ -61,7 +61,7 @@ def print_conclusions(evaluation: Evaluation, beside: Beside | None, told: Seque
                 table.add_row(scenario.label(evaluation.names), *cells)
         console.print(table)
     if told:
-        console.print(f"What this says (nothing on differences of {MARGIN} or less):")
+        console.print(f"What this says (nothing on differences of {MARGIN} or less, or that may be chance):")
     for sentence in told:
         console.print(f"  - {sentence}", highlight=False)
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.availability import Scenario, scenarios
-from engine.evaluation.metrics import Confusion, scores
+from engine.evaluation.intervals import interval, resampled
+from engine.evaluation.metrics import figures
 from engine.modality import LandClass
 
-MARGIN = 0.02
-"""Difference of mIoU up to which nothing is said."""
+MARGIN = 0.01
+"""Difference of mIoU up to which nothing is said, however sure it is."""
 
 ALIKE = 0.05
 """Share by which the pixels of two scenarios may differ that are compared: else places differ, not sensors."""
@@ -25,21 +28,48 @@ class Figures:
     Args:
         names: The modalities.
         classes: The classes.
-        confusions: Of the scenarios that were scored.
+        scenarios: Those that were scored.
+        counts: ``[B, S, 3, K]``: by spatial block and scenario hits, truth and prediction of each class.
         forest: mIoU of a random forest in scenarios; empty where none was grown.
         gated: Whether the network can weigh its sensors by a gate (``fusion: gated``) and does not.
     """
 
     names: Sequence[str]
     classes: Sequence[LandClass]
-    confusions: Mapping[Scenario, Confusion]
+    scenarios: Sequence[Scenario]
+    counts: NDArray[np.int64]
     forest: Mapping[Scenario, float]
     gated: bool = False
 
-    @property
+    @cached_property
     def mious(self) -> dict[Scenario, float]:
         """The mIoU in every scenario."""
-        return {scenario: scores(matrix).miou for scenario, matrix in self.confusions.items()}
+        return dict(zip(self.scenarios, figures(self.counts.sum(axis=0)).miou.tolist(), strict=True))
+
+    @cached_property
+    def truth(self) -> dict[Scenario, NDArray[np.int64]]:
+        """``[K]`` labelled pixels of each class in every scenario."""
+        return dict(zip(self.scenarios, self.counts[:, :, 1].sum(axis=0), strict=True))
+
+    @cached_property
+    def _draws(self) -> NDArray[np.float64]:
+        return resampled(self.counts).miou  # [DRAWS, S]
+
+    def below(self, one: Scenario, other: Scenario | float) -> bool:
+        """Whether the mIoU of a scenario is below another's, or a figure, by more than MARGIN and than chance explains.
+
+        Chance explains a difference whose interval of 95 % over spatial blocks holds zero, and any of too few blocks.
+        """
+        place = self.scenarios.index(one)
+        drawn, found, there = self._draws[:, place], self.mious[one], self.counts[:, place, 1].any(axis=1)
+        if isinstance(other, Scenario):
+            place = self.scenarios.index(other)
+            drawn, found = drawn - self._draws[:, place], found - self.mious[other]
+            there = there | self.counts[:, place, 1].any(axis=1)
+        else:
+            drawn, found = drawn - other, found - other
+        ends = interval(drawn, int(there.sum()))
+        return found < -MARGIN and ends is not None and ends[1] < 0
 
 
 def conclusions(figures: Figures) -> list[str]:
@@ -58,10 +88,10 @@ def _harm(figures: Figures) -> list[str]:
             both = Scenario(tuple(members))
             if without.members[place] or not (without in mious and both in mious):
                 continue
-            pixels = [int(figures.confusions[one].sum()) for one in (without, both)]
+            pixels = [int(figures.truth[one].sum()) for one in (without, both)]
             if min(pixels) >= (1 - ALIKE) * max(pixels):
                 compared.append((mious[without] - mious[both], without, both))
-        harmful = [one for one in compared if one[0] > MARGIN]
+        harmful = [one for one in compared if figures.below(one[2], one[1])]
         if not harmful:
             continue
         _, without, both = max(harmful, key=lambda one: one[0])
@@ -86,12 +116,12 @@ def _cure(figures: Figures, name: str, without: Scenario, both: Scenario) -> str
 def _guesses(figures: Figures) -> list[str]:
     """Scenarios that are hardly better than calling every pixel the most frequent class."""
     told = []
-    for scenario, matrix in figures.confusions.items():
-        truth = matrix.sum(axis=1)
-        guess = np.zeros_like(matrix)
-        guess[:, truth.argmax()] = truth
-        found, chance = figures.mious[scenario], scores(guess).miou
-        if found > chance + MARGIN or (truth > 0).sum() < 2:
+    for scenario, truth in figures.truth.items():
+        occurring = int((truth > 0).sum())
+        if occurring < 2:
+            continue
+        found, chance = figures.mious[scenario], float(truth.max() / truth.sum()) / occurring
+        if found > chance + MARGIN:
             continue
         reached = figures.forest.get(scenario)
         if reached is None:
@@ -109,9 +139,9 @@ def _guesses(figures: Figures) -> list[str]:
 
 def _forest_ahead(figures: Figures) -> list[str]:
     """Scenarios in which a random forest is ahead, told by the one in which it is farthest."""
-    both = [scenario for scenario in figures.confusions if scenario in figures.forest]
+    both = [scenario for scenario in figures.scenarios if scenario in figures.forest]
     mious = figures.mious
-    ahead = [scenario for scenario in both if figures.forest[scenario] > mious[scenario] + MARGIN]
+    ahead = [scenario for scenario in both if figures.below(scenario, figures.forest[scenario])]
     if not ahead:
         return []
     most = max(ahead, key=lambda scenario: figures.forest[scenario] - mious[scenario])

@@ -9,16 +9,26 @@ from engine.modality import LandClass
 
 CLASSES = (LandClass(1, "water", "#0000ff"), LandClass(2, "forest", "#00ff00"))
 RGB, DEM, BOTH = scenarios(2)
+(ALONE,) = scenarios(1)
 
 
-def figures(right: dict[Scenario, int], *, pixels: int = 500, gated: bool = False, **forest: float) -> Figures:
-    """Two classes of so many pixels each, of which so many are right: mIoU right / (2 * pixels - right)."""
-    confusions = {
-        one: np.array([[count, pixels - count], [pixels - count, count]], dtype=np.int64)
-        for one, count in right.items()
-    }
+def figures(
+    right: dict[Scenario, int], *, pixels: int = 500, blocks: int = 10, gated: bool = False, **forest: float
+) -> Figures:
+    """Two classes of so many pixels, of which so many are right: mIoU right / (2 * pixels - right); blocks alike."""
+    truth = np.full((len(right), 2), pixels // blocks)
+    hits = np.array([[count // blocks] * 2 for count in right.values()])
+    counts = np.repeat(np.stack([hits, truth, truth], axis=1)[None], blocks, axis=0)
     named = {"rgb": RGB, "dem": DEM, "both": BOTH}
-    return Figures(("rgb", "dem"), CLASSES, confusions, {named[key]: one for key, one in forest.items()}, gated)
+    found = {named[key]: one for key, one in forest.items()}
+    return Figures(("rgb", "dem"), CLASSES, tuple(right), counts, found, gated)
+
+
+def one_sensor(matrix: list[list[int]], forest: float | None = None) -> Figures:
+    """Of a confusion matrix in a single block."""
+    found = np.array(matrix)
+    counts = np.stack([np.diag(found), found.sum(axis=1), found.sum(axis=0)])[None, None]
+    return Figures(("rgb",), CLASSES, (ALONE,), counts, {} if forest is None else {ALONE: forest})
 
 
 def test_a_sensor_that_lowers_the_score_is_named_with_a_cure() -> None:
@@ -33,25 +43,45 @@ def test_a_forest_tells_whether_sensor_or_training_is_at_fault(both: float, word
     assert words in conclusions(figures({RGB: 400, DEM: 250, BOTH: 350}, rgb=0.55, dem=0.3, both=both))[0]
 
 
-def test_differences_that_may_be_noise_are_not_mentioned() -> None:
-    # .667 falls to .653; the forest is ahead by .019
-    assert not conclusions(figures({RGB: 400, DEM: 250, BOTH: 395}, rgb=0.685, dem=0.34, both=0.66))
+def test_small_differences_are_not_mentioned() -> None:
+    # .667 falls to .660; the forest is ahead by .009
+    assert not conclusions(figures({RGB: 4000, DEM: 2600, BOTH: 3980}, pixels=5000, rgb=0.675, dem=0.355))
+
+
+@pytest.mark.parametrize(("swing", "told"), [(2, 2), (14, 0)])
+def test_differences_that_may_be_chance_are_not_mentioned(swing: int, told: int) -> None:
+    """With one sensor 40 of 50 pixels of a class are right in each of ten blocks, with both 36 in their mean.
+
+    Those of a block swing around it: the mean of ten differs by 2.26 * 2 / sqrt(9) = 1.5, or by 10.5, with 95 %.
+    """
+    made = figures({RGB: 400, BOTH: 360}, rgb=0.6, both=0.65)
+    counts = made.counts.copy()
+    counts[::2, 1, 0] += swing
+    counts[1::2, 1, 0] -= swing
+    assert len(conclusions(Figures(made.names, CLASSES, made.scenarios, counts, made.forest))) == told
+
+
+def test_of_few_blocks_nothing_is_said_but_guesses() -> None:
+    assert not conclusions(figures({RGB: 400, DEM: 260, BOTH: 350}, blocks=4, rgb=0.9))
+    (told,) = conclusions(figures({RGB: 400, DEM: 200, BOTH: 350}, blocks=4))
+    assert told.startswith("dem: mIoU")
 
 
 def test_scenarios_on_other_pixels_are_not_compared() -> None:
-    whole, part = figures({RGB: 400, DEM: 250}), figures({BOTH: 140}, pixels=200)  # .667 and .538
-    assert not conclusions(Figures(whole.names, CLASSES, {**whole.confusions, **part.confusions}, {}))
+    whole, part = figures({RGB: 400, DEM: 260}), figures({BOTH: 140}, pixels=200)  # .667 and .538
+    counts = np.concatenate([whole.counts, part.counts], axis=1)
+    assert not conclusions(Figures(whole.names, CLASSES, (RGB, DEM, BOTH), counts, {}))
 
 
 def test_a_guess_of_the_most_frequent_class_is_called_one() -> None:
-    matrix = np.array([[5, 95], [5, 895]])  # all forest: IoU .9 and 0, mIoU .45; here 5 / 105 and 895 / 995, .474
-    assert not conclusions(Figures(("rgb",), CLASSES, {Scenario((True,)): matrix}, {}))
-    matrix = np.array([[1, 99], [1, 899]])  # 1 / 101 and 899 / 999, .455
-    (told,) = conclusions(Figures(("rgb",), CLASSES, {Scenario((True,)): matrix}, {}))
+    # all forest: IoU .9 and 0, mIoU .45; here 5 / 105 and 895 / 995, .474
+    assert not conclusions(one_sensor([[5, 95], [5, 895]]))
+    guess = [[1, 99], [1, 899]]  # 1 / 101 and 899 / 999, .455
+    (told,) = conclusions(one_sensor(guess))
     assert told.startswith("rgb: mIoU 0.455; calling every pixel forest gives 0.450: check its values")
-    (told, _) = conclusions(Figures(("rgb",), CLASSES, {Scenario((True,)): matrix}, {Scenario((True,)): 0.6}))
+    (told,) = conclusions(one_sensor(guess, forest=0.6))
     assert told.endswith("a random forest reaches 0.600, so train longer")
-    (told,) = conclusions(Figures(("rgb",), CLASSES, {Scenario((True,)): matrix}, {Scenario((True,)): 0.46}))
+    (told,) = conclusions(one_sensor(guess, forest=0.455))
     assert "a random forest does no better" in told
 
 
