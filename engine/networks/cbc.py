@@ -104,6 +104,7 @@ class Cbc(Network):
 
     latents: tuple[str, ...] = ("x6_inter",)
     lora_targets = ("mixer.qkv", "mixer.proj", "fusions.*.0")
+    by_place = True
 
     def __init__(self, options: CbcOptions, bands: Mapping[str, int], classes: int) -> None:
         super().__init__(bands, classes)

@@ -196,6 +196,7 @@ class _TwoStreams(Network):
 
     latents = ("fused",)
     lora_targets = ("fusions.3.*", "rectifications.3.*")
+    by_place = True
 
     def _assemble(self, widths: Sequence[int], heads: Sequence[int], decoder: int) -> None:
         self.rest = self.names[1:] or self.names

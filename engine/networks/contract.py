@@ -56,6 +56,7 @@ class Network(nn.Module, ABC):
     Attributes:
         latents: Names of the latents that :attr:`Detail.latents` holds, the one that the network is known by first.
         predicts_alone: Whether it gives a prediction of each modality's own in training.
+        by_place: Whether weights in which modalities meet belong to their places among them and not to their names.
         margin: Pixels along the border of its inputs that take the answer of the nearest pixel farther inside: half the
             window of a network that classifies each pixel from the window around it.
         stride: Pixels from one that is classified to the next; those between take its answer.
@@ -67,6 +68,7 @@ class Network(nn.Module, ABC):
     latents: tuple[str, ...]
     lora_targets: tuple[str, ...]
     predicts_alone = False
+    by_place = False
     margin = 0
     stride = 1
     smallest_chip = 8

@@ -88,6 +88,8 @@ def open_start(
     say(f"  classes: {_class_words(theirs.class_values, recipe.class_values, classes)}")
     for line in lines:
         say(f"  {line}")
+    if segmenter.network.by_place and (told := _displaced(trained, segmenter, sensors)):
+        say(f"  Warning: {told}")
     if left := sorted(there.keys() - sensors.values()):
         say(f"  left: {', '.join(left)}")
     say("  weights: {:,} taken, {:,} new, {:,} of the run left".format(*counts))
@@ -231,6 +233,17 @@ def _sensor_words(given: Modality | None, modality: Modality, bands: _Known, kep
     fresh = [shown(band) for band in modality.bands if band not in given.bands]
     added = f"; {', '.join(fresh)}: the mean of these" if fresh else ""
     return f"{words}; input weights of {', '.join(map(shown, common))}{added}"
+
+
+def _displaced(trained: Segmenter, segmenter: Segmenter, sensors: Mapping[str, str]) -> str:
+    """What to know where sensors stand at other places than in the run; nothing where they do not."""
+    there, here = trained.network.names, segmenter.network.names
+    if all(there[place : place + 1] == (sensors[name],) for place, name in enumerate(here) if name in sensors):
+        return ""
+    return (
+        f"where sensors meet, the network's weights go by the sensors' places: the run had {', '.join(there)} in this "
+        f"order, the recipe has {', '.join(here)}; list them as the run did, new ones last"
+    )
 
 
 def _labels(recipe: Recipe) -> _Labels:

@@ -157,6 +157,27 @@ def test_bands_that_both_have_keep_their_input_weights(name: str, make_recipe: M
         assert not torch.equal(found[:, 3], base[:, 2])
 
 
+@pytest.mark.parametrize(
+    ("name", "mapping", "warned"),
+    [
+        ("cmx", "{optical: sar, sar: optical, dem: dem}", True),
+        ("cmx", "{sar: optical, dem: sar}", True),
+        ("cmx", "{optical: optical, sar: sar}", False),
+        ("cmx", "{optical: optical, sar: sar, dem: dem}", False),
+        ("mean_fusion", "{optical: sar, sar: optical, dem: dem}", False),
+    ],
+)
+def test_sensors_at_other_places_are_told_of_where_weights_go_by_places(
+    name: str, mapping: str, warned: bool, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    make_run(make_recipe(tmp_path, [network(name)]), tmp_path / "run")
+    said: list[str] = []
+    words = [network(name), f"start.run={tmp_path / 'run'}", f"start.modalities={mapping}"]
+    started(make_recipe(tmp_path, words), said.append)
+    told = "the run had optical, sar, dem in this order, the recipe has optical, sar, dem"
+    assert any("the sensors' places" in line and told in line for line in said) == warned
+
+
 def test_an_additional_sensor_starts_from_random_weights(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     recipe = make_recipe(tmp_path)
     scenes = tuple(scene.model_copy(update={"sources": {"sar": scene.sources["sar"]}}) for scene in recipe.data.scenes)
