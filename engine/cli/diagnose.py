@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import cast
@@ -11,11 +12,11 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.cli.progress import status
-from engine.data.chips import complete_chips
+from engine.cli.progress import Shown, status
+from engine.data.chips import Chip, complete_chips
 from engine.data.settings import SplitName
 from engine.data.survey import SceneCollection
-from engine.errors import RecipeError, SplitError
+from engine.errors import SplitError
 from engine.evaluation.diagnostics import (
     Activations,
     class_similarity,
@@ -26,6 +27,7 @@ from engine.evaluation.diagnostics import (
     plot_information,
     plot_parameters,
     plot_similarity,
+    saliency,
     telling_chips,
 )
 from engine.files import check_target, make_folder, write_text
@@ -35,8 +37,9 @@ from engine.training.checkpoints import Kind, find, kept, step_of
 from engine.training.recipe import Recipe
 from engine.training.run import open_checkpoint, open_run
 
-INFORMATION = "information.png"
-STARS = ("similarity.png", "similarity.json", "parameters.png", "activations.png")
+INFORMATION, SALIENCY = "information.png", "saliency.png"
+SIMILARITY = ("similarity.png", "similarity.json")
+STARS = ("parameters.png", "activations.png")
 
 
 def _finite(values: NDArray[np.float64]) -> list[list[float | None]]:
@@ -53,11 +56,11 @@ def _finite(values: NDArray[np.float64]) -> list[list[float | None]]:
 def command(run: Path, split: str, output: Path | None, overrides: tuple[str, ...], checkpoint: str) -> None:
     """Draw what a training did.
 
-    information.png: how much each sensor contributes to the prediction and to the features of each stage, over the
-    training, where the objective functional_entropy was there to measure it. Of stars also similarity.png and
-    similarity.json: how alike classes look between two sensors, at each step whose weights the recipe keeps
-    (schedule.keep_every) and at the checkpoint; parameters.png: the encoders' parameters; activations.png: where the
-    encoders see each class (Grad-CAM).
+    similarity.png and similarity.json: how alike classes look between two sensors, at each step whose weights the
+    recipe keeps (schedule.keep_every) and at the checkpoint. saliency.png: which pixels of a sensor change the score of
+    a class. information.png: how much each sensor contributes to the prediction and to the features of each stage, over
+    the training, where the objective functional_entropy was there to measure it. Of stars also parameters.png: the
+    encoders' parameters; activations.png: where the encoders see each class (Grad-CAM).
 
     \b
     Examples:
@@ -67,62 +70,78 @@ def command(run: Path, split: str, output: Path | None, overrides: tuple[str, ..
     kind = cast(Kind, checkpoint)
     recipe, segmenter = open_run(run, kind, overrides)
     information = information_over_training(run / "metrics.csv")
-    stars = isinstance(segmenter.network, Stars) and len(segmenter.modalities) > 1
-    if not information and not stars:
-        raise RecipeError(
-            f"{run}: there is nothing to draw: no objective functional_entropy logged informations, and its network "
-            f"is {recipe.network.name} with {len(segmenter.modalities)} sensors, not stars with two or more"
-        )
+    several = len(segmenter.modalities) > 1
+    names = [INFORMATION] if information else []
+    names += SIMILARITY if several else ()
+    names += [SALIENCY, *(STARS if several and isinstance(segmenter.network, Stars) else ())]
     folder = output or run / "diagnostics" / split
     make_folder(folder)
-    for name in (*([INFORMATION] if information else []), *(STARS if stars else [])):
+    for name in names:
         check_target(folder / name)
     if information:
         plot_information(information, folder / INFORMATION)
-        click.echo(folder / INFORMATION)
-    if stars:
-        steps = {step_of(path): path for path in (*kept(run), find(run, kind))}
-        for path in _stars(recipe, segmenter, run, dict(sorted(steps.items())), cast(SplitName, split), folder):
-            click.echo(path)
-
-
-def _stars(
-    recipe: Recipe, segmenter: Segmenter, run: Path, checkpoints: dict[int, Path], split: SplitName, folder: Path
-) -> list[Path]:
-    """Draws what is of shared and specific encoders; the files."""
-    classes = recipe.class_values
-    data = SceneCollection(recipe.data, recipe.data.root, segmenter.modalities, classes)
-    with closing(data) as collection, status("measuring") as shown:
-        telling = telling_chips(complete_chips(collection, split), len(classes))
+    data = SceneCollection(recipe.data, recipe.data.root, segmenter.modalities, recipe.class_values)
+    with closing(data) as collection, status("looking for chips") as shown:
+        chosen = cast(SplitName, split)
+        telling = telling_chips(complete_chips(collection, chosen), len(recipe.classes))
         if not telling:
             raise SplitError(f"data.split.{split}: no labelled pixel has every sensor")
-        steps = {}
-        for number, (step, path) in enumerate(checkpoints.items()):
-            share = number / len(checkpoints)
-            steps[step] = class_similarity(
-                open_checkpoint(recipe, run, path),
-                complete_chips(collection, split),
-                lambda count, step=step, share=share: shown.update(  # type: ignore[misc]
-                    f"similarity at step {step}: {count} chips", share
-                ),
-            )
-        shown.update("activations")
-        names = [modality.name for modality in segmenter.modalities]
-        rows = [
-            Activations(chip, number, {name: grad_cam(segmenter, chip, name, number) for name in names})
-            for number, chip in telling.items()
-        ]
-    files = [folder / name for name in STARS]
-    plot_similarity(steps, classes, files[0])
+        if several:
+            steps = {step_of(path): path for path in (*kept(run), find(run, kind))}
+            _similarity(recipe, run, dict(sorted(steps.items())), collection, chosen, folder, shown)
+        shown.update("saliency")
+        _seen(segmenter, telling, lambda *what: {"saliency": saliency(*what)}, folder / SALIENCY, recipe)
+    if STARS[0] in names:
+        network = cast(Stars, segmenter.network)
+        plot_parameters(encoder_parameters(network), folder / STARS[0])
+        _seen(segmenter, telling, grad_cam, folder / STARS[1], recipe)
+    for name in names:
+        click.echo(folder / name)
+
+
+def _similarity(
+    recipe: Recipe,
+    run: Path,
+    checkpoints: dict[int, Path],
+    collection: SceneCollection,
+    split: SplitName,
+    folder: Path,
+    shown: Shown,
+) -> None:
+    """Draws and writes how alike classes look between sensors at each checkpoint."""
+    steps = {}
+    for number, (step, path) in enumerate(checkpoints.items()):
+        share = number / len(checkpoints)
+        steps[step] = class_similarity(
+            open_checkpoint(recipe, run, path),
+            complete_chips(collection, split),
+            lambda count, step=step, share=share: shown.update(  # type: ignore[misc]
+                f"similarity at step {step}: {count} chips", share
+            ),
+        )
+    plot_similarity(steps, recipe.class_values, folder / SIMILARITY[0])
     content = {
-        "classes": [land_class.name for land_class in classes],
+        "classes": [land_class.name for land_class in recipe.class_values],
         "similarity": [
             {"step": step, "rows": one, "columns": other, "mean_cosine": _finite(found)}
             for step, pairs in steps.items()
             for (one, other), found in pairs.items()
         ],
     }
-    write_text(files[1], json.dumps(content, indent=1))
-    plot_parameters(encoder_parameters(cast(Stars, segmenter.network)), files[2])
-    plot_activations(rows, segmenter.modalities, classes, files[3])
-    return files
+    write_text(folder / SIMILARITY[1], json.dumps(content, indent=1))
+
+
+def _seen(
+    segmenter: Segmenter,
+    telling: Mapping[int, Chip],
+    of: Callable[[Segmenter, Chip, str, int], Mapping[str, NDArray[np.float64]]],
+    path: Path,
+    recipe: Recipe,
+) -> None:
+    """Draws what each sensor sees of the classes."""
+    names = segmenter.network.names
+    rows = [
+        Activations(chip, number, {name: of(segmenter, chip, name, number) for name in names})
+        for number, chip in telling.items()
+    ]
+    plot_activations(rows, segmenter.modalities, recipe.class_values, path)

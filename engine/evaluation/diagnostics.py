@@ -1,15 +1,18 @@
-"""What a training did: information of each sensor; of `stars` similarity of classes, parameters, activations.
+"""What a training did: similarity of classes between sensors, saliency, information; of `stars` what its paper shows.
 
 T. Wang et al., "STARS: Shared-specific Translation and Alignment for missing-modality Remote Sensing Semantic
 Segmentation" (2026), figures 10 to 12. Information: X. Zheng et al., "Reducing Unimodal Bias in Multi-Modal Semantic
 Segmentation with Multi-Scale Functional Entropy Regularization" (2025), figures 2, 5 and 6. Activations:
 R. R. Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", ICCV 2017,
-equations 1 and 2.
+equations 1 and 2. Saliency: K. Simonyan, A. Vedaldi and A. Zisserman, "Deep Inside Convolutional Networks: Visualising
+Image Classification Models and Saliency Maps" (2014), section 3.1: the largest absolute gradient over the bands, here
+of a class's logits summed over its labelled pixels, with respect to normalised values.
 
-What the paper leaves open:
+What the paper on STARS leaves open:
 
-* The similarity of two classes is the mean cosine over all pairs of their pixels, of the deepest shared features;
-  a pixel has those of the place that it lies in.
+* The similarity of two classes is the mean cosine over all pairs of their pixels, of the deepest features that sensors
+  share; a pixel has those of the place that it lies in. Networks that give no features of single sensors have those
+  of their first latent, each sensor being there alone.
 * Parameters are all of a stage: weights of convolutions and linear layers, scales and shifts of norms.
 * A class's score, which Grad-CAM takes the gradient of, is the sum of its logits over its labelled pixels, by the
   sensor's own decoder. Activations are those of stage 3, at 1/16 of the resolution: stage 4 has few places in a chip.
@@ -45,8 +48,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Pair = tuple[str, str]
 KINDS = ("weights", "norm scales", "norm shifts")
-DEEPEST = 32
-"""Pixels along a place of the deepest features."""
 STAGE = 2
 """The stage whose activations are shown, from 0."""
 SHARE = 1 / 3
@@ -63,7 +64,7 @@ def class_similarity(
     """Similarity of classes between sensors (Fig. 10).
 
     Args:
-        segmenter: With the network ``stars``, in evaluation mode.
+        segmenter: In evaluation mode, of two modalities or more.
         chips: With all modalities.
         progress: Told how many chips are done.
 
@@ -76,19 +77,70 @@ def class_similarity(
     counts = torch.zeros(classes)
     with torch.inference_mode():
         for number, chip in enumerate(chips, 1):
-            found = segmenter.detail(_inputs(chip), torch.ones((1, len(names)), dtype=torch.bool)).unimodal
-            rows, cols = found[names[0]].features[-1].shape[-2:]
+            found = _alone(segmenter, chip)
             labels = torch.from_numpy(chip.labels)
             covers = torch.stack([labels == land_class for land_class in range(classes)]).float()
-            beyond = (0, cols * DEEPEST - covers.shape[2], 0, rows * DEEPEST - covers.shape[1])
-            shares = F.avg_pool2d(F.pad(covers, beyond), DEEPEST).flatten(1)  # [K, places]
+            shares = _places(covers, *found[names[0]].shape[-2:]).flatten(1)  # [K, places]
             counts += shares.sum(dim=1)
             for name, one in found.items():
-                features = F.normalize(one.features[-1][0], dim=0).flatten(1)  # [C, places]
+                features = F.normalize(one, dim=0).flatten(1)  # [C, places]
                 sums[name] = sums.get(name, 0) + shares @ features.T
             progress(number)
     means = {name: (total / counts[:, None]).double() for name, total in sums.items()}
     return {(one, other): (means[one] @ means[other].T).numpy() for one, other in combinations(names, 2)}
+
+
+def _alone(segmenter: Segmenter, chip: Chip) -> dict[str, Tensor]:
+    """``[C, h, w]`` of each sensor: what the network makes of it alone."""
+    names, inputs = segmenter.network.names, _inputs(chip)
+    if segmenter.network.predicts_alone:
+        found = segmenter.detail(inputs, torch.ones((1, len(names)), dtype=torch.bool)).unimodal
+        return {name: one.features[-1][0] for name, one in found.items()}
+    latent = segmenter.network.latents[0]
+    return {
+        name: segmenter.detail(inputs, _only(names, name)).latents[latent][0].flatten(0, -3)  # volumes: depth too
+        for name in names
+    }
+
+
+def _only(names: Sequence[str], name: str) -> Tensor:
+    """The availability ``[1, M]`` of one modality."""
+    return torch.tensor([[one == name for one in names]])
+
+
+def _places(covers: Tensor, rows: int, cols: int) -> Tensor:
+    """Shares ``[K, rows, cols]`` of each place that classes ``[K, H, W]`` cover.
+
+    Where encoders have halved the chip, the last places reach beyond it; else places are of equal size.
+    """
+    height, width = covers.shape[1:]
+    for halvings in range(height.bit_length() + 1):
+        side = 2**halvings
+        if (-(-height // side), -(-width // side)) == (rows, cols):
+            return F.avg_pool2d(F.pad(covers, (0, cols * side - width, 0, rows * side - height)), side)
+    return F.interpolate(covers[None], size=(rows, cols), mode="area")[0]
+
+
+def saliency(segmenter: Segmenter, chip: Chip, modality: str, land_class: int) -> Floats:
+    """Which pixels of a sensor change the score of a class.
+
+    Args:
+        segmenter: In evaluation mode.
+        chip: With a labelled pixel of the class.
+        modality: The sensor, which maps alone.
+        land_class: Position of the class.
+
+    Returns:
+        ``[h, w]``, 0 or more.
+    """
+    network = segmenter.network
+    inputs = {name: segmenter.normalise(name, values) for name, values in _inputs(chip).items()}
+    chosen = inputs[modality] = inputs[modality].detach().requires_grad_()
+    with torch.enable_grad():
+        logits = network.detail(inputs, _only(network.names, modality)).logits
+        score = logits[0, land_class][torch.from_numpy(chip.labels == land_class)].sum()
+        (gradient,) = torch.autograd.grad(score, chosen)
+    return gradient[0].abs().amax(dim=0).double().numpy()
 
 
 def encoder_parameters(network: Stars) -> dict[str, dict[str, list[Floats]]]:
@@ -130,9 +182,8 @@ def grad_cam(segmenter: Segmenter, chip: Chip, modality: str, land_class: int) -
     for name, encoder in (("specific", network.specific[modality]), ("shared", network.shared)):
         *_, last = cast(Encoder, encoder).layers(STAGE)
         hooks.append(last.register_forward_hook(lambda _module, _given, output, name=name: maps.update({name: output})))
-    availability = torch.tensor([[name == modality for name in network.names]])
     with torch.enable_grad():
-        logits = segmenter(_inputs(chip), availability)
+        logits = segmenter(_inputs(chip), _only(network.names, modality))
         score = logits[0, land_class][torch.from_numpy(chip.labels == land_class)].sum()
         gradients = torch.autograd.grad(score, [maps["specific"], maps["shared"]])
     for hook in hooks:
@@ -230,7 +281,7 @@ def plot_similarity(steps: Mapping[int, Mapping[Pair, Floats]], classes: Sequenc
             axis.set_yticks(range(len(names)), names)
             axis.set_xlabel(pair[1])
         row[0].set_ylabel(pair[0])
-    figure.colorbar(image, ax=axes, label="mean cosine of shared features", shrink=0.8)
+    figure.colorbar(image, ax=axes, label="mean cosine of features", shrink=0.8)
     _write(figure, path)
 
 
@@ -260,7 +311,7 @@ def plot_parameters(found: Mapping[str, Mapping[str, Sequence[Floats]]], path: P
 
 @dataclass(frozen=True)
 class Activations:
-    """A row of the figure: a chip, the class that is looked for, and what each sensor's encoders see of it."""
+    """A row of a figure: a chip, the class that is looked for, and by sensor and name maps of what is seen of it."""
 
     chip: Chip
     land_class: int
@@ -270,10 +321,11 @@ class Activations:
 def plot_activations(
     rows: Sequence[Activations], modalities: Sequence[Modality], classes: Sequence[LandClass], path: Path
 ) -> None:
-    """A row a class: where it is; and for each sensor its picture and what its two encoders see of the class."""
+    """A row a class: where it is; and for each sensor its picture and what is seen of the class."""
     from matplotlib.figure import Figure
 
-    columns = 1 + 3 * len(modalities)
+    wide = 1 + len(rows[0].seen[modalities[0].name])
+    columns = 1 + wide * len(modalities)
     figure = Figure(figsize=(1.9 * columns, 2 * len(rows) + 0.4), layout="constrained")
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for row, axis_row in zip(rows, axes, strict=True):
@@ -281,12 +333,12 @@ def plot_activations(
         axis_row[0].set_ylabel(classes[row.land_class].name)
         axis_row[0].set_title("class", fontsize="small")
         for number, modality in enumerate(modalities):
-            places = axis_row[1 + 3 * number : 4 + 3 * number]
+            places = axis_row[1 + wide * number : 1 + wide * (number + 1)]
             places[0].imshow(picture(row.chip.values[modality.name], modality))
             places[0].set_title(modality.name, fontsize="small")
-            for axis, (encoder, seen) in zip(places[1:], row.seen[modality.name].items(), strict=True):
+            for axis, (what, seen) in zip(places[1:], row.seen[modality.name].items(), strict=True):
                 axis.imshow(seen, cmap="inferno", vmin=0, vmax=max(float(seen.max()), 1e-12))
-                axis.set_title(f"{modality.name}, {encoder}", fontsize="small")
+                axis.set_title(f"{modality.name}, {what}", fontsize="small")
     for axis in axes.flat:
         _bare(axis)
     _write(figure, path)

@@ -37,7 +37,14 @@ def test_weights_are_kept_for_diagnoses(make_recipe: MakeRecipe, tmp_path: Path)
     done = engine("diagnose", run)
     assert done.returncode == 0, done.stderr
     folder = run / "diagnostics" / "validation"
-    names = ("information.png", "similarity.png", "similarity.json", "parameters.png", "activations.png")
+    names = (
+        "information.png",
+        "similarity.png",
+        "similarity.json",
+        "saliency.png",
+        "parameters.png",
+        "activations.png",
+    )
     assert done.stdout.splitlines() == [str(folder / name) for name in names]
     for name in names:
         if name.endswith(".png"):
@@ -71,8 +78,13 @@ def test_weights_are_kept_before_low_rank_matrices_stand_beside_them(make_recipe
         open_checkpoint(recipe, tmp_path / "run", path)
 
 
-def test_a_run_of_which_nothing_can_be_drawn_is_named(run_folder: Path) -> None:
-    done = engine("diagnose", run_folder)
-    assert done.returncode == 2
-    assert "there is nothing to draw" in done.stderr
-    assert "mean_fusion with 3 sensors" in " ".join(done.stderr.split())
+def test_of_every_network_there_is_similarity_and_saliency(run_folder: Path, tmp_path: Path) -> None:
+    done = engine("diagnose", run_folder, "-o", tmp_path)
+    assert done.returncode == 0, done.stderr
+    names = ["similarity.png", "similarity.json", "saliency.png"]
+    assert done.stdout.splitlines() == [str(tmp_path / name) for name in names]
+    for name in ("similarity.png", "saliency.png"):
+        assert len(np.unique(pyplot.imread(tmp_path / name))) > 50
+    pairs = [("optical", "sar"), ("optical", "dem"), ("sar", "dem")]
+    found = json.loads((tmp_path / "similarity.json").read_text())["similarity"]
+    assert [(one["rows"], one["columns"]) for one in found] == pairs

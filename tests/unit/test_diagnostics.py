@@ -1,6 +1,7 @@
-"""Diagnostics of shared and specific encoders, by a second computation."""
+"""Diagnostics of networks, by a second computation."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,12 +12,14 @@ from torch import Tensor
 from engine.data.chips import Chip
 from engine.errors import RunError
 from engine.evaluation.diagnostics import (
+    _places,
     class_similarity,
     encoder_parameters,
     grad_cam,
     information_over_training,
     picture,
     running_mean,
+    saliency,
     telling_chips,
 )
 from engine.modality import BandStatistics, Modality
@@ -28,7 +31,22 @@ from engine.networks.stars import Stars
 BANDS = {"rgb": 3, "sar": 2, "dem": 1}
 
 
+OTHERS: dict[str, dict[str, Any]] = {
+    "mean_fusion": {"encoder": "segformer-tiny"},
+    "cbc": {"size": "tiny"},
+    "cbc_slp": {"size": "tiny"},
+    "cmx": {"size": "tiny"},
+    "cmx_cnn": {"size": "tiny"},
+    "lds2ae": {"window": 5, "width": 16, "depth": 1, "decoder_depth": 1, "heads": 4},
+    "lvpcnet": {"window": 3, "width": 16, "depth": 1, "heads": 4, "text_width": 8},
+}
+
+
 def segmenter(encoder: str = "resnet-tiny") -> Segmenter:
+    return segmenter_of("stars", {"encoder": encoder, "pyramid": 8, "width": 8})
+
+
+def segmenter_of(name: str, options: dict[str, Any]) -> Segmenter:
     torch.manual_seed(0)
     modalities = [
         Modality(
@@ -36,8 +54,7 @@ def segmenter(encoder: str = "resnet-tiny") -> Segmenter:
         )
         for name, count in BANDS.items()
     ]
-    options = {"encoder": encoder, "pyramid": 8, "width": 8}
-    return Segmenter(build_network("stars", options, BANDS, 4), modalities).eval()
+    return Segmenter(build_network(name, options, BANDS, 4), modalities).eval()
 
 
 def chip(seed: int, labels: NDArray[np.int16]) -> Chip:
@@ -88,6 +105,60 @@ def test_the_similarity_of_classes_is_the_mean_cosine_over_all_pairs_of_their_pi
                         cosine = vector @ other / np.sqrt((vector @ vector) * (other @ other))
                         total, weight = total + many * more * cosine, weight + many * more
                 assert matrix[row, col] == pytest.approx(total / weight, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_of_every_network_classes_are_compared_between_sensors(name: str) -> None:
+    """Of one pixel's place each, whose cosine is that of the features of each sensor when it is there alone."""
+    trained = segmenter_of(name, OTHERS[name])
+    labels = np.full((64, 64), -1, dtype=np.int16)
+    labels[:16, :16], labels[48:, 48:] = 1, 2
+    one = chip(4, labels)
+    found = class_similarity(trained, [one])
+    assert list(found) == [("rgb", "sar"), ("rgb", "dem"), ("sar", "dem")]
+    for matrix in found.values():
+        assert np.isnan(matrix[[0, 3]]).all()
+        assert (np.abs(matrix[1:3, 1:3]) <= 1 + 1e-6).all()
+    other = Chip({**one.values, "dem": one.values["dem"] + 1}, one.availability, labels)
+    again = class_similarity(trained, [other])
+    np.testing.assert_array_equal(again["rgb", "sar"], found["rgb", "sar"])
+    assert not np.array_equal(again["rgb", "dem"], found["rgb", "dem"])
+
+
+def test_places_that_reach_beyond_a_chip_or_divide_it_are_shared_among_classes() -> None:
+    """A class on the upper 5 of 6 rows; of encoders that halve twice the lower place has two rows of the chip."""
+    covers = torch.zeros(1, 6, 8)
+    covers[:, :5] = 1
+    torch.testing.assert_close(_places(covers, 2, 2)[0, :, 0], torch.tensor([1.0, 0.25]))
+    torch.testing.assert_close(_places(covers, 6, 8), covers)
+    torch.testing.assert_close(_places(covers, 3, 2)[0, :, 0], torch.tensor([1.0, 1.0, 0.5]))
+
+
+@pytest.mark.parametrize("name", ["stars", *OTHERS])
+def test_saliency_is_the_largest_change_of_the_score_by_a_band(name: str) -> None:
+    """By central differences in double precision, at the pixel that changes the score most and at another.
+
+    Values are normalised already: their statistics say mean 0 and deviation 1.
+    """
+    trained = segmenter_of(name, OTHERS.get(name, {"encoder": "resnet-tiny", "pyramid": 8, "width": 8}))
+    labels = np.random.default_rng(0).integers(-1, 4, size=(32, 32)).astype(np.int16)
+    one = chip(3, labels)
+    found = saliency(trained, one, "sar", 2)
+    assert found.shape == (32, 32)
+    network = trained.network.double()
+    values = {key: torch.from_numpy(given)[None].double() for key, given in one.values.items()}
+    for row, col in (np.unravel_index(found.argmax(), found.shape), (7, 9)):
+        changes = []
+        for band in range(BANDS["sar"]):
+            scores = []
+            for step in (-1e-5, 1e-5):
+                moved = values | {"sar": values["sar"].clone()}
+                moved["sar"][0, band, row, col] += step
+                with torch.inference_mode():
+                    logits = network(moved, torch.tensor([[False, True, False]]))[0, 2].numpy()
+                scores.append(logits[labels == 2].sum())
+            changes.append(abs(scores[1] - scores[0]) / 2e-5)
+        assert found[row, col] == pytest.approx(max(changes), rel=2e-2, abs=1e-6)
 
 
 def test_activations_are_weighted_by_the_mean_gradient_of_the_classs_score() -> None:
