@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.proposal.advice import FEW, LABELS, LAST, SMALL, STEPS, WINDOWS_LAST
+from engine.proposal.advice import LABELS, LAST, SMALL, STEPS, WINDOWS_LAST
 from engine.proposal.sight import Sight
 from engine.runtime.machine import free_memory, usable_processors
 
@@ -123,8 +123,6 @@ def _windows(sight: Sight, classes: int) -> Plan:
     fine = schedule(FINE_TUNING, {"name": "step", "gamma": 0.1})
     fine["decay"]["step_epochs"] = max(1, fine["epochs"] * 2 // 3)
     told = [SMALL] if sight.kind == "dense" else [LABELS[sight.kind]]
-    if sight.kind in ("polygons", "scattered"):
-        told.append(FEW)
     data = {"few": {"per_class": LABELLED}, "chip": window, "sampling_power": 0, "scaling": "quantile_range"}
     if window > 3:
         data["zoom"] = window - 2
