@@ -25,6 +25,11 @@ LABELS: Mapping[Density, str] = {
     ),
 }
 
+GATED = (
+    "fusion: gated lets the network weigh its sensors at each pixel; by plain averages a weak sensor drags down a "
+    "strong one."
+)
+
 SMALL = (
     "In scenes less than 32 pixels high or wide a segmenter has no room: a window classifier learns dense labels too."
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.proposal.advice import LABELS, LAST, SMALL, STEPS, WINDOWS_LAST
+from engine.proposal.advice import GATED, LABELS, LAST, SMALL, STEPS, WINDOWS_LAST
 from engine.proposal.sight import Sight
 from engine.runtime.machine import free_memory, usable_processors
 
@@ -78,6 +78,7 @@ def _segmenter(sight: Sight, *, validated: bool) -> Plan:
     batch = BATCH if free_memory() >= ROOM else BATCH // 2
     steps = min(MOST, max(FEWEST, VIEWS * sight.pixels // chip**2 // batch))
     epochs = 20
+    several = len(sight.sensors) > 1
     looks = "Validated four times on the way; the best weights are kept." if validated else LAST
     schedule = {
         "epochs": epochs,
@@ -89,12 +90,12 @@ def _segmenter(sight: Sight, *, validated: bool) -> Plan:
         "decay": {"name": "poly", "power": 0.9, "warmup": 0.05},
     }
     return Plan(
-        {"name": "mean_fusion", "options": {"encoder": "segformer-b0"}},
+        {"name": "mean_fusion", "options": {"encoder": "segformer-b0"} | ({"fusion": "gated"} if several else {})},
         {"chip": chip, "sampling_power": 0.5},
         [{"name": "train", "schedule": schedule}],
         0,
         {
-            "network": [LABELS["dense"]],
+            "network": [LABELS["dense"], *([GATED] if several else [])],
             "data.chip": [f"Pixels along a training sample: {CHIPS[0]}, or as many as fit into every scene."],
             "stages": [
                 f"{-(-steps // epochs) * epochs} steps of {batch} chips. {looks}",

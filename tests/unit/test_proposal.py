@@ -85,7 +85,7 @@ def test_dense_labels_make_a_segmenter_that_trains(tmp_path: Path, dense: NDArra
     assert content["data"]["scenes"][0]["sources"] == {"optical": "optical.tif", "srtm": "srtm.tif"}
     assert content["classes"][1] == {"value": 2, "name": "Forest", "color": "#116633"}
     assert len({one["color"] for one in content["classes"]}) == 4
-    assert content["network"]["name"] == "mean_fusion"
+    assert content["network"] == {"name": "mean_fusion", "options": {"encoder": "segformer-b0", "fusion": "gated"}}
     split = BlockSplit.model_validate(content["data"]["split"])
     assert split.buffer > 0
     numbers = block_numbers(Window(0, 0, 160, 170), split)
@@ -304,6 +304,6 @@ def test_comments_stand_above_their_keys_and_change_nothing() -> None:
 
 def test_the_guide_says_what_the_tool_says() -> None:
     guide = " ".join((ROOT / "docs" / "choosing.md").read_text(encoding="utf-8").split())
-    said = [*advice.LABELS.values(), advice.STEPS, advice.COUNTS, advice.BUFFER, advice.LAST, advice.SMALL]
-    for text in (*said, advice.WINDOWS_LAST):
+    said = [*advice.LABELS.values(), advice.GATED, advice.STEPS, advice.COUNTS, advice.BUFFER, advice.LAST]
+    for text in (*said, advice.SMALL, advice.WINDOWS_LAST):
         assert text in guide
