@@ -81,6 +81,8 @@ WINDOWS: dict[str, Changes] = {
         "schedule.decay.step_epochs": 184,
     },
     "each sensor's own": {"method.objectives": ["cross_entropy", "unimodal_cross_entropy"]},
+    "smoothing": {"method.objectives": [{"name": "cross_entropy", "options": {"label_smoothing": 0.1}}]},
+    "augmented": {},
     "60 steps": {"pretrain": False, "schedule.epochs": 30, "schedule.decay.step_epochs": 20},
     "standard, longer": {**STANDARD, **LONG},
     "lvpcnet without prompts": LVPCNET,
@@ -89,8 +91,8 @@ WINDOWS: dict[str, Changes] = {
 }
 """A training takes 3 to 6 minutes of one core.
 
-Those of segmenters were fixed before the first result; of windows, those from "standard, longer" on were added when the
-others had two seeds.
+Those of segmenters were fixed before the first result; of windows, those from "60 steps" on were added when the others
+had two seeds, or one ("smoothing", "augmented").
 """
 
 
