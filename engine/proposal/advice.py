@@ -26,7 +26,7 @@ LABELS: Mapping[Density, str] = {
 }
 
 GATED = (
-    "fusion: gated lets the network weigh its sensors at each pixel; by plain averages a weak sensor drags down a "
+    "fusion: gated lets the network weigh its sensors at each pixel; by plain averages a weak sensor can drag down a "
     "strong one."
 )
 

@@ -1,10 +1,10 @@
 """Is a model by `engine init`'s recipe, as it stands, at least as good as random forests on the same pixels?
 
-Done as a user does it: `engine init`, then for each seed `engine train`, `engine evaluate` and, once, `engine baseline`
-on the split that the recipe keeps for the test. Nothing is changed by hand but the seed (and, of regions, the split's,
-so that each seed tests other ones). `polygons` are sixty small ones of Zion; beside what
-`engine init` proposes for them stands the other family, with that recipe of Zion's dense labels. Rows go to the CSV
-when a seed is done; what stands there is not done again:
+Done as a user does it: `engine init`, then for each seed `engine train`, and `engine evaluate` and `engine baseline` on
+the split that the recipe keeps for the test. Nothing is changed by hand but the seed (and that of a split by regions or
+scenes, so that each seed tests other ones). `polygons` are sixty small ones of Zion; beside what `engine init` proposes
+for them stands the other family, with network and stages of Zion's dense labels. Rows go to the CSV when a seed is
+done; what stands there is not done again:
 
     python scripts/experiments/against_forests.py DATA --work FOLDER [--seeds 0 1 2] [--jobs 2] [--only zion]
     python scripts/experiments/against_forests.py --table

@@ -1,9 +1,9 @@
 """What `engine init`'s recipes are to have as defaults: fusion, class balance, augmentation, averages of weights.
 
-For each data set the recipe that `engine init` writes, with one thing changed at a time, trained for a part of its
-steps; seeds draw weights, chips and, where regions are split, the split. Scores are those of the validation split, in
-every scenario, by the last weights; no test pixel is read. Random forests on the same pixels stand beside. Rows go to
-the CSV when a training is done; what stands there is not done again:
+For each data set the recipe that `engine init` writes, by plain averages of its sensors, with one thing changed at a
+time, trained for a part of its steps; seeds draw weights, chips and, where regions are split, the split. Scores are
+those of the validation split, in every scenario, by the last weights; no test pixel is read. Random forests on the same
+pixels stand beside. Rows go to the CSV when a training is done; what stands there is not done again:
 
     python scripts/experiments/defaults.py DATA --work FOLDER [--seeds 0 1] [--jobs 2] [--only zion/gated]
     python scripts/experiments/defaults.py --table
@@ -113,6 +113,7 @@ def recipe_of(job: Job, path: Path) -> Any:  # noqa: ANN401
         del stages[0]
     last = stages[-1]
     if not DATA[data].windows:
+        changes.setdefault("network.options.fusion", "mean")  # `engine init` proposes `gated` since
         last["schedule"] |= {"epochs": STEPS // 100, "samples": 100 * last["schedule"]["batch"]}
     last["schedule"] |= {"validate_every": None, "workers": 0, "ema": AVERAGE}
     last.setdefault("method", {})
@@ -160,11 +161,7 @@ def done(job: Job, root: Path, work: Path) -> Rows:
     rows: Rows = []
     with trained(recipe, folder) as (segmenter, collection):
         for name in (setting, AVERAGED) if setting == PLAIN else (setting,):
-            if name != AVERAGED:
-                checkpoints.load(checkpoints.find(folder, "last"), segmenter, trained=True)
-            else:
-                checkpoints.load(checkpoints.find(folder, "last"), segmenter)
-            segmenter.eval()
+            checkpoints.load(checkpoints.find(folder, "last"), segmenter, trained=name != AVERAGED)
             rows += [
                 {"data": data, "setting": name, "seed": seed, **row}
                 for row in scores(segmenter, collection, "validation")
