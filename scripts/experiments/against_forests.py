@@ -14,7 +14,6 @@ DATA holds zion/, ombria/, belgium/ and houston2013/.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -25,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import yaml
-from common import ROOT, Results, Rows, apart, run
+from common import ROOT, Results, Rows, apart, command_line, places, run
 from proposals import proposal
 
 KINDS = ("pixels", "windows")
@@ -136,19 +135,13 @@ def table() -> None:
 
 def main() -> None:
     """Does what is missing, or prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("root", type=Path, nargs="?", metavar="DATA")
-    parser.add_argument("--work", type=Path, help="where the runs lie")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--jobs", type=int, default=2, help="trainings at a time, of one thread each")
+    parser = command_line(__doc__, [0, 1, 2], jobs=2)
     parser.add_argument("--only", nargs="+", default=list(SETS), choices=list(SETS))
-    parser.add_argument("--table", action="store_true", help="print the table of what is there")
     arguments = parser.parse_args()
     if arguments.table:
         table()
         return
-    if arguments.root is None or arguments.work is None:
-        parser.error("DATA and --work are needed")
+    root, work = places(parser, arguments)
     there = {(row["data"], row["family"], int(row["seed"])) for row in RESULTS.read()}
     jobs: list[Job] = [
         job
@@ -157,7 +150,7 @@ def main() -> None:
         for family in SETS[data]
         if (job := (data, family, seed)) not in there
     ]
-    doing = partial(done, root=arguments.root.resolve(), work=arguments.work.resolve())
+    doing = partial(done, root=root, work=work)
     sys.exit(not run(jobs, doing, RESULTS, arguments.jobs))
 
 

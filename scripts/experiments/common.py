@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import multiprocessing
 import sys
@@ -128,6 +129,24 @@ def run(
                     results.append(done.result())
                     print(job, "done", file=sys.stderr, flush=True)
     return well
+
+
+def command_line(about: str | None, seeds: Sequence[int], jobs: int) -> argparse.ArgumentParser:
+    """What experiments ask for: folders of data and runs, seeds, trainings at a time, or the table of what is there."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("root", type=Path, nargs="?", metavar="DATA")
+    parser.add_argument("--work", type=Path, help="where the runs lie")
+    parser.add_argument("--seeds", type=int, nargs="+", default=seeds)
+    parser.add_argument("--jobs", type=int, default=jobs, help="trainings at a time, of one thread each")
+    parser.add_argument("--table", action="store_true", help="print the table of what is there")
+    return parser
+
+
+def places(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> tuple[Path, Path]:
+    """Folders of data and runs; ends with a message where one is not named."""
+    if arguments.root is None or arguments.work is None:
+        parser.error("DATA and --work are needed")
+    return arguments.root.resolve(), arguments.work.resolve()
 
 
 def apart(one: Mapping[int, float], other: Mapping[int, float]) -> str:

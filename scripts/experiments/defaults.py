@@ -13,7 +13,6 @@ DATA holds zion/, ombria/, belgium/ and houston2013/.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from common import ROOT, Results, Rows, apart, run, scores, train, trained
+from common import ROOT, Results, Rows, apart, command_line, places, run, scores, train, trained
 from proposals import DATA, proposal
 
 COLUMNS = ("data", "setting", "seed", "scenario", "miou", "overall_accuracy")
@@ -193,19 +192,13 @@ def table() -> None:
 
 def main() -> None:
     """Does what is missing, or prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("root", type=Path, nargs="?", metavar="DATA")
-    parser.add_argument("--work", type=Path, help="where the runs lie")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--jobs", type=int, default=2, help="trainings at a time, of one thread each")
+    parser = command_line(__doc__, [0, 1], jobs=2)
     parser.add_argument("--only", nargs="+", default=[], metavar="DATA[/SETTING]")
-    parser.add_argument("--table", action="store_true", help="print the tables of what is there")
     arguments = parser.parse_args()
     if arguments.table:
         table()
         return
-    if arguments.root is None or arguments.work is None:
-        parser.error("DATA and --work are needed")
+    root, work = places(parser, arguments)
     there = {(row["data"], row["setting"], int(row["seed"])) for row in RESULTS.read()}
     there |= {(data, "forest", seed) for data, setting, seed in there if setting in FORESTS}
     jobs: list[Job] = [
@@ -217,7 +210,7 @@ def main() -> None:
         if (data, setting, seed) not in there
         and (not arguments.only or data in arguments.only or f"{data}/{setting}" in arguments.only)
     ]
-    doing = partial(done, root=arguments.root.resolve(), work=arguments.work.resolve())
+    doing = partial(done, root=root, work=work)
     sys.exit(not run(jobs, doing, RESULTS, arguments.jobs))
 
 

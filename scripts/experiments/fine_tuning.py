@@ -14,7 +14,6 @@ DATA holds zion/.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from functools import partial
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import ROOT, Results, Rows, apart, run, scores, train, trained
+from common import ROOT, Results, Rows, apart, command_line, places, run, scores, train, trained
 
 COLUMNS = ("labels", "seed", "setting", "scenario", "miou", "overall_accuracy")
 RESULTS = Results(ROOT / "docs" / "experiments" / "fine_tuning.csv", COLUMNS)
@@ -175,25 +174,19 @@ def table() -> None:
 
 def main() -> None:
     """Does what is missing, or prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("root", type=Path, nargs="?", metavar="DATA")
-    parser.add_argument("--work", type=Path, help="where the runs lie")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser = command_line(__doc__, [0, 1, 2], jobs=2)
     parser.add_argument("--labels", type=int, nargs="+", default=[20, 50, 200])
-    parser.add_argument("--jobs", type=int, default=2, help="groups at a time, of one thread each")
-    parser.add_argument("--table", action="store_true", help="print the table of what is there")
     arguments = parser.parse_args()
     if arguments.table:
         table()
         return
-    if arguments.root is None or arguments.work is None:
-        parser.error("DATA and --work are needed")
+    root, work = places(parser, arguments)
     there = {(int(row["labels"]), int(row["seed"])) for row in RESULTS.read()}
     jobs: list[Job] = [
         job for seed in arguments.seeds for labels in arguments.labels if (job := (labels, seed)) not in there
     ]
-    halves(arguments.root.resolve(), arguments.work.resolve())
-    doing = partial(group, work=arguments.work.resolve())
+    halves(root, work)
+    doing = partial(group, work=work)
     first = min(arguments.labels)
 
     def awaited(job: Job) -> Job | None:  # the western model is the first one's to train
