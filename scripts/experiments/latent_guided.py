@@ -13,7 +13,6 @@ DATA holds zion/ and ombria/ (see recipes/zion.yaml and recipes/ombria.yaml).
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from common import ROOT, Results, Rows, run, scores, train, trained
+from common import ROOT, Results, Rows, command_line, places, run, scores, train, trained
 
 COLUMNS = ("data", "network", "seed", "setting", "scenario", "miou", "overall_accuracy", "distortion", "probability")
 RESULTS = Results(ROOT / "docs" / "experiments" / "latent_guided.csv", COLUMNS)
@@ -169,19 +168,13 @@ def table() -> None:
 
 def main() -> None:
     """Does what is missing, or prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("root", type=Path, nargs="?", metavar="DATA")
-    parser.add_argument("--work", type=Path, help="where the runs lie")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--jobs", type=int, default=4, help="trainings at a time, of one thread each")
+    parser = command_line(__doc__, [0, 1, 2], jobs=4)
     parser.add_argument("--only", nargs="+", default=[], metavar="DATA/NETWORK")
-    parser.add_argument("--table", action="store_true", help="print the table of what is there")
     arguments = parser.parse_args()
     if arguments.table:
         table()
         return
-    if arguments.root is None or arguments.work is None:
-        parser.error("DATA and --work are needed")
+    root, work = places(parser, arguments)
     there = {(row["data"], row["network"], int(row["seed"]), row["setting"]) for row in RESULTS.read()}
     chosen = arguments.only or [f"{data}/{network}" for network in BUDGETS for data in DATA]
     jobs: list[Job] = []
@@ -193,7 +186,7 @@ def main() -> None:
             )
             if missing:
                 jobs.append((data, network, seed, missing))
-    doing = partial(group, root=arguments.root.resolve(), work=arguments.work.resolve())
+    doing = partial(group, root=root, work=work)
     sys.exit(not run(jobs, doing, RESULTS, arguments.jobs))
 
 

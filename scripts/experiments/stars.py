@@ -17,7 +17,6 @@ DATA holds zion/ and ombria/.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from common import ROOT, Results, Rows, apart, run, scores, train, trained
+from common import ROOT, Results, Rows, apart, command_line, places, run, scores, train, trained
 
 RECIPES = ROOT / "recipes" / "stars"
 SPREADS = ("variance_3", "variance_4", "direction_3", "direction_4")
@@ -230,19 +229,13 @@ def table() -> None:
 
 def main() -> None:
     """Does what is missing, or prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("root", type=Path, nargs="?", metavar="DATA")
-    parser.add_argument("--work", type=Path, help="where the runs lie")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--jobs", type=int, default=4, help="trainings at a time, of one thread each")
+    parser = command_line(__doc__, [0, 1, 2], jobs=4)
     parser.add_argument("--only", nargs="+", default=list(SETTINGS), metavar="DATA[/SETTING]")
-    parser.add_argument("--table", action="store_true", help="print the table of what is there")
     arguments = parser.parse_args()
     if arguments.table:
         table()
         return
-    if arguments.root is None or arguments.work is None:
-        parser.error("DATA and --work are needed")
+    root, folder = places(parser, arguments)
     known = {*SETTINGS, *(f"{data}/{setting}" for data, settings in SETTINGS.items() for setting in settings)}
     if unknown := sorted(set(arguments.only) - known):
         parser.error(f"--only: {unknown[0]} is none of {', '.join(sorted(known))}")
@@ -254,7 +247,7 @@ def main() -> None:
         for setting in settings
         if {data, f"{data}/{setting}"} & set(arguments.only) and (job := (data, setting, seed)) not in there
     ]
-    doing = partial(work, root=arguments.root.resolve(), folder=arguments.work.resolve())
+    doing = partial(work, root=root, folder=folder)
     sys.exit(not run(waiting, doing, RESULTS, arguments.jobs, awaited))
 
 
